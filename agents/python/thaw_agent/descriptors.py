@@ -1,0 +1,232 @@
+"""Open files across a clone. Clones share offsets with their original, so each gets open file descriptions of its own."""
+import ctypes
+import fcntl
+import posix
+import stat
+
+from . import journal
+from .layout import hide_module
+from .paths import classify
+from .state import S
+
+SYS_KCMP, KCMP_FILE = 312, 0
+FIONREAD = 0x541B
+HARMLESS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+libc = ctypes.PyDLL(None)
+
+
+class Unsafe(Exception):
+    """What is open that cannot be copied."""
+
+
+class Group:
+    """Descriptors that share one open file description."""
+
+    __slots__ = ("fds", "key", "path", "flags", "offset", "size", "unlinked", "stream", "copy")
+
+    def __init__(self, fd, found, path, flags, offset, stream):
+        self.fds, self.key, self.path, self.flags, self.offset = [fd], (found.st_dev, found.st_ino), path, flags, offset
+        self.size, self.unlinked, self.stream, self.copy = found.st_size, found.st_nlink == 0, stream, -1
+
+
+def _same(a, b):
+    pid = posix.getpid()
+    return libc.syscall(SYS_KCMP, pid, pid, KCMP_FILE, a, b) == 0
+
+
+def unread(fd):
+    """Bytes waiting in the standard input's pipe; 0 where there is none."""
+    try:
+        if not stat.S_ISFIFO(posix.fstat(fd).st_mode):
+            return 0
+        return int.from_bytes(fcntl.ioctl(fd, FIONREAD, bytes(4)), "little")
+    except OSError:
+        return 0
+
+
+# Identity of the standard streams of this branch: (device, inode) -> "stdin" | "stdout" | "stderr" | "tty"
+streams = {}
+# Those of them that lead to /dev/null, as descriptors.
+null_streams = {}
+
+
+class Files:
+    """Every descriptor the program has open, in groups."""
+
+    def __init__(self, groups):
+        self.groups = groups
+
+    def written(self):
+        """Paths in the project that are open for writing."""
+        for group in self.groups:
+            if group.stream is None and not group.unlinked and group.flags & 3 and stat.S_ISREG(posix.fstat(group.fds[0]).st_mode):
+                yield group.path
+
+    def keep_unlinked(self):
+        """Files without a name exist in open descriptions only: copy their content before the original changes it."""
+        for group in self.groups:
+            if group.unlinked:
+                group.copy = _copy(group.fds[0], group.size, group.offset)
+
+    def forget_unlinked(self):
+        for group in self.groups:
+            if group.copy >= 0:
+                posix.close(group.copy)
+                group.copy = -1
+
+    def separate(self):
+        """Give this process its own descriptions."""
+        for group in self.groups:
+            if group.stream is not None:
+                continue
+            if group.copy >= 0:
+                fd, group.copy = group.copy, -1
+            elif group.unlinked:
+                fd = _copy(group.fds[0], group.size, group.offset)
+            else:
+                fd = self._reopen(group)
+            for n in group.fds:
+                posix.dup2(fd, n, posix.get_inheritable(n))
+            posix.close(fd)
+
+    def _reopen(self, group):
+        flags = group.flags & ~(posix.O_CREAT | posix.O_TRUNC | posix.O_EXCL) | posix.O_CLOEXEC
+        name = "/proc/self/fd/%d" % group.fds[0]
+        # A file that was removed after the checkpoint was made again under its name.
+        if posix.fstat(group.fds[0]).st_nlink == 0:
+            name = group.path
+        fd = posix.open(name, flags)
+        try:
+            posix.lseek(fd, group.offset, 0)
+        except OSError:
+            pass
+        return fd
+
+    def detach_streams(self):
+        """A parked process must not hold the pipes of a branch open: their readers wait for the end."""
+        null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
+        for group in self.groups:
+            if group.stream is not None:
+                for n in group.fds:
+                    posix.dup2(null, n, posix.get_inheritable(n))
+        posix.close(null)
+
+
+def _copy(fd, size, offset):
+    directory = S.config["store"]
+    try:
+        copy = posix.open(directory, posix.O_TMPFILE | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
+    except OSError:
+        name = "%s/unlinked-%d-%d" % (directory, posix.getpid(), fd)
+        copy = posix.open(name, posix.O_CREAT | posix.O_EXCL | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
+        posix.unlink(name)
+    source = posix.open("/proc/self/fd/%d" % fd, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        journal.copy(source, copy, size)
+    finally:
+        posix.close(source)
+    posix.lseek(copy, offset, 0)
+    return copy
+
+
+def scan(locked):
+    """All open descriptors but the agent's own. Raises Unsafe."""
+    groups = []
+    for text in posix.listdir("/proc/self/fd"):
+        fd = int(text)
+        if fd == S.wire.fd:
+            continue
+        try:
+            found = posix.fstat(fd)
+        except OSError:
+            continue
+        kind = stat.S_IFMT(found.st_mode)
+        path = posix.readlink("/proc/self/fd/%d" % fd)
+        stream = streams.get((found.st_dev, found.st_ino))
+        if stream is None and path == "/dev/null":
+            stream = null_streams.get(fd)
+        if stream is None:
+            if kind == stat.S_IFSOCK:
+                raise Unsafe("open socket (descriptor %d)" % fd)
+            if kind == stat.S_IFIFO:
+                raise Unsafe("open pipe (descriptor %d)" % fd)
+            if kind == stat.S_IFCHR and path not in HARMLESS:
+                raise Unsafe("open device %s" % path)
+            if kind not in (stat.S_IFREG, stat.S_IFCHR, stat.S_IFDIR):
+                raise Unsafe("open %s (descriptor %d)" % (path, fd))
+        if fd in locked:
+            raise Unsafe("locked file %s" % path)
+        if kind == stat.S_IFREG and (path.startswith("/memfd:") or path.startswith("anon_inode:")):
+            raise Unsafe("open %s" % path)
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        if stream is None and kind == stat.S_IFREG and flags & 3 and found.st_nlink and path not in journal.touched and classify(path) is not None:
+            raise Unsafe("%s was opened for writing by native code" % path)
+        if path in sqlite_files:
+            raise Unsafe("open database %s" % path)
+        for group in groups:
+            if group.key == (found.st_dev, found.st_ino) and group.stream == stream and _same(group.fds[0], fd):
+                group.fds.append(fd)
+                break
+        else:
+            offset = posix.lseek(fd, 0, 1) if kind in (stat.S_IFREG, stat.S_IFDIR) else 0
+            groups.append(Group(fd, found, path, flags, offset, stream))
+    return Files(groups)
+
+
+# Databases the program has opened: their locks belong to the process that took them.
+sqlite_files = set()
+
+
+def attach_streams(files, order):
+    """Open the streams of a new branch wherever the checkpoint had those of its own."""
+    fresh = {}
+    names = {"stdin": order.get("stdin"), "stdout": order.get("stdout"), "stderr": order.get("stderr"), "tty": order.get("tty")}
+    modes = {"stdin": posix.O_RDONLY, "stdout": posix.O_WRONLY | posix.O_APPEND, "stderr": posix.O_WRONLY | posix.O_APPEND, "tty": posix.O_RDWR}
+
+    def stream(name):
+        path = names["tty"] or names[name] or "/dev/null"
+        mode = posix.O_RDWR if names["tty"] else modes[name]
+        if path not in fresh:
+            fresh[path] = posix.open(path, mode)
+            found = posix.fstat(fresh[path])
+            if path != "/dev/null":
+                new_streams[(found.st_dev, found.st_ino)] = name
+        return fresh[path]
+
+    new_streams = {}
+    for group in files.groups:
+        if group.stream is not None:
+            fd = stream(group.stream if group.stream != "tty" else "stdin")
+            for n in group.fds:
+                posix.dup2(fd, n, posix.get_inheritable(n) or n < 3)
+    for fd in fresh.values():
+        if fd > 2:
+            posix.close(fd)
+    streams.clear()
+    streams.update(new_streams)
+    null_streams.clear()
+    if not names["tty"]:
+        null_streams.update((fd, name) for fd, name in enumerate(("stdin", "stdout", "stderr")) if not names[name])
+    for group in files.groups:
+        if group.stream is not None:
+            found = posix.fstat(group.fds[0])
+            group.key = (found.st_dev, found.st_ino)
+
+
+def standard():
+    """The streams of checkpoint 0: three descriptors that every branch replaces."""
+    groups = []
+    null = posix.open("/dev/null", posix.O_RDWR)
+    for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            found = posix.fstat(fd)
+        except OSError:
+            posix.dup2(null, fd, True)
+            found = posix.fstat(fd)
+        groups.append(Group(fd, found, name, 0, 0, name))
+    if null > 2:
+        posix.close(null)
+    return Files(groups)
+
+
+hide_module(globals())

@@ -1,0 +1,284 @@
+"""Checkpoints: a clone of the process parks, the original goes on; a parked process clones itself for every restore.
+
+Clones are made with CLONE_PARENT: all become children of the host, so that the program never has a child it does not
+know of, and without Python's at-fork hooks, which would reseed `random`. Where native threads with at-fork handlers of
+their own (OpenBLAS) run, the C library's fork is used, followed by a second clone that hands the process to the host.
+"""
+import ctypes
+import gc
+import os
+import posix
+import sys
+
+from . import descriptors, journal, observe
+from .layout import called_inline, hide_module
+from .state import S, clock
+
+libc = ctypes.PyDLL(None, use_errno=True)
+libc.pthread_self.restype = ctypes.c_void_p
+libc.syscall.restype = ctypes.c_long
+SYS_CLONE, SYS_GETTID = 56, 186
+SIGCHLD = 17
+CLONE_PARENT, CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID = 0x8000, 0x01000000, 0x00200000
+
+
+def _tid_address():
+    """Where the C library keeps the thread's id: a raw clone must renew it as fork() does."""
+    start = libc.pthread_self()
+    tid = libc.syscall(SYS_GETTID)
+    found = [start + i for i in range(0, 0x900, 4) if ctypes.c_int.from_address(start + i).value == tid]
+    if len(found) != 1:
+        raise RuntimeError("the thread's id is not where it is expected")
+    return found[0]
+
+
+_tid = _tid_address()
+
+
+def clone():
+    """A copy of this process whose parent is this process's parent. 0 in the copy; raises OSError."""
+    flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD
+    pid = libc.syscall(SYS_CLONE, ctypes.c_long(flags), ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(_tid), ctypes.c_long(0))
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), "clone")
+    return pid
+
+
+def _tasks():
+    return len(posix.listdir("/proc/self/task"))
+
+
+def _clone_with_threads():
+    """Through fork(), so that native libraries stop their threads; threads that stay are not safe to copy."""
+    inner, outer = posix.pipe()
+    first = libc.fork()
+    if first == 0:
+        pid = clone_below()
+        if pid:
+            posix.write(outer, b"%d" % pid)
+            posix._exit(0)
+        posix.close(inner)
+        posix.close(outer)
+        return 0
+    posix.close(outer)
+    answer = b""
+    if first > 0:
+        answer = posix.read(inner, 32)
+        posix.waitpid(first, 0)
+    posix.close(inner)
+    if _tasks() > 1 and answer:
+        posix.kill(int(answer), 9)
+        raise Refused("native threads are running")
+    if not answer:
+        raise OSError(ctypes.get_errno(), "fork")
+    return int(answer)
+
+
+def clone_below():
+    """A plain clone: a child of this process."""
+    flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD
+    return libc.syscall(SYS_CLONE, ctypes.c_long(flags), ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(_tid), ctypes.c_long(0))
+
+
+class Refused(Exception):
+    """Why no checkpoint can be taken now."""
+
+
+def _read_text(path):
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        out = b""
+        while True:
+            some = posix.read(fd, 1 << 18)
+            if not some:
+                return out
+            out += some
+    finally:
+        posix.close(fd)
+
+
+def safe_to_clone():
+    """Raises Refused with the reason. Returns the open files, and whether native threads run."""
+    threading = sys.modules.get("threading")
+    if threading is not None and len(threading._active) > 1:
+        raise Refused("another thread is running")
+    tasks = _tasks()
+    if tasks > 1 and "numpy" not in sys.modules:
+        raise Refused("native threads are running")
+    try:
+        children = _read_text("/proc/self/task/%d/children" % posix.getpid()).split()
+    except OSError:
+        children = []
+    if children:
+        raise Refused("live child process %s" % children[0].decode())
+    for line in _read_text("/proc/self/maps").splitlines():
+        if line[line.find(b" ") + 4 : line.find(b" ") + 5] == b"s" and b"w" in line[line.find(b" ") + 1 : line.find(b" ") + 4]:
+            raise Refused("shared writable memory is mapped (%s)" % (line.split(None, 5)[5:] or [b"anonymous"])[0].decode("utf-8", "replace"))
+    signal = sys.modules.get("_signal")
+    if signal is not None and any(any(signal.getitimer(which)) for which in (0, 1, 2)):
+        raise Refused("a timer signal is pending")
+    try:
+        return descriptors.scan(observe.locked), tasks > 1
+    except descriptors.Unsafe as unsafe:
+        raise Refused(str(unsafe)) from None
+
+
+def _report_refusal(why):
+    if S.refusal != why:
+        S.refusal = why
+        S.wire.send({"t": "refused", "why": why})
+
+
+def stack(skip_trap):
+    """Project units on the stack, innermost first: where each is, and whether it is its first activation."""
+    from .traps import FILE, KIND, OFFSET, STATEMENT, UNIT, trap_of
+
+    out, inner, frame = [], None, sys._getframe(1)
+    while frame is not None:
+        trap = trap_of(frame.f_code)
+        if trap is not None:
+            file = S.files.get(trap[FILE])
+            seen = file.seen.get(trap[UNIT]) if file is not None else 2
+            top = inner is None
+            entering = top and skip_trap[KIND] != STATEMENT
+            if not entering:
+                at = skip_trap[OFFSET] + 1 if top else frame.f_lasti
+                generator = frame.f_code.co_flags & 0x2A0
+                inline = top or called_inline(inner)
+                out.append({"file": trap[FILE], "unit": trap[UNIT], "lasti": at, "single": seen == 1 and not generator, "inline": bool(inline)})
+        inner = frame
+        frame = frame.f_back
+    return out
+
+
+def checkpoint(file, unit, line, trap):
+    """Take a checkpoint before the first use of a unit. Returns once in the running program and once in every restored one."""
+    if S.inert or S.opaque or S.ended or S.wire is None or S.wire.fd < 0:
+        S.due = float("inf")
+        return
+    begun = clock()
+    # A collection would run finalizers of the program's in the middle of the agent's work.
+    collecting = gc.isenabled()
+    try:
+        files, threads = safe_to_clone()
+        if collecting:
+            gc.disable()
+        _checkpoint(file, unit, line, trap, begun, files, threads)
+        _report_refusal(None)
+    except (Refused, OSError) as why:
+        _report_refusal(str(why))
+    finally:
+        if collecting:
+            gc.enable()
+    now = clock()
+    S.cost = 0.5 * S.cost + 0.5 * (now - begun)
+    S.due = now + max(S.config["min_gap"], S.config["factor"] * S.cost)
+
+
+def _checkpoint(file, unit, line, trap, begun, files, threads):
+    S.flush()
+    S.number += 1
+    name = "%s.%d" % (S.id, S.number)
+    work = S.work + begun - S.since
+    message = {
+        "t": "checkpoint", "id": name, "seq": S.seq, "before": {"file": file, "unit": unit, "line": line},
+        "stack": stack(trap), "work": work, "stdin_unread": descriptors.unread(0),
+    }
+    files.keep_unlinked()
+    started = clock()
+    pid = _clone_with_threads() if threads else clone()
+    if pid == 0:
+        park("checkpoint", name, files, work)
+        return
+    files.forget_unlinked()
+    message["pid"] = pid
+    message["cost"] = clock() - started
+    S.wire.send(message)
+    # From here on every first change needs its content kept anew; what is open for writing changes unannounced.
+    journal.since.clear()
+    for path in files.written():
+        journal.before_write(path, late=True)
+    while True:
+        answer = S.wire.receive()
+        if answer is None or answer.get("t") == "go":
+            break
+    S.work, S.since = work, clock()
+
+
+def park(role, name, files, work):
+    """This process is a checkpoint now. Returns in restored clones only."""
+    S.pid = posix.getpid()
+    posix.setpgid(0, 0)
+    S.connect(role, name)
+    files.separate()
+    files.detach_streams()
+    S.work = work
+    while True:
+        order = S.wire.receive()
+        if order is None or order["t"] == "quit":
+            posix._exit(0)
+        if order["t"] != "restore":
+            continue
+        try:
+            if restore(order, files):
+                return
+        except OSError as error:
+            S.wire.send({"t": "failed", "why": str(error)})
+
+
+def restore(order, files):
+    """Clone this parked process; in the clone, put streams, environment and edited code in place. True in the clone."""
+    from . import patch
+
+    why = patch.impossible(order["files"])
+    if why is not None:
+        S.wire.send({"t": "failed", "why": why})
+        return False
+    pid = clone()
+    if pid:
+        S.wire.send({"t": "restored", "pid": pid})
+        return False
+    try:
+        _become_branch(order, files)
+        patch.apply(order["files"])
+    except BaseException as error:
+        # Half a branch must not run.
+        posix.write(2, ("thaw: the restored process could not go on: %r\n" % (error,)).encode("utf-8", "replace"))
+        posix._exit(125)
+    S.since = clock()
+    S.due = S.since + max(S.config["min_gap"], S.config["factor"] * S.cost)
+    return True
+
+
+def _become_branch(order, files):
+    S.pid = posix.getpid()
+    if order.get("tty"):
+        posix.setsid()
+    else:
+        posix.setpgid(0, 0)
+    S.connect("branch", order["branch"])
+    S.number = 0
+    files.separate()
+    descriptors.attach_streams(files, order)
+    _environment(order.get("env") or {})
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading.main_thread()._set_native_id()
+
+
+def _environment(wanted):
+    """Bring variables that the program did not set itself to their present values; null unsets."""
+    data = os.environ._data
+    for name, value in wanted.items():
+        key = os.fsencode(name)
+        if key in observe.Environment.own:
+            continue
+        if value is None:
+            posix.unsetenv(key)
+            dict.pop(data, key, None)
+        else:
+            posix.putenv(key, os.fsencode(value))
+            dict.__setitem__(data, key, os.fsencode(value))
+
+
+hide_module(globals())

@@ -1,0 +1,491 @@
+"""The host: parent, reaper and undertaker of every process of a run.
+
+Speaks JSON lines with the daemon (docs/agent-protocol.md, "Host"): requests on
+stdin, answers and notices on stdout. It is a subreaper, so nothing that a
+program starts can leave its tree; and when its stdin ends - the daemon closed
+it, or is dead - it kills that whole tree and exits.
+
+Runs as ``python -I -S host.py`` on any CPython from 3.8 on. Only the requests
+about code (check, diff, remap, stub) need the run's own interpreter.
+"""
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _errno_name(number):
+    return errno.errorcode.get(number, str(number))
+
+
+# --- /proc ---------------------------------------------------------------
+
+def _parent_of(pid):
+    """Parent's pid, or None when the process is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as f:
+            stat = f.read()
+    except OSError:
+        return None
+    # The name in parentheses may itself hold spaces and parentheses.
+    return int(stat[stat.rindex(b")") + 2:].split()[1])
+
+
+def _processes():
+    """Map of every visible pid to its parent's pid."""
+    table = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            parent = _parent_of(int(name))
+            if parent is not None:
+                table[int(name)] = parent
+    return table
+
+
+def _descendants(roots, table=None):
+    """Pids below the given ones, parents before children; zombies included."""
+    children = {}
+    for pid, parent in (table or _processes()).items():
+        children.setdefault(parent, []).append(pid)
+    found, queue = [], list(roots)
+    while queue:
+        below = children.get(queue.pop(), ())
+        found.extend(below)
+        queue.extend(below)
+    return found
+
+
+def _is_zombie(pid):
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as f:
+            stat = f.read()
+    except OSError:
+        return True
+    return stat[stat.rindex(b")") + 2:].split()[0] in (b"Z", b"X")
+
+
+def _kill(pid, number):
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _pss(pid):
+    """Proportional set size in bytes, None when the process is gone."""
+    try:
+        with open("/proc/%d/smaps_rollup" % pid, "rb") as f:
+            for line in f:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+# --- starting a program ----------------------------------------------------
+
+def _exec(argv, env):
+    """execvpe as a shell does it: a script without a first line goes to sh."""
+    name = argv[0]
+    if "/" in name:
+        candidates = [name]
+    else:
+        path = env.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+        candidates = [os.path.join(d or ".", name) for d in path.split(":")]
+    failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    for candidate in candidates:
+        try:
+            try:
+                os.execve(candidate, argv, env)
+            except OSError as e:
+                if e.errno != errno.ENOEXEC:
+                    raise
+                os.execve("/bin/sh", ["/bin/sh", candidate] + argv[1:], env)
+        except OSError as e:
+            if e.errno not in (errno.ENOENT, errno.ENOTDIR):
+                failure = e
+                if e.errno != errno.EACCES:
+                    break
+    raise failure
+
+
+def _standard_streams(request):
+    tty = request.get("tty")
+    if tty:
+        fd = os.open(tty, os.O_RDWR)
+        import termios
+        fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
+        streams = [fd, fd, fd]
+    else:
+        stdout, stderr = request.get("stdout"), request.get("stderr")
+        streams = [os.open(request.get("stdin") or os.devnull, os.O_RDONLY)]
+        streams.append(os.open(stdout or os.devnull, os.O_WRONLY | os.O_APPEND))
+        streams.append(streams[1] if stderr == stdout else
+                       os.open(stderr or os.devnull, os.O_WRONLY | os.O_APPEND))
+    # Above 2 first: a stream may have been opened as a number it must not have.
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in streams]
+    for number, fd in enumerate(high):
+        os.dup2(fd, number)
+    for fd in set(high + streams):
+        if fd > 2:
+            os.close(fd)
+
+
+def _child(request, report, host):
+    where = "exec"
+    try:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != host:
+            os._exit(1)
+        if request.get("tty"):
+            os.setsid()
+        else:
+            os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in range(1, signal.NSIG):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        where = "chdir"
+        os.chdir(request["cwd"])
+        os.umask(request["umask"])
+        where = "stdio"
+        # The report must survive the moving of descriptors below.
+        kept = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, 64)
+        os.close(report)
+        report = kept
+        _standard_streams(request)
+        where = "exec"
+        _exec(request["argv"], request["env"])
+    except OSError as e:
+        problem = (where, _errno_name(e.errno), str(e))
+    except Exception as e:  # e.g. a NUL byte inside an argument
+        problem = (where, "EINVAL", str(e))
+    try:
+        os.write(report, json.dumps(problem).encode())
+    finally:
+        os._exit(127)
+
+
+class Refusal(Exception):
+    """An answer with ok false; carries its fields."""
+
+    def __init__(self, error, message="", **more):
+        Exception.__init__(self, message)
+        self.answer = dict(more, error=error, message=message)
+
+
+# --- the host ----------------------------------------------------------------
+
+class Host:
+    def __init__(self):
+        self.pid = os.getpid()
+        self.cache = None
+        self.terminals = {}
+        self.poll = select.poll()
+        self.watch = {}
+        self.rest = b""
+        self.ending = False
+
+    def run(self):
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT,
+                       signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
+        # Whatever the daemon's starter left open is no business of programs.
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2:
+                try:
+                    os.close(int(name))
+                except OSError:
+                    pass
+        wake_read, wake_write = os.pipe()
+        for fd in (wake_read, wake_write):
+            os.set_blocking(fd, False)
+        signal.signal(signal.SIGTERM, self.on_term)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        # The program must never inherit the line to the daemon.
+        self.requests = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+        self.answers = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        os.close(null)
+        self.add(self.requests, select.POLLIN, self.on_request)
+        # A daemon that closed only its reading end is gone as well.
+        self.add(self.answers, 0, lambda events: self.end())
+        self.add(wake_read, select.POLLIN, lambda events: self.on_child(wake_read))
+        while not self.ending:
+            for fd, events in self.poll.poll():
+                callback = self.watch.get(fd)
+                if callback is not None:
+                    callback(events)
+        self.kill_everything()
+
+    def on_term(self, *_):
+        self.ending = True
+
+    def add(self, fd, events, callback):
+        self.watch[fd] = callback
+        self.poll.register(fd, events)
+
+    def drop(self, fd):
+        if self.watch.pop(fd, None) is not None:
+            self.poll.unregister(fd)
+
+    def end(self):
+        self.ending = True
+
+    def send(self, message):
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self.answers, data):]
+        except OSError:
+            self.end()
+
+    def on_child(self, wake):
+        try:
+            while len(os.read(wake, 4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+        self.reap()
+
+    def reap(self):
+        """Reports every child that ended. True when none is left at all."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            if self.ending:
+                continue
+            if os.WIFSIGNALED(status):
+                number = os.WTERMSIG(status)
+                try:
+                    name = signal.Signals(number).name
+                except ValueError:
+                    name = "SIG%d" % number
+                self.send({"event": "exit", "pid": pid, "code": None, "signal": name})
+            else:
+                self.send({"event": "exit", "pid": pid,
+                           "code": os.WEXITSTATUS(status), "signal": None})
+
+    def kill_everything(self):
+        """Until ECHILD: whoever forks while being killed is found next round."""
+        self.ending = True
+        while not self.reap():
+            for pid in _descendants([self.pid]):
+                _kill(pid, signal.SIGKILL)
+            select.select([], [], [], 0.001)
+
+    def on_request(self, events):
+        try:
+            data = os.read(self.requests, 1 << 16)
+        except InterruptedError:
+            return
+        if not data:
+            return self.end()
+        lines = (self.rest + data).split(b"\n")
+        self.rest = lines.pop()
+        for line in lines:
+            if line and not self.ending:
+                self.answer(json.loads(line))
+
+    def answer(self, request):
+        reply = {"id": request["id"]}
+        try:
+            do = getattr(self, "do_" + request["do"], None)
+            if do is None:
+                raise Refusal("EINVAL", "unknown request %r" % request["do"])
+            reply.update(do(request), ok=True)
+        except Refusal as e:
+            reply.update(e.answer, ok=False)
+        except OSError as e:
+            reply.update(ok=False, error=_errno_name(e.errno), message=str(e))
+        except Exception as e:
+            reply.update(ok=False, error=type(e).__name__, message=str(e))
+        self.send(reply)
+
+    # --- requests about processes
+
+    def do_hello(self, request):
+        self.cache = request.get("cache")
+        return {"version": list(sys.version_info[:3]), "pid": self.pid}
+
+    def do_fifo(self, request):
+        for path in request["paths"]:
+            os.mkfifo(path, 0o600)
+        return {}
+
+    def do_spawn(self, request):
+        if not request["argv"]:
+            raise Refusal("ENOENT", "empty command", where="exec")
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            _child(request, write, self.pid)
+        os.close(write)
+        try:
+            data = b""
+            while True:
+                more = os.read(read, 4096)
+                if not more:
+                    break
+                data += more
+        finally:
+            os.close(read)
+        if not data:
+            return {"pid": pid}
+        os.waitpid(pid, 0)
+        where, name, message = json.loads(data)
+        raise Refusal(name, message, where=where)
+
+    def do_signal(self, request):
+        pid = request["pid"]
+        number = getattr(signal, request["signal"])
+        # A pid that is not our child any more may be a stranger's by now.
+        if _parent_of(pid) != self.pid:
+            return {}
+        if not request.get("group"):
+            _kill(pid, number)
+        elif os.getpgid(pid) == pid:
+            try:
+                os.killpg(pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+        else:
+            # It shares its group with parked processes, which must not hear it.
+            for each in [pid] + _descendants([pid]):
+                _kill(each, number)
+        return {}
+
+    def do_kill(self, request):
+        table = _processes()
+        mine = [pid for pid in request["pids"] if table.get(pid) == self.pid]
+        if request.get("tree"):
+            mine = mine + _descendants(mine, table)
+        for pid in mine:
+            _kill(pid, signal.SIGKILL)
+        return {}
+
+    def do_strays(self, request):
+        """Processes of ours that are none of `keep`, living; killed if told."""
+        keep = set(request["keep"])
+        table = _processes()
+        roots = [pid for pid, parent in table.items()
+                 if parent == self.pid and pid not in keep]
+        pids = [pid for pid in roots + _descendants(roots, table)
+                if not _is_zombie(pid)]
+        if request.get("kill"):
+            for pid in pids:
+                _kill(pid, signal.SIGKILL)
+        return {"pids": pids}
+
+    def do_pss(self, request):
+        sizes = ((pid, _pss(pid)) for pid in request["pids"])
+        return {"bytes": {str(pid): size for pid, size in sizes if size is not None}}
+
+    def do_shutdown(self, request):
+        self.end()
+        return {}
+
+    # --- terminals
+
+    def do_tty(self, request):
+        terminal = _modules().pty.Terminal(self, request["rows"], request["cols"],
+                                           request.get("stdin"), request["stdout"])
+        self.terminals[terminal.path] = terminal
+        return {"path": terminal.path}
+
+    def do_resize(self, request):
+        self._terminal(request).resize(request["rows"], request["cols"])
+        return {}
+
+    def do_flush(self, request):
+        self._terminal(request).flush()
+        return {}
+
+    def do_hangup(self, request):
+        terminal = self.terminals.pop(request["tty"], None)
+        if terminal is not None:
+            terminal.close()
+        return {}
+
+    def _terminal(self, request):
+        terminal = self.terminals.get(request["tty"])
+        if terminal is None:
+            raise Refusal("ENOENT", "no such terminal: %s" % request["tty"])
+        return terminal
+
+    # --- requests about code
+
+    def do_check(self, request):
+        return _code_answer(_modules().compare.check, request["file"], self.cache)
+
+    def do_diff(self, request):
+        return _code_answer(_modules().compare.diff, request["file"],
+                            request["old"], request["new"], self.cache)
+
+    def do_remap(self, request):
+        return _code_answer(_modules().remap.remap, request["file"],
+                            request["old"], request["new"], request["unit"],
+                            request["lasti"], request["inline"], self.cache)
+
+    def do_stub(self, request):
+        try:
+            return {"path": _modules().stub.stub(request["python"], self.cache)}
+        except RuntimeError as e:
+            raise Refusal("unsupported", str(e))
+
+
+def _code_answer(function, *arguments):
+    try:
+        answer = function(*arguments)
+    except SyntaxError as e:
+        raise Refusal("SyntaxError", e.msg or "invalid syntax", line=e.lineno or 1,
+                      column=e.offset or 0, text=e.text or "",
+                      kind=type(e).__name__)
+    if isinstance(answer, dict) and "error" in answer:
+        raise Refusal(**answer)
+    return answer
+
+
+class _Modules:
+    """The package's other modules, each loaded when first asked for."""
+
+    def __getattr__(self, name):
+        import importlib
+        module = importlib.import_module("thaw_agent." + name)
+        setattr(self, name, module)
+        return module
+
+
+_loaded = None
+
+
+def _modules():
+    global _loaded
+    if _loaded is None:
+        sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        _loaded = _Modules()
+    return _loaded
+
+
+if __name__ == "__main__":
+    Host().run()

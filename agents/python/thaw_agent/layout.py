@@ -1,0 +1,298 @@
+"""Where CPython 3.11 keeps things: offsets, and the few writes into live objects that everything else stands on.
+
+Offsets are found or verified at start (`verify`); an interpreter that does not answer as expected is not supported,
+and its programs run plainly. Structures: Include/internal/pycore_frame.h and Include/cpython/code.h of CPython 3.11.
+"""
+import ctypes
+import sys
+import types
+
+CodeType, FunctionType = types.CodeType, types.FunctionType
+ssize, cint = ctypes.c_ssize_t, ctypes.c_int
+
+# _PyInterpreterFrame
+F_FUNC, F_GLOBALS, F_CODE, F_IP, F_TOP, F_ENTRY, F_LOCALS = 0, 8, 32, 56, 64, 68, 72
+# PyFrameObject.f_frame
+FRAME_OF = 24
+# The end of PyCodeObject: int _co_firsttraceable, void *co_extra, then the bytecode itself.
+FIRST_TRACEABLE = -16
+
+api = ctypes.pythonapi
+incref = api.Py_IncRef
+decref = api.Py_DecRef
+incref.argtypes = decref.argtypes = (ctypes.c_void_p,)
+incref.restype = decref.restype = None
+memmove = ctypes.memmove
+
+# Room in a frame of instrumented code beyond what it needs, so that edited code with more locals fits under it.
+SLACK = 48
+
+# Objects that replaced others inside live structures, or were replaced: never freed, since frames may still point at them.
+KEEP = []
+
+
+def _offset_of_code():
+    code = compile("a=1\nb=2", "p", "exec")
+    return ctypes.string_at(id(code), sys.getsizeof(code)).index(code.co_code)
+
+
+def _offset_of_firstline():
+    code = compile("x=1", "p", "exec").replace(co_firstlineno=987654321)
+    words = (cint * 60).from_address(id(code))
+    return next(i * 4 for i in range(60) if words[i] == 987654321)
+
+
+def _offset_of_stacksize():
+    code = compile("x=1", "p", "exec").replace(co_stacksize=7654321)
+    words = (cint * 60).from_address(id(code))
+    return next(i * 4 for i in range(60) if words[i] == 7654321)
+
+
+def _offset_of_linetable():
+    code = compile("x=1", "p", "exec")
+    table = code.co_linetable
+    words = (ssize * 30).from_address(id(code))
+    return next(i * 8 for i in range(30) if words[i] == id(table))
+
+
+CODE = _offset_of_code()
+FIRSTLINE = _offset_of_firstline()
+STACKSIZE = _offset_of_stacksize()
+LINETABLE = _offset_of_linetable()
+
+
+# PyCodeObject: refcount, type, size, consts, names, exception table, int co_flags, short co_warmup
+WARMUP = 52
+
+
+def warmth(code):
+    """co_warmup: counts up to 0, at which the interpreter specialises the code."""
+    return ctypes.c_short.from_address(id(code) + WARMUP).value
+
+
+def at(address):
+    """The object at an address."""
+    return ctypes.cast(address, ctypes.py_object).value
+
+
+def hide(code):
+    """Make frames of `code` invisible: CPython takes a frame that has not reached its first traceable instruction for one
+    that is still being built, and leaves it out of tracebacks, f_back and sys._getframe."""
+    cint.from_address(id(code) + CODE + FIRST_TRACEABLE).value = 1 << 28
+    for const in code.co_consts:
+        if type(const) is CodeType:
+            hide(const)
+
+
+def hidden(function):
+    """Decorator: `hide` the code of a function."""
+    hide(function.__code__)
+    return function
+
+
+def hide_module(namespace):
+    """Hide every function defined in a module of the agent, methods included."""
+    name = namespace["__name__"]
+    for value in list(namespace.values()):
+        if type(value) is FunctionType and value.__module__ == name:
+            hide(value.__code__)
+        elif type(value) is type and value.__module__ == name:
+            for member in vars(value).values():
+                member = getattr(member, "__func__", member)
+                if type(member) is FunctionType:
+                    hide(member.__code__)
+
+
+def write_code(code, offset, data):
+    """Overwrite bytecode of a live code object."""
+    memmove(id(code) + CODE + offset, data, len(data))
+
+
+def read_code(code, offset, length):
+    """Bytecode as it stands in memory, specialised forms included."""
+    return ctypes.string_at(id(code) + CODE + offset, length)
+
+
+def slots_of(code):
+    """Names of the fast slots of a frame, in order."""
+    cells = [x for x in code.co_cellvars if x not in code.co_varnames]
+    return list(code.co_varnames) + cells + list(code.co_freevars)
+
+
+def room_of(code):
+    """Size of the variable part of a frame, in words."""
+    return len(slots_of(code)) + code.co_stacksize
+
+
+def need_of(code):
+    """Words that instrumented code really uses: its slack is for others."""
+    return room_of(code) - SLACK + 4
+
+
+def ensure_room(code, words):
+    """Frames of `code` made from now on have at least this many words."""
+    lack = words - room_of(code)
+    if lack > 0:
+        cint.from_address(id(code) + STACKSIZE).value += lack
+
+
+def relocate(old, new):
+    """Give a code object, running or not, the line and column positions of one with the same bytecode."""
+    if old is new:
+        return
+    if old.co_firstlineno != new.co_firstlineno:
+        cint.from_address(id(old) + FIRSTLINE).value = new.co_firstlineno
+    if old.co_linetable != new.co_linetable:
+        table = new.co_linetable
+        KEEP.append((old.co_linetable, table))
+        incref(id(table))
+        ssize.from_address(id(old) + LINETABLE).value = id(table)
+
+
+def interpreter_frame(frame):
+    return ssize.from_address(id(frame) + FRAME_OF).value
+
+
+def called_inline(frame):
+    """Whether a frame was pushed by the evaluator that runs its caller (no C code between them)."""
+    return not ctypes.c_bool.from_address(interpreter_frame(frame) + F_ENTRY).value
+
+
+def function_of(frame):
+    return at(ssize.from_address(interpreter_frame(frame) + F_FUNC).value)
+
+
+def set_ip(frame, code, offset):
+    """The next instruction of a frame will be the one at `offset` of `code`."""
+    ssize.from_address(interpreter_frame(frame) + F_IP).value = id(code) + CODE + offset - 2
+
+
+def _set_code(frame, new):
+    raw = interpreter_frame(frame)
+    old = frame.f_code
+    function = at(ssize.from_address(raw + F_FUNC).value)
+    KEEP.append(old)
+    incref(id(new))
+    ssize.from_address(raw + F_CODE).value = id(new)
+    decref(id(old))
+    if type(function) is FunctionType and function.__code__ is old:
+        function.__code__ = new
+
+
+def enter(frame, new, offset):
+    """Put `new` under a frame that is at its first instruction: arguments stay, everything else is as at a call.
+    Both codes take the same parameters. Raises ValueError when the frame is too small."""
+    old = frame.f_code
+    raw = interpreter_frame(frame)
+    before, after = slots_of(old), slots_of(new)
+    if need_of(new) > room_of(old):
+        raise ValueError("frame too small")
+    function = at(ssize.from_address(raw + F_FUNC).value)
+    count = new.co_argcount + new.co_kwonlyargcount + bool(new.co_flags & 4) + bool(new.co_flags & 8)
+    slots = (ssize * max(len(before), len(after))).from_address(raw + F_LOCALS)
+    values = []
+    for i in range(count):
+        value = at(slots[i])
+        if before[i] in old.co_cellvars:
+            value = value.cell_contents
+        values.append(value)
+    for i in range(len(before)):
+        address, slots[i] = slots[i], 0
+        if address:
+            decref(address)
+    for i, name in enumerate(after):
+        if i < count:
+            value = values[i]
+        elif name in new.co_freevars:
+            value = function.__closure__[new.co_freevars.index(name)]
+        elif name not in new.co_cellvars:
+            slots[i] = 0
+            continue
+        if name in new.co_cellvars:
+            value = types.CellType(value) if i < count else types.CellType()
+        incref(id(value))
+        slots[i] = id(value)
+    _set_code(frame, new)
+    cint.from_address(raw + F_TOP).value = len(after)
+    set_ip(frame, new, offset)
+
+
+def exchange(frame, new, ip):
+    """Put `new` under a frame in the middle of its work: locals move by name, the value stack stays.
+    `ip`: value of the instruction pointer, in bytes from the start of the new code. Raises ValueError when too small."""
+    old = frame.f_code
+    raw = interpreter_frame(frame)
+    before, after = slots_of(old), slots_of(new)
+    if need_of(new) > room_of(old):
+        raise ValueError("frame too small")
+    top = cint.from_address(raw + F_TOP).value
+    size = max(len(before), len(after)) + max(0, top - len(before))
+    slots = (ssize * size).from_address(raw + F_LOCALS)
+    stack = list(slots[len(before):top])
+    values = {name: slots[i] for i, name in enumerate(before)}
+    for i in range(top):
+        slots[i] = 0
+    for i, name in enumerate(after):
+        value = values.pop(name, 0)
+        was, now = name in old.co_cellvars, name in new.co_cellvars
+        if now and not was:
+            cell = types.CellType(at(value)) if value else types.CellType()
+            incref(id(cell))
+            if value:
+                decref(value)
+            value = id(cell)
+        elif was and not now:
+            cell = at(value)
+            try:
+                content = cell.cell_contents
+                incref(id(content))
+                content = id(content)
+            except ValueError:
+                content = 0
+            decref(value)
+            value = content
+        slots[i] = value
+    KEEP.append([at(v) for v in values.values() if v])
+    for i, value in enumerate(stack):
+        slots[len(after) + i] = value
+    cint.from_address(raw + F_TOP).value = len(after) + len(stack)
+    _set_code(frame, new)
+    ssize.from_address(raw + F_IP).value = id(new) + CODE + ip
+
+
+def verify():
+    """Raises RuntimeError when this interpreter is not laid out as expected. Run once per interpreter, in a process of its own."""
+    if sys.version_info[:2] != (3, 11) or sys.implementation.name != "cpython" or sys.maxsize != 2**63 - 1:
+        raise RuntimeError("resuming needs 64-bit CPython 3.11")
+
+    def outer():
+        x = 1
+
+        def inner(a):
+            return x, a
+
+        return inner
+
+    for code, first in ((outer.__code__, 1), (outer().__code__, 1)):
+        if cint.from_address(id(code) + CODE + FIRST_TRACEABLE).value != first:
+            raise RuntimeError("code objects have another layout")
+
+    def probe(a):
+        frame = sys._getframe(0)
+        raw = interpreter_frame(frame)
+        here = ssize.from_address(raw + F_IP).value - id(frame.f_code) - CODE
+        return (
+            ssize.from_address(raw + F_CODE).value == id(probe.__code__)
+            and function_of(frame) is probe
+            and called_inline(frame)
+            and 0 < here <= frame.f_lasti
+            and ssize.from_address(raw + F_LOCALS).value == id(a)
+        )
+
+    def unused():
+        pass
+
+    if warmth(unused.__code__) != -8:
+        raise RuntimeError("code objects have another layout")
+    if not probe(["here"]):
+        raise RuntimeError("frames have another layout")

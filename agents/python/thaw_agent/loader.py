@@ -1,0 +1,163 @@
+"""Project modules come in through here: their code instrumented, from a cache where the source was seen before."""
+import marshal
+import os
+import posix
+import sys
+
+import _frozen_importlib as bootstrap
+import _frozen_importlib_external as external
+import _sha1
+
+from . import traps
+from .layout import hide, hide_module
+from .paths import classify
+from .state import S, File
+
+VERSION = 1
+_FORMAT = b"thaw%d-%s\n" % (VERSION, sys.version.split()[0].encode())
+
+
+def digest_of(source):
+    return _sha1.sha1(source).hexdigest()
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _write(path, data):
+    """Whole or not at all; a full disk only costs the cache."""
+    temporary = "%s.%d" % (path, posix.getpid())
+    try:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+
+
+def source_path(cache, digest):
+    return "%s/src/%s" % (cache, digest)
+
+
+def code_path(cache, path, digest):
+    name = _sha1.sha1(os.fsencode(path)).hexdigest()
+    flags = "%d%d" % (sys.flags.optimize, sys.flags.dev_mode)
+    return "%s/code/%s-%s-%s" % (cache, digest, name, flags)
+
+
+def load(cache, path, digest):
+    """Cached instrumented code of a source, or None."""
+    try:
+        data = read(code_path(cache, path, digest))
+    except OSError:
+        return None
+    if not data.startswith(_FORMAT):
+        return None
+    try:
+        return marshal.loads(memoryview(data)[len(_FORMAT):])
+    except (ValueError, EOFError, TypeError):
+        return None
+
+
+def build(cache, path, source, digest):
+    """Compile and instrument a source, and keep both. Raises what compile raises."""
+    code = compile_plain(path, source)
+    made = traps.instrument(code, path, source)
+    _write(source_path(cache, digest), source)
+    _write(code_path(cache, path, digest), _FORMAT + marshal.dumps(made))
+    return made
+
+
+def compile_plain(path, source):
+    return compile(source, path, "exec", dont_inherit=True)
+
+
+def code_of(path, digest, rewrite):
+    """Instrumented code of a version of a file that the daemon names. `rewrite`: the module is one of pytest's."""
+    cache = S.config["cache"]
+    if rewrite is None:
+        code = load(cache, path, digest)
+        if code is not None:
+            return code
+    source = read(path)
+    if digest_of(source) != digest:
+        raise ValueError("the file was changed again")
+    if rewrite is not None:
+        return traps.instrument(rewrite(path), path)
+    return build(cache, path, source, digest)
+
+
+def register(path, digest, code, module, rewrite=None):
+    """A version of a project file came into this process."""
+    file = S.files.get(path)
+    if file is not None:
+        # Two modules over one file, or a reload: which of them an edit concerns could not be told apart.
+        file.trees.append(code)
+        S.event("opaque", "%s was loaded twice" % path)
+        S.opaque = True
+    else:
+        S.files[path] = File(path, digest, code, rewrite, module)
+    S.event("load", path, digest, module)
+
+
+def of_project(path):
+    return path.endswith(".py") and classify(path) == "project"
+
+
+def project_code(path, module):
+    """Code of a project file that is about to run. Raises SyntaxError and OSError as the import system would."""
+    source = read(path)
+    digest = digest_of(source)
+    code = load(S.config["cache"], path, digest)
+    if code is None:
+        code = build(S.config["cache"], path, source, digest)
+    register(path, digest, code, module)
+    return code
+
+
+class SourceFileLoader(external.SourceFileLoader):
+    """The interpreter's own loader, with instrumented code for project files."""
+
+    def get_code(self, fullname):
+        path = self.path
+        if S.inert or S.opaque or type(path) is not str:
+            return super().get_code(fullname)
+        if not path.startswith("/"):
+            path = os.path.abspath(path)
+        if not of_project(path):
+            return super().get_code(fullname)
+        S.busy += 1
+        try:
+            # The import system takes its own frames out of a traceback when the last of them has this name.
+            return bootstrap._call_with_frames_removed(project_code, path, fullname)
+        finally:
+            S.busy -= 1
+
+
+SourceFileLoader.__module__ = "_frozen_importlib_external"
+
+
+def install():
+    """Every path finder made from now on hands .py files to our loader; those made already are changed."""
+
+    def ours(loader):
+        return SourceFileLoader if loader is external.SourceFileLoader else loader
+
+    for path_hook in sys.path_hooks:
+        closure = getattr(path_hook, "__closure__", None) or ()
+        for name, cell in zip(path_hook.__code__.co_freevars if closure else (), closure):
+            if name == "loader_details":
+                cell.cell_contents = tuple((ours(loader), suffixes) for loader, suffixes in cell.cell_contents)
+    for finder in sys.path_importer_cache.values():
+        if type(finder) is external.FileFinder:
+            finder._loaders = [(suffix, ours(loader)) for suffix, loader in finder._loaders]
+
+
+hide_module(globals())
+hide(SourceFileLoader.get_code.__code__)

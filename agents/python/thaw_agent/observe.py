@@ -1,0 +1,544 @@
+"""What the program sees of the world and does to it: inputs, writes and effects, noticed through audit hooks.
+
+Every path that decides whether a checkpoint may be used passes here. Order of business for an event: is it the agent's
+own, is it the interpreter's, what does it mean, record it once.
+"""
+import os
+import posix
+import stat as stat_module
+import sys
+
+import _sha1
+
+from . import journal, queries
+from .layout import FunctionType, hide_module
+from .paths import classify, resolve
+from .state import S
+from .traps import FILE, UNIT, trap_of
+
+getframe = sys._getframe
+raw_stat, raw_lstat = posix.stat, posix.lstat
+
+# First observation of each path, by kind of observation.
+_read, _looked, _listed, _found = set(), set(), set(), set()
+# Descriptors with advisory locks: they belong to the process and do not survive a clone.
+locked = set()
+
+CACHE_OPTIONS = ("--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first", "--sw", "--stepwise", "--cache-")
+
+
+def signature(path):
+    """[size, mtime in ns, inode] of what a path leads to, or None."""
+    try:
+        found = raw_stat(path)
+    except (OSError, ValueError):
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _kind(mode):
+    return "file" if stat_module.S_ISREG(mode) else "dir" if stat_module.S_ISDIR(mode) else "other"
+
+
+def _cache_of_tool(path):
+    """pytest's cache only matters to the options that read it."""
+    if "/.pytest_cache" not in path:
+        return False
+    words = list(sys.argv) + [os.environ._data.peek(b"PYTEST_ADDOPTS") or ""]
+    for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"):
+        try:
+            with open(os.path.join(S.config["project"], name), encoding="utf-8", errors="replace") as file:
+                words.append(file.read())
+        except OSError:
+            pass
+    return not any(option in str(word) for word in words for option in CACHE_OPTIONS)
+
+
+def _meaningless(path):
+    """Whether what is there tells nothing of the world outside this run: the program's own doing, places without content,
+    and the numbered directories of the temporary one, whose names are as random as the clock."""
+    if path in journal.touched or journal.below_own(path):
+        return True
+    place = classify(path)
+    return place is None or place == "temp" and "/pytest-of-" in path
+
+
+# ------------------------------------------------------------------ what was seen
+def saw_read(path):
+    """A file was opened for reading."""
+    if path in _read or _meaningless(path):
+        return
+    place = classify(path)
+    if _cache_of_tool(path):
+        return
+    _read.add(path)
+    if place == "package":
+        cut = path.rpartition("/__pycache__/")
+        if cut[1] and path.endswith(".pyc"):
+            source = cut[0] + "/" + cut[2].split(".", 1)[0] + ".py"
+            found = signature(source)
+            if found is not None:
+                S.event("package", source, found)
+                return
+        S.event("package", path, signature(path))
+    elif not path.endswith(".pyc"):
+        S.event("read", path, signature(path))
+
+
+EXISTENCE = {"exists", "isfile", "isdir", "lexists", "is_file", "is_dir", "islink", "is_symlink", "is_mount", "ismount", "_joinrealpath", "rglob", "glob"}
+
+
+def saw_stat(path, follow=True):
+    """A file's status was looked at."""
+    path = resolve(path)
+    if path is None or path in _looked or _meaningless(path):
+        return
+    frame = getframe(1)
+    code = frame.f_code
+    if code.co_name == "stat" or code.co_name == "lstat":
+        code = (frame.f_back or frame).f_code
+    existence = code.co_name in EXISTENCE
+    key = (path, existence)
+    if key in _looked:
+        return
+    if _cache_of_tool(path):
+        return
+    _looked.add(key if existence else path)
+    try:
+        found = (raw_stat if follow else raw_lstat)(path)
+    except (OSError, ValueError):
+        S.event("stat", path, None)
+        return
+    kind = _kind(found.st_mode)
+    if existence or kind != "file":
+        S.event("stat", path, [kind])
+    else:
+        S.event("stat", path, [kind, found.st_size, found.st_mtime_ns])
+
+
+def names_digest(path):
+    """sha1 of the names in a directory that programs leave on purpose; None when it cannot be listed."""
+    try:
+        names = posix.listdir(path)
+    except OSError:
+        return None
+    names = sorted(n for n in names if n not in ("__pycache__", ".pytest_cache") and not n.endswith(".pyc"))
+    return _sha1.sha1("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def saw_list(path):
+    path = resolve("." if path is None else path)
+    if path is None or path in _listed or _meaningless(path) or classify(path) == "package":
+        return
+    if getframe(1).f_code.co_filename.startswith("<frozen importlib"):
+        return
+    if not _cache_of_tool(path):
+        _listed.add(path)
+        S.event("list", path, names_digest(path))
+
+
+def saw_import(args):
+    name = args[0].rpartition(".")[2]
+    if args[1]:
+        saw_read(resolve(args[1]))
+    if name not in _found:
+        _found.add(name)
+        S.event("find", name)
+
+
+# ------------------------------------------------------------------ opening files
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def on_open(args):
+    path, _, flags = args
+    path = resolve(path)
+    if path is None:
+        return
+    if not flags & WRITES:
+        saw_read(path)
+        return
+    # A directory is opened this way to make a file without a name in it.
+    if flags & os.O_TMPFILE == os.O_TMPFILE or os.path.isdir(path):
+        return
+    # Only a write that replaces everything is blind to what was there before.
+    blind = flags & os.O_TRUNC and not flags & os.O_EXCL
+    if not blind:
+        saw_read(path)
+    wrote(path, "open %s" % path)
+
+
+def wrote(path, what):
+    """A path is about to be changed. Outside the project and the temporary directory that is an effect."""
+    place = classify(path)
+    if place is None and not path.startswith(("/usr/", "/etc/", "/var/", "/opt/", "/lib")):
+        return
+    if place in ("project", "temp"):
+        journal.before_write(path)
+    else:
+        S.event("effect", "write", what)
+
+
+def _at(path, directory):
+    if isinstance(directory, int) and directory >= 0 and not isinstance(path, int):
+        try:
+            return resolve(os.path.join(os.readlink("/proc/self/fd/%d" % directory), os.fsdecode(path)))
+        except (OSError, TypeError):
+            return None
+    return resolve(path)
+
+
+def _existing(path):
+    """An operation that tells whether the path was there."""
+    if path is not None and not _meaningless(path):
+        if path not in _looked and (path, True) not in _looked:
+            _looked.add((path, True))
+            try:
+                S.event("stat", path, [_kind(raw_lstat(path).st_mode)])
+            except OSError:
+                S.event("stat", path, None)
+
+
+def on_change(args):
+    """remove, rmdir, truncate, chmod, chown, utime, setxattr: (path, …, dir_fd)"""
+    directory = args[-1] if len(args) > 1 and isinstance(args[-1], int) else -1
+    path = _at(args[0], directory)
+    if path is not None:
+        _existing(path)
+        wrote(path, "change %s" % path)
+
+
+def on_truncate(args):
+    path = resolve(args[0])
+    if path is not None:
+        saw_read(path)
+        wrote(path, "truncate %s" % path)
+
+
+def on_mkdir(args):
+    path = _at(args[0], args[2])
+    if path is None:
+        return
+    frame = getframe(1)
+    tolerant = frame.f_code.co_name in ("makedirs", "mkdir") and frame.f_code.co_filename.endswith(("os>", "os.py", "pathlib.py"))
+    if not (tolerant and frame.f_locals.get("exist_ok")):
+        _existing(path)
+    if not os.path.lexists(path):
+        journal.own.add(path)
+    wrote(path, "mkdir %s" % path)
+
+
+def on_rename(args):
+    for path, directory in ((args[0], args[2]), (args[1], args[3])):
+        path = _at(path, directory)
+        if path is not None:
+            if path != _at(args[1], args[3]):
+                _existing(path)
+            journal.before_tree(path) if classify(path) in ("project", "temp") else wrote(path, "rename %s" % path)
+
+
+def on_link(args):
+    path = _at(args[1], args[-1])
+    if path is not None:
+        _existing(path)
+        wrote(path, "link %s" % path)
+
+
+def on_sqlite(args):
+    name = args[0]
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    if not isinstance(name, str) or name in ("", ":memory:"):
+        return
+    if name.startswith("file:"):
+        name = name[5:].split("?", 1)[0]
+    path = resolve(name)
+    saw_read(path)
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        wrote(path + suffix, "sqlite %s" % path)
+
+
+# ------------------------------------------------------------------ effects
+def effect(kind, text):
+    S.event("effect", kind, text)
+
+
+def _words(value):
+    """A command line as texts, whatever form it was given in."""
+    if isinstance(value, (str, bytes, os.PathLike)):
+        value = [value]
+    try:
+        return [os.fsdecode(word) for word in value]
+    except TypeError:
+        return []
+
+
+def on_popen(args):
+    words = _words(args[1])
+    shell = bool(words) and words[0] in ("/bin/sh", "sh") and words[1:2] == ["-c"]
+    directory = resolve("." if args[2] is None else args[2])
+    if words and not shell and queries.is_query(words):
+        S.event("query", words, directory)
+    else:
+        effect("child", "subprocess " + " ".join(words[2:] if shell else words)[:200])
+
+
+def on_child(name):
+    def handler(args):
+        first = _words(args[0])[:1] if args and name != "fork" else []
+        effect("child", " ".join([name, *first])[:200])
+        if name == "exec":
+            S.flush()
+
+    return handler
+
+
+def on_network(name):
+    def handler(args):
+        effect("network", "%s %s" % (name, args[1] if len(args) > 1 else args[0] if args else ""))
+
+    return handler
+
+
+def on_kill(args):
+    if args and args[0] != posix.getpid():
+        effect("signal", "kill %s" % (args[0],))
+
+
+def on_lock(args):
+    if isinstance(args[0], int):
+        locked.add(args[0])
+
+
+# ------------------------------------------------------------------ code and lines
+# Who reads a function's __code__ for its parameters only: these belong to the statement that defines it.
+HEADER_ONLY = {
+    "_signature_from_function", "_signature_from_callable", "_signature_is_functionlike", "_has_code_flag", "iscoroutinefunction",
+    "isgeneratorfunction", "isasyncgenfunction", "unwrap", "isfunction", "ismethod", "_is_wrapper", "getfullargspec", "update_wrapper",
+    "_get_globals", "_has_coroutine_mark", "_inspect_func",
+}
+# Who asks for a frame only to learn a module's name.
+NAME_ONLY = {
+    ("namedtuple", "collections/__init__.py"), ("_caller", "typing.py"), ("__init__", "typing.py"), ("_create_", "enum.py"),
+    ("__call__", "enum.py"), ("__set_name__", "enum.py"), ("NewType", "typing.py"), ("_make_nmtuple", "typing.py"), ("__new__", "typing.py"),
+    ("TypedDict", "typing.py"), ("NamedTuple", "typing.py"), ("_find_caller_module", "abc.py"), ("make_dataclass", "dataclasses.py"),
+    ("_currentframe", "warnings.py"),
+}
+
+
+def unit_of(code):
+    """(file, unit) of project code, or None."""
+    trap = trap_of(code)
+    return (trap[FILE], trap[UNIT]) if trap is not None else None
+
+
+def on_attribute(args):
+    subject, name = args[0], args[1]
+    if name == "__code__":
+        if type(subject) is not FunctionType:
+            return
+        unit = unit_of(subject.__code__)
+        if unit is None:
+            return
+        caller = getframe(1).f_code
+        if caller.co_name in HEADER_ONLY and caller.co_filename.endswith(("inspect.py", "functools.py", "coroutines.py")):
+            return
+        if id(subject.__code__) in S.edited:
+            subject.__code__ = S.edited[id(subject.__code__)]
+        S.event("code", *unit)
+    elif name == "tb_frame" or name.endswith("_frame"):
+        frame = getattr(subject, name, None)
+        if frame is not None:
+            line_seen(frame)
+
+
+_lines = set()
+
+
+def line_seen(frame):
+    """The position of a frame was observed."""
+    code = frame.f_code
+    unit = unit_of(code)
+    if unit is None:
+        # A class body, lambda or comprehension: it belongs to the unit around it.
+        unit = (code.co_filename, MODULE_LINES) if code.co_filename in S.files else None
+    if unit is not None and unit not in _lines:
+        _lines.add(unit)
+        S.event("line", *unit)
+
+
+MODULE_LINES = "*"
+
+
+def on_getframe(args):
+    frame = getframe(1)
+    code = frame.f_code
+    for name, file in NAME_ONLY:
+        if code.co_name == name and code.co_filename.endswith(file):
+            return
+    while frame is not None:
+        line_seen(frame)
+        frame = frame.f_back
+
+
+def on_trace(args):
+    from . import hook
+
+    if getframe(1).f_code.co_filename.endswith("threading.py"):
+        return
+    S.event("opaque", "a tracer or profiler was installed")
+    S.opaque = True
+    hook.disarm_all()
+
+
+HANDLERS = {
+    "open": on_open,
+    "os.listdir": lambda args: saw_list(args[0]),
+    "os.scandir": lambda args: saw_list(args[0]),
+    "import": saw_import,
+    "os.remove": on_change, "os.rmdir": on_change, "os.chmod": on_change, "os.chown": on_change, "os.utime": on_change,
+    "os.setxattr": on_change, "os.removexattr": on_change,
+    "os.truncate": on_truncate,
+    "os.mkdir": on_mkdir,
+    "os.rename": on_rename,
+    "os.link": on_link, "os.symlink": on_link,
+    "sqlite3.connect": on_sqlite,
+    "subprocess.Popen": on_popen, "os.system": on_child("system"), "os.posix_spawn": on_child("spawn"),
+    "os.exec": on_child("exec"), "os.fork": on_child("fork"), "os.forkpty": on_child("fork"),
+    "socket.connect": on_network("connect"), "socket.bind": on_network("bind"), "socket.sendto": on_network("send"),
+    "socket.sendmsg": on_network("send"), "socket.getaddrinfo": on_network("lookup"), "socket.gethostbyname": on_network("lookup"),
+    "socket.gethostbyaddr": on_network("lookup"),
+    "os.kill": on_kill, "os.killpg": on_kill,
+    "fcntl.flock": on_lock, "fcntl.lockf": on_lock,
+    "object.__getattr__": on_attribute,
+    "sys._getframe": on_getframe,
+    "sys.settrace": on_trace, "sys.setprofile": on_trace,
+}
+for _handler in HANDLERS.values():
+    if _handler.__name__ == "<lambda>" or _handler.__name__ == "handler":
+        from .layout import hide
+
+        hide(_handler.__code__)
+
+
+def audit(event, args, get=HANDLERS.get):
+    handler = get(event)
+    if handler is not None and not S.busy and not S.inert:
+        S.busy += 1
+        try:
+            handler(args)
+        except RecursionError:
+            # The program is at its own limit; what it meant to do is unknown.
+            S.opaque = True
+        finally:
+            S.busy -= 1
+
+
+# Without this attribute the interpreter looks it up in vain at every event.
+audit.__cantrace__ = False
+
+
+# ------------------------------------------------------------------ environment
+def shown(value):
+    return None if value is None else os.fsdecode(value)
+
+
+class Environment(dict):
+    """os.environ's own dictionary, which notes what is read."""
+
+    own = set()
+    seen = set()
+    everything = False
+
+    def peek(self, key):
+        value = dict.get(self, key)
+        return shown(value)
+
+    def note(self, key):
+        if key not in Environment.seen and key not in Environment.own and not S.busy and not S.inert:
+            Environment.seen.add(key)
+            S.event("env", shown(key), shown(dict.get(self, key)))
+
+    def note_all(self):
+        if not Environment.everything and not S.busy and not S.inert:
+            Environment.everything = True
+            pairs = sorted(shown(k) + "=" + shown(v) for k, v in dict.items(self))
+            S.event("env", "*", _sha1.sha1("\0".join(pairs).encode("utf-8", "surrogateescape")).hexdigest())
+
+    def __getitem__(self, key):
+        self.note(key)
+        return dict.__getitem__(self, key)
+
+    def __contains__(self, key):
+        self.note(key)
+        return dict.__contains__(self, key)
+
+    def get(self, key, default=None):
+        self.note(key)
+        return dict.get(self, key, default)
+
+    def __setitem__(self, key, value):
+        Environment.own.add(key)
+        dict.__setitem__(self, key, value)
+
+    def __delitem__(self, key):
+        self.note(key)
+        Environment.own.add(key)
+        dict.__delitem__(self, key)
+
+    def __iter__(self):
+        self.note_all()
+        return dict.__iter__(self)
+
+    def keys(self):
+        self.note_all()
+        return dict.keys(self)
+
+    def values(self):
+        self.note_all()
+        return dict.values(self)
+
+    def items(self):
+        self.note_all()
+        return dict.items(self)
+
+    def copy(self):
+        self.note_all()
+        return dict(dict.items(self))
+
+
+def wrap_status(name, original, follow):
+    """A function that looks at a file, with the look noted. Frames of the wrapper are hidden."""
+
+    def looked(path, *args, **kwargs):
+        if not S.busy and not S.inert and not isinstance(path, int) and kwargs.get("dir_fd") is None:
+            S.busy += 1
+            try:
+                saw_stat(path, follow and kwargs.get("follow_symlinks", True))
+            finally:
+                S.busy -= 1
+        return original(path, *args, **kwargs)
+
+    looked.__name__ = looked.__qualname__ = name
+    looked.__module__ = "posix"
+    looked.__doc__ = original.__doc__
+    from .layout import hide
+
+    hide(looked.__code__)
+    supported = (os.supports_dir_fd, os.supports_follow_symlinks, os.supports_fd, os.supports_effective_ids)
+    for group in supported:
+        if original in group:
+            group.add(looked)
+    setattr(os, name, looked)
+
+
+def install():
+    """Start observing. Audit hooks cannot be taken back; `S.inert` silences them."""
+    if type(os.environ._data) is not Environment:
+        os.environ._data = Environment(os.environ._data)
+    for name, follow in (("stat", True), ("lstat", False), ("access", True), ("readlink", False)):
+        wrap_status(name, getattr(posix, name), follow)
+    sys.addaudithook(audit)
+
+
+hide_module(globals())

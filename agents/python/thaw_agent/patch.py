@@ -1,0 +1,175 @@
+"""Edited code put in place in a restored process: under frames that run, for functions not called yet, and the line
+numbers of everything that only moved."""
+
+import sys
+
+from . import hook, traps
+from .layout import FunctionType, ensure_room, exchange, hide_module, need_of, read_code, relocate, room_of, write_code
+from .state import S
+from .traps import FILE, FORWARD, TRAILER, UNIT, op, trap_of, units_of, with_landing
+
+
+def _frames(path):
+    """Frames of a project file on the stack: {unit: frame}, the outermost activation of each."""
+    found, frame = {}, sys._getframe(1)
+    while frame is not None:
+        trap = trap_of(frame.f_code)
+        if trap is not None and trap[FILE] == path:
+            found[trap[UNIT]] = frame
+        frame = frame.f_back
+    return found
+
+
+def _new_code(path, digest, rewrite):
+    from . import loader
+
+    return loader.code_of(path, digest, rewrite)
+
+
+def impossible(edits):
+    """Why this process cannot go on under the edited files, or None. Nothing is changed."""
+    for edit in edits:
+        file = S.files.get(edit["file"])
+        if file is None:
+            continue
+        if (edit.get("bind") or edit.get("unbind")) and file.module not in sys.modules:
+            return "%s is not a module any more" % file.module
+        if file.rewrite is None:
+            try:
+                fresh = units_of(_new_code(edit["file"], edit["new"], None))
+            except (OSError, ValueError, SyntaxError) as error:
+                return "%s: %s" % (edit["file"], error)
+            frames = _frames(edit["file"])
+            for wanted in edit["frames"]:
+                frame = frames.get(wanted["unit"])
+                if frame is None or wanted["unit"] not in fresh:
+                    return "%s is not on the stack" % wanted["unit"]
+                if need_of(fresh[wanted["unit"]]) > room_of(frame.f_code):
+                    return "the frame of %s is too small for the edited code" % wanted["unit"]
+            top = _entering()
+            if top is not None and top[0] == edit["file"] and top[1] in edit["changed"]:
+                code = fresh.get(top[1])
+                if code is None or parameters(code) != parameters(top[2].f_code):
+                    return "%s is being called, and its parameters changed" % top[1]
+                if need_of(code) > room_of(top[2].f_code):
+                    return "the frame of %s is too small for the edited code" % top[1]
+    return None
+
+
+def parameters(code):
+    """What a call has to know of a function."""
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    return code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_varnames[:count], code.co_flags & 0x2AC, code.co_freevars
+
+
+def _entering():
+    """(file, unit, frame) of the unit that was about to run when this checkpoint was taken."""
+    frame = sys._getframe(1)
+    trap = trap_of(frame.f_code) if frame is not None else None
+    return (trap[FILE], trap[UNIT], frame) if trap is not None else None
+
+
+def apply(edits):
+    """Prerequisite: `impossible` found nothing."""
+    for edit in edits:
+        file = S.files.get(edit["file"])
+        if file is not None:
+            _apply(file, edit)
+    cache = sys.modules.get("linecache")
+    for edit in edits:
+        if cache is not None:
+            cache.cache.pop(edit["file"], None)
+    for finder in sys.path_importer_cache.values():
+        if hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
+
+
+def _apply(file, edit):
+    new = _new_code(file.path, edit["new"], file.rewrite)
+    changed = set(edit["changed"])
+    fresh = units_of(new)
+    frames = _frames(file.path)
+    on_stack = {wanted["unit"]: wanted for wanted in edit["frames"]}
+    for tree in file.trees:
+        for name, old in units_of(tree).items():
+            target = fresh.get(name)
+            if target is None:
+                continue
+            if name in changed or id(old) in S.edited:
+                S.edited[id(old)] = target
+                ensure_room(old, need_of(target))
+                if name not in on_stack:
+                    _first_line(old, target)
+            else:
+                _move(old, target)
+    for name, wanted in on_stack.items():
+        frame = frames[name]
+        old, target = frame.f_code, fresh[name]
+        _under(frame, old, target, wanted)
+        # The edited code stands where the old did; a new call of the old one finds it through S.edited.
+    _define(file, edit, fresh)
+    file.trees.append(new)
+    file.hash = edit["new"]
+
+
+def _define(file, edit, fresh):
+    """Functions that nobody has noticed yet come and go in the module's names."""
+    if not edit.get("bind") and not edit.get("unbind"):
+        return
+    from . import definitions
+
+    module = sys.modules[file.module]
+    for name in edit.get("unbind", ()):
+        vars(module).pop(name, None)
+    for entry in edit.get("bind", ()):
+        defaults, keywords, notes = definitions.unpack(entry)
+        function = FunctionType(fresh[entry["unit"]], vars(module), entry["name"], defaults)
+        function.__kwdefaults__ = keywords
+        function.__annotations__ = notes
+        vars(module)[entry["name"]] = function
+
+
+def _first_line(old, new):
+    """Code that will be replaced at its first call: whoever asks before sees where it stands now."""
+    if old.co_firstlineno != new.co_firstlineno:
+        from .layout import FIRSTLINE, cint
+
+        cint.from_address(id(old) + FIRSTLINE).value = new.co_firstlineno
+
+
+def _move(old, new):
+    """Positions of unchanged code, and of the lambdas, comprehensions and class bodies that belong to it."""
+    relocate(old, new)
+    mine, theirs = traps.nested(old), traps.nested(new)
+    for a, b in zip(mine, theirs):
+        if not traps.is_unit(a):
+            _move(a, b)
+
+
+def _under(frame, old, new, wanted):
+    if "at" in wanted and wanted["at"] is not None:
+        at = wanted["at"]
+        if at & 1:
+            # The checkpoint was taken before a statement: the hook's value lies on the stack.
+            grown, landing = with_landing(new, at - 1)
+            exchange(frame, grown, landing - 2)
+        else:
+            exchange(frame, new, at)
+        return
+    # C code lies between this frame and the one above it: the evaluator holds the old code until that returns. Lead it into
+    # the trailer at the start of the next statement; the hook exchanges the code there.
+    _first_line(old, new)
+    grown, landing = with_landing(new, wanted["entries"][0][1])
+    trailer = trap_of(old)[TRAILER]
+    plain = old.co_code
+    for start, _ in wanted["entries"]:
+        distance = (trailer - start) // 2
+        units = 1 if distance < 257 else 2 if distance < 65538 else 3
+        # A specialised pair of instructions may reach across the boundary: back to its plain form.
+        if read_code(old, start - 2, 2) != plain[start - 2 : start]:
+            write_code(old, start - 2, plain[start - 2 : start])
+        write_code(old, start, op(FORWARD, distance - units, units))
+    hook.switches[id(old)] = (grown, landing)
+
+
+hide_module(globals())

@@ -1,0 +1,79 @@
+"""What the agent of one process knows: who it is, what it has recorded, what its project modules are."""
+import time
+
+from .layout import hide_module
+from .wire import Wire
+
+clock = time.perf_counter
+
+
+class File:
+    """A project module in this process: its code trees (an edit adds one), and which units have run."""
+
+    __slots__ = ("path", "hash", "trees", "seen", "rewrite", "module")
+
+    def __init__(self, path, digest, code, rewrite, module):
+        self.path, self.hash, self.trees, self.rewrite, self.module = path, digest, [code], rewrite, module
+        # unit -> 1 after the first activation, 2 after the second
+        self.seen = {}
+
+
+class State:
+    def __init__(self):
+        self.config = None
+        self.wire = None
+        self.base = None  # the version greeting of checkpoint 0
+        self.id = "c0"
+        self.role = "base"
+        self.pid = 0
+        self.seq = 0
+        self.pending = []
+        # While the agent itself works, its own file accesses are nobody's inputs.
+        self.busy = 0
+        # No more checkpoints, no more traps: a forked child of the user's, or a tracer is there.
+        self.inert = True
+        self.opaque = False
+        self.files = {}
+        # id of a code object that was edited before its first call -> code to run instead
+        self.edited = {}
+        self.ended = False
+        # Checkpoints: when the next one is due, what they cost, seconds of work before this process went on.
+        self.due = 0.0
+        self.since = 0.0
+        self.work = 0.0
+        self.cost = 0.002
+        self.refusal = None
+        self.number = 0
+
+    def event(self, *event):
+        """Record an event; it counts from now on, and reaches the daemon with the next checkpoint."""
+        self.seq += 1
+        self.pending.append(event)
+        if len(self.pending) >= 10000 or self.ended:
+            self.flush()
+
+    def flush(self):
+        if self.pending:
+            first = self.seq - len(self.pending) + 1
+            batch = [(first + i, *event) for i, event in enumerate(self.pending)]
+            self.pending = []
+            self.wire.send({"t": "events", "list": batch})
+
+    def connect(self, role, name):
+        """A connection of this process's own. Without a daemon a program runs on, without checkpoints."""
+        if self.wire is not None:
+            self.wire.close()
+        self.role, self.id = role, name
+        self.wire = Wire(self.config["socket"])
+        hello = {"t": "hello", "role": role, "pid": self.pid, "id": name}
+        if role == "base":
+            hello.update(self.base)
+        self.wire.send(hello)
+
+    def worked(self):
+        """Seconds of the program's own work along the lineage, parked time left out."""
+        return self.work + clock() - self.since
+
+
+S = State()
+hide_module(globals())

@@ -1,0 +1,82 @@
+"""The little main script under which a user's interpreter starts, and the check that this interpreter can be served.
+
+    python -I -S stub.py            prints {"version": […]} when resuming works here, else {"unsupported": why}
+"""
+import hashlib
+import importlib.util
+import json
+import marshal
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+SOURCE = """import sys
+sys.path.insert(0, %(agents)r)
+from thaw_agent import boot
+del sys.path[0]
+boot.main(sys._getframe(), %(directory)r)
+"""
+
+
+def stub(python, cache):
+    """Path of the stub for an interpreter. Raises RuntimeError with the reason when it is not supported."""
+    status = os.stat(python)
+    agent = hashlib.sha1()
+    for name in sorted(os.listdir(HERE)):
+        if name.endswith(".py"):
+            with open(os.path.join(HERE, name), "rb") as file:
+                agent.update(file.read())
+    key = hashlib.sha1(repr((os.path.realpath(python), status.st_mtime_ns, status.st_size, agent.hexdigest(), cache)).encode()).hexdigest()
+    directory = "%s/stub/%s" % (cache, key)
+    path = directory + "/__main__.pyc"
+    if os.path.exists(path):
+        return path
+    try:
+        answer = subprocess.run([python, "-I", "-S", os.path.abspath(__file__)], capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+        told = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise RuntimeError("the interpreter did not answer: %s" % error) from None
+    if "unsupported" in told:
+        raise RuntimeError(told["unsupported"])
+    if told["version"][:2] != list(sys.version_info[:2]):
+        # The stub's bytecode must be the interpreter's own: let it write the file.
+        subprocess.run([python, "-I", "-S", os.path.abspath(__file__), directory], check=True, timeout=30, stdin=subprocess.DEVNULL)
+    else:
+        write(directory)
+    return path
+
+
+def write(directory):
+    """Write the stub for the running interpreter."""
+    os.makedirs(directory, 0o700, exist_ok=True)
+    code = compile(SOURCE % {"agents": os.path.dirname(HERE), "directory": directory}, "<thaw>", "exec")
+    data = importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
+    temporary = "%s/new-%d" % (directory, os.getpid())
+    with open(temporary, "wb") as file:
+        file.write(data)
+    os.replace(temporary, directory + "/__main__.pyc")
+
+
+def check():
+    """What this interpreter can do, tried out in a process of its own."""
+    if sys.implementation.name != "cpython" or sys.version_info[:2] != (3, 11):
+        return {"unsupported": "resuming needs CPython 3.11, this is %s %d.%d" % ((sys.implementation.name,) + sys.version_info[:2])}
+    if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
+        return {"unsupported": "resuming needs Linux on x86_64"}
+    sys.path.insert(0, os.path.dirname(HERE))
+    try:
+        from thaw_agent import selftest
+
+        selftest.run()
+    except (ImportError, RuntimeError, AssertionError, ValueError) as error:
+        return {"unsupported": "self-test failed: %s" % error}
+    return {"version": list(sys.version_info[:3])}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        write(sys.argv[1])
+    else:
+        print(json.dumps(check()))

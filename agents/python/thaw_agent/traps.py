@@ -1,0 +1,339 @@
+"""First-execution traps for CPython 3.11: a function calls the agent when it runs for the first and the second time, and
+costs nothing afterwards.
+
+The one to three code units after RESUME become a jump to a trailer appended to the bytecode:
+
+    LOAD_GLOBAL __thaw__ ; LOAD_CONST trap ; PRECALL 1 ; CALL 1 ; POP_TOP ; <the displaced instructions> ; JUMP_BACKWARD -> behind them
+
+No offset of the original moves, so exception and line tables stay and only grow at the end. Because the trailer holds a
+copy of what it displaced, the trap can stay armed until the second call; the hook then writes the original bytes back.
+Where a copy would be wrong (a jump into the displaced bytes, a half-covered try block) the trap fires once only.
+Module code gets one-shot traps before statements that may take long, as moments for checkpoints.
+"""
+from itertools import islice
+from opcode import _inline_cache_entries as CACHES
+from opcode import _specializations, hasjrel, opmap
+
+from .layout import SLACK, CodeType, warmth
+
+EXT, FORWARD, BACK, NOP = (opmap[x] for x in ("EXTENDED_ARG", "JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT", "NOP"))
+LOAD_GLOBAL, LOAD_CONST, POP, RESUME = (opmap[x] for x in ("LOAD_GLOBAL", "LOAD_CONST", "POP_TOP", "RESUME"))
+CALL_ONE = bytes((opmap["PRECALL"], 1, 0, 0, opmap["CALL"], 1)) + bytes(8)
+JUMPS = set(hasjrel)
+HOOK = "__thaw__"
+MARK = "\0thaw"
+
+# A trap is a constant of the code: (MARK, file, unit, offset, original bytes, offset of the trailer's POP_TOP, kind, trailer start)
+FILE, UNIT, OFFSET, ORIGINAL, LANDING, KIND, TRAILER = 1, 2, 3, 4, 5, 6, 7
+TWICE, ONCE, STATEMENT = 0, 1, 2
+MODULE = "<module>"
+
+
+def is_unit(code):
+    """Function bodies are units of their own; lambdas, comprehensions and class bodies belong to what encloses them."""
+    return code.co_flags & 2 and code.co_name[0] != "<"
+
+
+def nested(code):
+    return [const for const in code.co_consts if type(const) is CodeType]
+
+
+def units_of(code):
+    """All units of a module's code, in the order of the file: {name: code}. Equal names are numbered."""
+    found, counts = {MODULE: code}, {}
+
+    def walk(parent):
+        for child in nested(parent):
+            if is_unit(child):
+                count = counts[child.co_qualname] = counts.get(child.co_qualname, -1) + 1
+                found["%s#%d" % (child.co_qualname, count)] = child
+            walk(child)
+
+    walk(code)
+    return found
+
+
+def trap_of(code):
+    """The entry trap of instrumented code, or None."""
+    for const in reversed(code.co_consts):
+        if type(const) is tuple and const and const[0] is not None and const[0] == MARK and const[KIND] != STATEMENT:
+            return const
+    return None
+
+
+def line_at(code, offset):
+    """The line of the instruction at a byte offset."""
+    for start, end, line in code.co_lines():
+        if start <= offset < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+def with_landing(code, offset):
+    """`code` with an addition that drops the value a hook left on the stack and goes on at `offset`: (code, where it begins)."""
+    start = len(code.co_code)
+    added = bytes((POP, 0))
+    added += jump_back(start + 2, offset)
+    grown = code.replace(co_code=code.co_code + added, co_linetable=code.co_linetable + no_location(len(added) // 2))
+    return grown, start
+
+
+def op(code, arg, units=1):
+    """An instruction with as many EXTENDED_ARG prefixes as it needs, at least `units` long."""
+    out = bytes((code, arg & 255))
+    arg >>= 8
+    while arg or len(out) < 2 * units:
+        out = bytes((EXT, arg & 255)) + out
+        arg >>= 8
+    return out
+
+
+def jump_back(start, target):
+    """A jump back placed at `start`, both in bytes."""
+    units = 1
+    while True:
+        distance = (start + 2 * units - target) // 2
+        if distance < 1 << 8 * units:
+            return op(BACK, distance, units)
+        units += 1
+
+
+def _varint(value):
+    out = bytearray()
+    while value > 63:
+        out.append(64 | value & 63)
+        value >>= 6
+    out.append(value)
+    return bytes(out)
+
+
+def _signed(value):
+    return _varint((-value << 1) | 1 if value < 0 else value << 1)
+
+
+def no_location(units):
+    out = b""
+    while units:
+        some = min(8, units)
+        out += bytes((0x80 | 15 << 3 | some - 1,))
+        units -= some
+    return out
+
+
+def _jump_targets(bytecode):
+    found, arg, i = set(), 0, 0
+    while i < len(bytecode):
+        code, arg = bytecode[i], arg << 8 | bytecode[i + 1]
+        i += 2
+        if code == EXT:
+            continue
+        i += 2 * CACHES[code]
+        if code in JUMPS:
+            found.add(i - 2 * arg if "BACKWARD" in OPNAMES[code] else i + 2 * arg)
+        arg = 0
+    return found
+
+
+OPNAMES = {number: name for name, number in opmap.items()}
+
+
+def _adaptive_forms():
+    """Opcode -> its adaptive form, as the interpreter numbers them in memory."""
+    from opcode import _specialized_instructions, opname
+
+    numbers, specialized = {}, iter(_specialized_instructions)
+    for number in range(1, 255):
+        if opname[number].startswith("<"):
+            name = next(specialized, None)
+            if name is not None:
+                numbers[name] = number
+    return {opmap[base]: numbers[forms[0]] for base, forms in _specializations.items() if base in opmap and forms[0] in numbers and forms[0].endswith("_ADAPTIVE")}
+
+
+ADAPTIVE = _adaptive_forms()
+
+
+def is_warm(code):
+    """Whether the interpreter has put adaptive instructions into the code."""
+    return warmth(code) == 0
+
+
+def handlers(table):
+    """Entries of an exception table: (start, end, target, depth and lasti) in code units."""
+    out, values, value = [], [], None
+    for byte in table:
+        if byte & 128:
+            values = []
+            value = 0
+        value = (value or 0) << 6 | byte & 63
+        if not byte & 64:
+            values.append(value)
+            value = 0
+            if len(values) == 4:
+                start, length, target, rest = values
+                out.append((start, start + length, target, rest))
+                values = []
+    return out
+
+
+def _handler_entry(start, length, target, rest):
+    out = bytearray()
+    for value in (start, length, target, rest):
+        groups = [value & 63]
+        value >>= 6
+        while value:
+            groups.append(value & 63)
+            value >>= 6
+        groups.reverse()
+        out += bytes(g | 64 for g in groups[:-1]) + bytes((groups[-1],))
+    out[0] |= 128
+    return bytes(out)
+
+
+class Body:
+    """Bytecode, constants and tables of one code object while traps are added to it."""
+
+    def __init__(self, code, file, consts):
+        self.code, self.file, self.consts = code, file, consts
+        self.bytes = bytearray(code.co_code)
+        self.length = len(self.bytes)
+        self.names = list(code.co_names)
+        self.lines = code.co_linetable
+        self.handlers = code.co_exceptiontable
+        self.line = None
+        self.targets = None
+        if HOOK not in self.names:
+            self.names.append(HOOK)
+        self.load = op(LOAD_GLOBAL, self.names.index(HOOK) << 1 | 1) + bytes(2 * CACHES[LOAD_GLOBAL])
+
+    def last_line(self):
+        """The line the line table ends on: entries are relative to the one before."""
+        if self.line is None:
+            self.line = self.code.co_firstlineno
+            for _, _, line in self.code.co_lines():
+                if line is not None:
+                    self.line = line
+        return self.line
+
+    def jumps_into(self, start, end):
+        if self.targets is None:
+            self.targets = _jump_targets(bytes(self.bytes[: self.length]))
+        return any(start < t < end for t in self.targets)
+
+    def region(self, start, units):
+        """End of the whole instructions that cover `units` code units from `start`, and whether they may be copied."""
+        i, plain, first = start, True, True
+        while i < start + 2 * units:
+            code = self.bytes[i]
+            if code in JUMPS or code == EXT:
+                plain = False
+            i += 2 + 2 * CACHES[code]
+        return i, plain
+
+    def trap(self, unit, start, limit, kind):
+        """Add a trap at byte `start`; at most `limit` is overwritten. Says whether there was room."""
+        trailer = len(self.bytes)
+        distance = (trailer - start) // 2
+        units = 1 if distance < 257 else 2 if distance < 65538 else 3
+        if start + 2 * units > limit:
+            return False
+        if units > 1 and self.jumps_into(start, start + 2 * units):
+            return False
+        end, plain = self.region(start, units)
+        covered = [h for h in handlers(self.code.co_exceptiontable) if h[0] * 2 < end and h[1] * 2 > start] if self.handlers else []
+        if kind == TWICE and (not plain or end > self.length or len(covered) > 1 or covered and (covered[0][0] * 2 > start or covered[0][1] * 2 < end)):
+            kind = ONCE
+        call = self.load + op(LOAD_CONST, len(self.consts)) + CALL_ONE
+        landing = trailer + len(call)
+        self.consts.append((MARK, self.file, unit, start, bytes(self.bytes[start : start + 2 * units]), landing, kind, trailer))
+        body = call + bytes((POP, 0))
+        lines = no_location(len(body) // 2)
+        if kind == TWICE:
+            copy_at = (trailer + len(body)) // 2
+            copied = (end - start) // 2
+            if covered:
+                _, _, target, rest = covered[0]
+                self.handlers += _handler_entry(copy_at, copied, target, rest)
+            body += bytes(self.bytes[start:end])
+            lines += self.positions(start // 2, copied)
+            target = end
+        else:
+            target = start
+        back = jump_back(trailer + len(body), target)
+        self.bytes[start : start + 2 * units] = op(FORWARD, distance - units, units)
+        self.bytes += body + back
+        self.lines += lines + no_location(len(back) // 2)
+        return True
+
+    def positions(self, first, count):
+        """Line table entries that repeat those of `count` code units from `first`."""
+        out = b""
+        for line, end_line, column, end_column in islice(self.code.co_positions(), first, first + count):
+            if line is None:
+                out += no_location(1)
+                continue
+            delta = line - self.last_line()
+            self.line = line
+            if column is None or end_column is None or end_line is None:
+                out += bytes((0x80 | 13 << 3,)) + _signed(delta)
+            else:
+                out += bytes((0x80 | 14 << 3,)) + _signed(delta) + _varint(end_line - line) + _varint(column + 1) + _varint(end_column + 1)
+        return out
+
+    def finish(self):
+        return self.code.replace(
+            co_code=bytes(self.bytes),
+            co_consts=tuple(self.consts),
+            co_names=tuple(self.names),
+            co_linetable=self.lines,
+            co_exceptiontable=self.handlers,
+            co_stacksize=self.code.co_stacksize + SLACK,
+        )
+
+
+def _entry(code):
+    """Offset of the first instruction behind the function's prologue."""
+    bytecode = code.co_code
+    i = 0
+    while bytecode[i] != RESUME:
+        i += 2
+    return i + 2
+
+
+def instrument(code, file, source=b""):
+    """The code of a module with traps in all its functions and before its heavy statements. `file`: what the events name."""
+    counts = {}
+    lines = set()
+    if source:
+        # Brings in `re`, and is only needed where code is compiled.
+        from .statements import heavy_lines
+
+        lines = set(heavy_lines(source))
+
+    def guard(child):
+        """A nested code object: a unit of its own, or part of its parent with units inside."""
+        unit = None
+        if is_unit(child):
+            count = counts[child.co_qualname] = counts.get(child.co_qualname, -1) + 1
+            unit = "%s#%d" % (child.co_qualname, count)
+        consts = [guard(c) if type(c) is CodeType else c for c in child.co_consts]
+        if unit is None:
+            return child.replace(co_consts=tuple(consts)) if nested(child) else child
+        body = Body(child, file, consts)
+        body.trap(unit, _entry(child), body.length, TWICE)
+        return body.finish()
+
+    body = Body(code, file, [guard(c) if type(c) is CodeType else c for c in code.co_consts])
+    start = _entry(code)
+    body.trap(MODULE, start, body.length, ONCE)
+    taken = start + len(body.consts[-1][ORIGINAL]) if body.consts and type(body.consts[-1]) is tuple else start
+    entries, current = [], None
+    for begin, end, line in code.co_lines():
+        if line != current and line is not None:
+            entries.append((begin, line))
+            current = line
+    for (begin, line), (limit, _) in zip(entries, entries[1:] + [(body.length, None)]):
+        if line in lines and begin >= taken:
+            lines.discard(line)
+            body.trap(MODULE, begin, limit, STATEMENT)
+    return body.finish()

@@ -1,0 +1,130 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+import { now } from './measure.mjs'
+
+const here = dirname(fileURLToPath(import.meta.url))
+
+/** A temporary place with a THAW_HOME and a daemon of its own; `close` ends and removes everything. */
+export class Workbench {
+  temp = mkdtempSync(join(tmpdir(), 'thaw-bench-'))
+  home = join(this.temp, 'home')
+  env = {
+    ...neutral(process.env),
+    THAW_HOME: this.home,
+    XDG_CACHE_HOME: join(this.temp, 'cache'),
+    XDG_CONFIG_HOME: join(this.temp, 'config'),
+  }
+  python = realPython()
+  #bin
+  #child = null
+  #projects = 0
+
+  /** `bin` is the file of the thaw to measure. */
+  constructor(bin) {
+    this.#bin = bin
+  }
+
+  /** A new directory with copies of these programs of bench/programs. */
+  project(...programs) {
+    const directory = join(this.temp, `project-${++this.#projects}`)
+    mkdirSync(directory)
+    for (const program of programs) cpSync(join(here, 'programs', program), join(directory, program))
+    return directory
+  }
+
+  /** Plain Python, from start to exit. */
+  plain(cwd, args, options) {
+    return this.#run(this.python, args, cwd, options)
+  }
+
+  /** Node with nothing of thaw, for what its start alone takes. */
+  node(args) {
+    return this.#run(process.execPath, args, this.temp)
+  }
+
+  /** The same under thaw; `report` is what --report wrote. Throws unless `outcome` is the expected one. */
+  async thaw(cwd, args, { flags = [], outcome, ...options } = {}) {
+    const file = join(this.temp, 'report.json')
+    rmSync(file, { force: true })
+    const command = [this.#bin, 'run', '-q', '--report', file, ...flags, '--', this.python, ...args]
+    const result = await this.#run(process.execPath, command, cwd, options)
+    const report = JSON.parse(readFileSync(file, 'utf8'))
+    if (outcome !== undefined && report.outcome !== outcome) {
+      throw new Error(
+        `expected ${outcome}, but the run was ${report.outcome}: ${report.reason ?? 'no reason given'}`,
+      )
+    }
+    return { ...result, report }
+  }
+
+  /** What a listing verb of the command line answers with --json. */
+  query(...args) {
+    const result = spawnSync(process.execPath, [this.#bin, ...args, '--json'], {
+      env: this.env,
+      encoding: 'utf8',
+    })
+    if (result.status !== 0) throw new Error(`thaw ${args.join(' ')} failed: ${result.stderr}`)
+    return JSON.parse(result.stdout)
+  }
+
+  /** `watch`, if given, is called with each chunk of stdout and may note the time. */
+  #run(command, args, cwd, { watch } = {}) {
+    return new Promise((resolve, reject) => {
+      const started = now()
+      const child = spawn(command, args, { cwd, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] })
+      this.#child = child
+      const out = []
+      const err = []
+      child.stdout.on('data', (chunk) => {
+        out.push(chunk)
+        watch?.(chunk)
+      })
+      child.stderr.on('data', (chunk) => err.push(chunk))
+      child.on('error', reject)
+      child.on('close', (code) => {
+        const seconds = now() - started
+        if (code === 0) resolve({ seconds, stdout: Buffer.concat(out).toString() })
+        else reject(new Error(`${args.join(' ')} ended with ${code}:\n${Buffer.concat(err)}`))
+      })
+    })
+  }
+
+  close() {
+    if (this.#child !== null && this.#child.exitCode === null) this.#child.kill('SIGKILL')
+    if (statSync(this.home, { throwIfNoEntry: false })) {
+      spawnSync(process.execPath, [this.#bin, 'daemon', 'stop', '--force'], {
+        env: this.env,
+        stdio: 'ignore',
+        timeout: 20_000,
+      })
+    }
+    rmSync(this.temp, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** Settings of the caller's shell, such as PYTHONDONTWRITEBYTECODE or THAW_FACTOR, would change what is compared. */
+function neutral(env) {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(PYTHON|THAW_)/.test(name)))
+}
+
+/** The interpreter itself, past any version manager's shim, which would be counted on one side only. */
+function realPython() {
+  const result = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' })
+  if (result.status !== 0) throw new Error('python3 does not start here')
+  return result.stdout.trim()
+}
+
+/** Replaces the one occurrence of `before` in a file. */
+export function edit(file, before, after) {
+  const source = readFileSync(file, 'utf8')
+  if (source.split(before).length !== 2)
+    throw new Error(`${file} does not hold ${JSON.stringify(before)} once`)
+  writeFileSync(
+    file,
+    source.replace(before, () => after),
+  )
+}

@@ -1,0 +1,1 @@
+"""Rain forecasts from daily weather records, with the standard library only."""

@@ -1,0 +1,165 @@
+/**
+ * What the agent inside a program and the daemon say to each other
+ * (docs/agent-protocol.md). One JSON object a line, in both directions.
+ */
+import { z } from 'zod'
+
+const count = z.number().int().nonnegative()
+const pid = z.number().int().positive()
+
+/** Hex sha1 of a source text's bytes. */
+export const sourceHash = z.string().regex(/^[0-9a-f]{40}$/)
+
+/** Size in bytes, mtime in ns, inode; null: tried in vain. */
+export const readSignature = z.tuple([count, z.number(), z.number()]).nullable()
+export type ReadSignature = z.infer<typeof readSignature>
+
+/** Kind, size in bytes, mtime in ns; null: absent. */
+export const statSignature = z.tuple([z.enum(['file', 'dir', 'other']), count, z.number()]).nullable()
+export type StatSignature = z.infer<typeof statSignature>
+
+export type AgentEvent =
+  | [seq: number, kind: 'load', file: string, hash: string, module: string]
+  | [seq: number, kind: 'exec' | 'again' | 'code', file: string, unit: string]
+  | [seq: number, kind: 'lines', file: string]
+  | [seq: number, kind: 'read' | 'package', path: string, sig: ReadSignature]
+  | [seq: number, kind: 'stat', path: string, sig: StatSignature]
+  | [seq: number, kind: 'list', dir: string, digest: string | null]
+  | [seq: number, kind: 'find', name: string]
+  | [seq: number, kind: 'env', name: string, value: string | null]
+  | [seq: number, kind: 'effect', what: string, text: string]
+  | [seq: number, kind: 'opaque', why: string]
+
+type Check = (value: unknown) => boolean
+const isText: Check = (value) => typeof value === 'string'
+const isTextOrNull: Check = (value) => value === null || typeof value === 'string'
+const isRead: Check = (value) => readSignature.safeParse(value).success
+const isStat: Check = (value) => statSignature.safeParse(value).success
+const isHash: Check = (value) => sourceHash.safeParse(value).success
+
+const FIELDS: Record<string, readonly Check[]> = {
+  load: [isText, isHash, isText],
+  exec: [isText, isText],
+  again: [isText, isText],
+  code: [isText, isText],
+  lines: [isText],
+  read: [isText, isRead],
+  package: [isText, isRead],
+  stat: [isText, isStat],
+  list: [isText, isTextOrNull],
+  find: [isText],
+  env: [isText, isTextOrNull],
+  effect: [isText, isText],
+  opaque: [isText],
+}
+
+/** Events come in tens of thousands; a table is checked in a tenth of the time a union of tuples takes. */
+function isAgentEvent(value: unknown): value is AgentEvent {
+  if (!Array.isArray(value) || !Number.isSafeInteger(value[0]) || typeof value[1] !== 'string') return false
+  const fields = Object.hasOwn(FIELDS, value[1]) ? FIELDS[value[1]] : undefined
+  return fields !== undefined && value.length === fields.length + 2 && fields.every((check, i) => check(value[i + 2]))
+}
+export const eventSchema = z.custom<AgentEvent>(isAgentEvent, 'not an event of a known kind')
+
+export const frameSchema = z.object({
+  file: z.string(),
+  unit: z.string(),
+  lasti: z.number().int(),
+  single: z.boolean(),
+  inline: z.boolean(),
+})
+export type Frame = z.infer<typeof frameSchema>
+
+/** Where a path's content before a write is kept; null: it did not exist. */
+export const preImage = z.union([z.null(), z.string(), z.object({ link: z.string() })])
+export type PreImage = z.infer<typeof preImage>
+
+export const agentMessage = z.discriminatedUnion('t', [
+  z.object({
+    t: z.literal('hello'),
+    role: z.enum(['base', 'branch', 'checkpoint']),
+    pid,
+    id: z.string(),
+    version: z.array(z.number().int()).optional(),
+  }),
+  z.object({ t: z.literal('events'), list: z.array(eventSchema) }),
+  z.object({
+    t: z.literal('checkpoint'),
+    id: z.string(),
+    pid,
+    seq: count,
+    before: z.object({ file: z.string(), unit: z.string(), line: count }),
+    stack: z.array(frameSchema),
+    work: z.number().nonnegative(),
+    cost: z.number().nonnegative(),
+    stdin_unread: count,
+  }),
+  z.object({ t: z.literal('refused'), why: z.string().nullable() }),
+  z.object({
+    t: z.literal('write'),
+    seq: count,
+    path: z.string(),
+    pre: preImage,
+    mode: count.nullable().optional(),
+  }),
+  z.object({ t: z.literal('end'), seq: count, work: z.number().nonnegative() }),
+  z.object({ t: z.literal('restored'), pid }),
+  z.object({ t: z.literal('failed'), why: z.string() }),
+])
+export type AgentMessage = z.infer<typeof agentMessage>
+export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
+
+/** Where a running frame goes on in edited code. */
+export const framePatch = z.union([
+  z.object({ unit: z.string(), at: z.number().int() }),
+  z.object({
+    unit: z.string(),
+    entries: z.array(z.tuple([z.number().int(), z.number().int()])),
+    first: z.number().int(),
+  }),
+])
+export type FramePatch = z.infer<typeof framePatch>
+
+export const filePatch = z.object({
+  file: z.string(),
+  old: sourceHash,
+  new: sourceHash,
+  changed: z.array(z.string()),
+  frames: z.array(framePatch),
+})
+export type FilePatch = z.infer<typeof filePatch>
+
+export const restoreMessage = z.object({
+  t: z.literal('restore'),
+  branch: z.string(),
+  stdin: z.string().nullable(),
+  stdout: z.string(),
+  stderr: z.string(),
+  tty: z.string().nullable(),
+  /** Variables to set; null unsets. The others stay as the program left them. */
+  env: z.record(z.string(), z.string().nullable()).nullable(),
+  argv: z.null(),
+  files: z.array(filePatch),
+})
+export type RestoreMessage = z.infer<typeof restoreMessage>
+
+export const daemonMessage = z.discriminatedUnion('t', [
+  restoreMessage,
+  z.object({ t: z.literal('go') }),
+  z.object({ t: z.literal('quit') }),
+])
+export type DaemonMessage = z.infer<typeof daemonMessage>
+
+/** The value of THAW_AGENT in a base process's environment. */
+export interface AgentSetup {
+  socket: string
+  project: string
+  cache: string
+  store: string
+  temp: string
+  main: { kind: 'script' | 'module' | 'command'; name: string }
+  orig_argv: string[]
+  /** Seconds. */
+  min_gap: number
+  factor: number
+}

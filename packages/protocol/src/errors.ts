@@ -1,0 +1,302 @@
+/**
+ * The closed catalogue of everything that can go wrong in a way users may meet.
+ *
+ * A code crosses every wire unchanged: API answers, CLI lines, SDK exceptions and reports. Each code has one page
+ * in docs/errors, generated from this file.
+ */
+export interface ErrorEntry {
+  /** Whose fault it is: the caller's input, or the system's (thaw, kernel, disk). */
+  readonly fault: 'user' | 'system'
+  /** Status the HTTP API answers with. */
+  readonly status: number
+  /** Exit code of the command line. */
+  readonly exit: number
+  /** One sentence for the page: when this happens. */
+  readonly when: string
+  /** What to do about it, when the thrower says nothing more precise. */
+  readonly hint: string
+}
+
+export const ERRORS = {
+  USAGE: {
+    fault: 'user',
+    status: 400,
+    exit: 125,
+    when: 'The command line has an unknown verb or option, or lacks an argument.',
+    hint: 'See `thaw help`.',
+  },
+  INVALID_REQUEST: {
+    fault: 'user',
+    status: 400,
+    exit: 125,
+    when: 'The body or the parameters of an API call do not fit the schema.',
+    hint: 'Compare the call with /openapi.json.',
+  },
+  INVALID_SETTING: {
+    fault: 'user',
+    status: 400,
+    exit: 125,
+    when: 'A settings file or a THAW_ variable holds an unknown key, a value of the wrong type, or is not valid TOML.',
+    hint: 'Correct the line that is named; `thaw doctor --config` lists every setting.',
+  },
+  COMMAND_NOT_FOUND: {
+    fault: 'user',
+    status: 422,
+    exit: 127,
+    when: 'The command to run is neither a file nor a program on PATH.',
+    hint: 'Check the spelling, and PATH.',
+  },
+  NOT_EXECUTABLE: {
+    fault: 'user',
+    status: 422,
+    exit: 126,
+    when: 'The command to run exists, but may not be executed, or its interpreter (first line) is missing.',
+    hint: 'Make it executable (chmod +x), or name the interpreter in front of it.',
+  },
+  DIRECTORY_GONE: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'The directory to run in does not exist any more, or may not be entered.',
+    hint: 'Change to a directory that exists.',
+  },
+  FILE_UNREADABLE: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'A file that the run depends on exists but cannot be read.',
+    hint: 'Correct its permissions.',
+  },
+  SYNTAX_ERROR: {
+    fault: 'user',
+    status: 422,
+    exit: 1,
+    when: 'An edited file does not compile. Earlier checkpoints stay, and the next good edit resumes from them.',
+    hint: 'Correct the file; nothing was lost.',
+  },
+  RUN_NOT_FOUND: {
+    fault: 'user',
+    status: 404,
+    exit: 125,
+    when: 'No run, branch or checkpoint has this id or prefix.',
+    hint: '`thaw ls` shows what exists.',
+  },
+  AMBIGUOUS_ID: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'A shortened id fits more than one run, branch or checkpoint.',
+    hint: 'Give more characters of it.',
+  },
+  RUN_BUSY: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'The run is live, and what was asked needs it to have ended.',
+    hint: 'Stop it first (`thaw stop`), or pass --force.',
+  },
+  HAS_DEPENDENTS: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'Something else still depends on what was to be removed.',
+    hint: 'Remove that first, or pass --cascade.',
+  },
+  UNSUPPORTED: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'What was asked for does not work with this engine, interpreter or kernel.',
+    hint: '`thaw doctor` says what works here and how to get the rest.',
+  },
+  PAYLOAD_TOO_LARGE: {
+    fault: 'user',
+    status: 413,
+    exit: 125,
+    when: 'A request or a frame is larger than the daemon accepts.',
+    hint: 'Send less at a time.',
+  },
+  REPORT_UNWRITABLE: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'The file given with --report cannot be written. It is opened before the program starts.',
+    hint: 'Name a file in a directory that exists and is writable.',
+  },
+  DAEMON_START_FAILED: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'The daemon did not come up; what it said on the way is part of the message.',
+    hint: 'Run `thaw doctor`, and look at the daemon log it names.',
+  },
+  DAEMON_UNREACHABLE: {
+    fault: 'system',
+    status: 503,
+    exit: 125,
+    when: 'No daemon answers on the socket, and none was to be started.',
+    hint: '`thaw daemon start` starts one.',
+  },
+  DAEMON_LOST: {
+    fault: 'system',
+    status: 503,
+    exit: 125,
+    when: 'The daemon went away while it was working for this command. What the program had done so far stays done.',
+    hint: 'Run the command again; a fresh daemon starts by itself.',
+  },
+  DAEMON_STOPPING: {
+    fault: 'system',
+    status: 503,
+    exit: 125,
+    when: 'The daemon is shutting down and takes no new work.',
+    hint: 'Run the command again in a moment.',
+  },
+  VERSION_MISMATCH: {
+    fault: 'system',
+    status: 409,
+    exit: 125,
+    when: 'The daemon that runs is of another version than this command line.',
+    hint: '`thaw daemon stop`, then run the command again.',
+  },
+  STATE_UNWRITABLE: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'The directory for state or for sockets cannot be created, is not writable, or belongs to someone else.',
+    hint: 'Correct its owner and permissions, or point THAW_HOME to a directory of your own.',
+  },
+  SOCKET_PATH_TOO_LONG: {
+    fault: 'user',
+    status: 500,
+    exit: 125,
+    when: 'The path of the socket is longer than the 107 bytes that the kernel allows.',
+    hint: 'Set THAW_HOME to a shorter path.',
+  },
+  DISK_FULL: {
+    fault: 'system',
+    status: 507,
+    exit: 125,
+    when: 'The disk that holds the state is full. A running program goes on, without a record.',
+    hint: 'Free some space, or run `thaw gc`.',
+  },
+  JOURNAL_BROKEN: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'The journal cannot be opened: it is damaged, or was written by a newer thaw.',
+    hint: 'Move the file that is named out of the way; runs are then recorded anew.',
+  },
+  ENGINE_FAILED: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'An engine could not launch, checkpoint or restore, and no fallback was left.',
+    hint: 'Run it again with --fresh; `thaw doctor` says what works here.',
+  },
+  TIMEOUT: {
+    fault: 'system',
+    status: 504,
+    exit: 125,
+    when: 'An operation did not end within its deadline; what it had begun was undone.',
+    hint: 'Try again; a busy machine may need more time.',
+  },
+  CANCELLED: {
+    fault: 'user',
+    status: 499,
+    exit: 125,
+    when: 'The caller went away or asked for an end before the operation was done.',
+    hint: 'Nothing needs to be done.',
+  },
+  NOT_BUILT: {
+    fault: 'user',
+    status: 500,
+    exit: 125,
+    when: 'The command was started from a clone that has not been built.',
+    hint: 'Run `npm run build` in the clone.',
+  },
+  INTERNAL: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'A defect in thaw.',
+    hint: 'Please report it, with the daemon log that `thaw daemon status` names.',
+  },
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** An error as it crosses a wire. `details` holds what a program may want to read (file, line, nearest ids). */
+export interface ErrorBody {
+  code: ErrorCode
+  message: string
+  hint: string
+  details?: Record<string, unknown>
+}
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(ERRORS, value)
+}
+
+/** The one error class whose message is meant for users. */
+export class ThawError extends Error {
+  readonly code: ErrorCode
+  readonly hint: string
+  readonly details: Record<string, unknown> | undefined
+
+  /**
+   * @param message what happened, a sentence with its full stop
+   * @param options.hint what to do; the catalogue's hint when left out
+   */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; details?: Record<string, unknown> } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'ThawError'
+    this.code = code
+    this.hint = options.hint ?? ERRORS[code].hint
+    this.details = options.details
+  }
+
+  get exitCode(): number {
+    return ERRORS[this.code].exit
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status
+  }
+
+  toBody(): ErrorBody {
+    const body: ErrorBody = { code: this.code, message: this.message, hint: this.hint }
+    if (this.details !== undefined) body.details = this.details
+    return body
+  }
+
+  /** Reads what came over a wire; anything that is not an error body becomes INTERNAL. */
+  static fromBody(body: unknown): ThawError {
+    const b = (typeof body === 'object' && body !== null ? body : {}) as Partial<ErrorBody>
+    if (!isErrorCode(b.code) || typeof b.message !== 'string') {
+      return new ThawError(
+        'INTERNAL',
+        `The daemon gave an answer that is not an error body: ${JSON.stringify(body)}.`,
+      )
+    }
+    return new ThawError(b.code, b.message, {
+      ...(typeof b.hint === 'string' ? { hint: b.hint } : {}),
+      ...(b.details === undefined ? {} : { details: b.details }),
+    })
+  }
+
+  /** Anything thrown, as a ThawError: unknown errors become INTERNAL, with their cause kept. */
+  static from(error: unknown): ThawError {
+    if (error instanceof ThawError) return error
+    const text = error instanceof Error ? error.message : String(error)
+    return new ThawError('INTERNAL', `${text.replace(/\.?$/, '.')}`, { cause: error })
+  }
+}
+
+/** The line users see: `thaw: CODE: what happened. What to do.` */
+export function errorLine(error: ThawError): string {
+  return `thaw: ${error.code}: ${error.message} ${error.hint}`
+}

@@ -1,0 +1,99 @@
+/** Requests to a run's host process, its answers and notices (docs/agent-protocol.md, "Host"). */
+import { z } from 'zod'
+import { sourceHash } from './agent.js'
+
+const pid = z.number().int().positive()
+const nothing = z.object({})
+
+export type HostRequest =
+  | { do: 'hello'; cache: string }
+  | { do: 'fifo'; paths: string[] }
+  | {
+      do: 'spawn'
+      argv: string[]
+      env: Record<string, string>
+      cwd: string
+      umask: number
+      stdin: string | null
+      stdout: string | null
+      stderr: string | null
+      tty?: string
+    }
+  | { do: 'signal'; pid: number; signal: string; group: boolean }
+  | { do: 'kill'; pids: number[]; tree: boolean }
+  | { do: 'strays'; keep: number[]; kill: boolean }
+  | { do: 'tty'; rows: number; cols: number; stdin: string | null; stdout: string }
+  | { do: 'resize'; tty: string; rows: number; cols: number }
+  | { do: 'flush'; tty: string }
+  | { do: 'hangup'; tty: string }
+  | { do: 'pss'; pids: number[] }
+  | { do: 'check'; file: string }
+  | { do: 'diff'; file: string; old: string; new: string }
+  | { do: 'remap'; file: string; old: string; new: string; unit: string; lasti: number; inline: boolean }
+  | { do: 'stub'; python: string }
+  | { do: 'shutdown' }
+
+export const unitDifference = z.object({
+  changed: z.array(z.string()),
+  added: z.array(z.string()),
+  removed: z.array(z.string()),
+  moved: z.array(z.string()),
+})
+export type UnitDifference = z.infer<typeof unitDifference>
+
+export const remapping = z.union([
+  z.object({ can: z.literal(true), at: z.number().int() }),
+  z.object({
+    can: z.literal(true),
+    entries: z.array(z.tuple([z.number().int(), z.number().int()])),
+    first: z.number().int(),
+  }),
+  z.object({ can: z.literal(false), why: z.string() }),
+])
+export type Remapping = z.infer<typeof remapping>
+
+export const hostResults = {
+  hello: z.object({ version: z.array(z.number().int()), pid }),
+  fifo: nothing,
+  spawn: z.object({ pid }),
+  signal: nothing,
+  kill: nothing,
+  strays: z.object({ pids: z.array(pid) }),
+  tty: z.object({ path: z.string() }),
+  resize: nothing,
+  flush: nothing,
+  hangup: nothing,
+  pss: z.object({ bytes: z.record(z.string(), z.number()) }),
+  check: z.object({ hash: sourceHash }),
+  diff: unitDifference,
+  remap: remapping,
+  stub: z.object({ path: z.string() }),
+  shutdown: nothing,
+} as const satisfies Record<HostRequest['do'], z.ZodType>
+export type HostResult<D extends HostRequest['do']> = z.infer<(typeof hostResults)[D]>
+
+export const hostAnswer = z.object({ id: z.number().int(), ok: z.literal(true) }).loose()
+
+export const hostRefusal = z.object({
+  id: z.number().int(),
+  ok: z.literal(false),
+  /** errno name, SyntaxError, or a word of the request's own. */
+  error: z.string(),
+  message: z.string(),
+  where: z.string().optional(),
+  line: z.number().int().optional(),
+  column: z.number().int().optional(),
+  text: z.string().optional(),
+  kind: z.string().optional(),
+})
+export type HostRefusal = z.infer<typeof hostRefusal>
+
+export const exitNotice = z.object({
+  event: z.literal('exit'),
+  pid,
+  code: z.number().int().nullable(),
+  signal: z.string().nullable(),
+})
+export type ExitNotice = z.infer<typeof exitNotice>
+
+export const hostMessage = z.union([exitNotice, hostAnswer, hostRefusal])

@@ -1,0 +1,5 @@
+export * from './api.js'
+export * from './errors.js'
+export * from './run.js'
+export * from './settings.js'
+export * from './stream.js'

@@ -1,0 +1,138 @@
+import { z } from 'zod'
+import { Effects, EngineChoice } from './settings.js'
+
+export const TerminalSize = z.strictObject({
+  rows: z.number().int().min(1).max(10_000),
+  cols: z.number().int().min(1).max(10_000),
+})
+
+/** What a client asks for. Flags that were not given are null: thaw.toml and the environment then decide. */
+export const RunRequest = z.strictObject({
+  command: z.array(z.string()).min(1),
+  cwd: z.string().startsWith('/'),
+  env: z.record(z.string(), z.string()),
+  fresh: z.boolean().default(false),
+  engine: EngineChoice.nullable().default(null),
+  effects: Effects.nullable().default(null),
+  /** Give the program a terminal of this size. */
+  terminal: TerminalSize.nullable().default(null),
+  /** Whether anything can come on stdin. */
+  stdin: z.enum(['null', 'stream']).default('null'),
+  /** The caller's stdout and stderr are the same file: keep their order, everything arrives as stdout. */
+  joined: z.boolean().default(false),
+  quiet: z.boolean().nullable().default(null),
+})
+export type RunRequest = z.output<typeof RunRequest>
+export type RunRequestInput = z.input<typeof RunRequest>
+
+export const ProgramExit = z.object({ code: z.number().int().nullable(), signal: z.string().nullable() })
+
+export const Place = z.object({
+  unit: z.string().nullable().describe('The unit it comes before.'),
+  file: z.string().nullable().describe('Path relative to the directory of the run, where it lies inside.'),
+  line: z.number().int().nullable(),
+})
+export type Place = z.infer<typeof Place>
+
+export const ChangeKind = z.enum(['body', 'added', 'removed', 'statement', 'input', 'env', 'package'])
+
+export const Change = z.object({
+  file: z.string(),
+  unit: z.string().nullable(),
+  kind: ChangeKind,
+})
+export type Change = z.infer<typeof Change>
+
+export const Outcome = z.enum(['replayed', 'resumed', 'cold', 'stopped'])
+export type Outcome = z.infer<typeof Outcome>
+
+/** What `--report FILE` writes. Times are seconds. */
+export const RunReport = z.object({
+  run: z.string(),
+  outcome: Outcome,
+  checkpoint: z
+    .object({
+      id: z.string(),
+      before: z.string().nullable(),
+      file: z.string().nullable(),
+      line: z.number().int().nullable(),
+      at_seconds: z.number(),
+    })
+    .nullable()
+    .describe('Where the run was resumed from; null when cold.'),
+  changed: z.array(Change),
+  reason: z
+    .string()
+    .nullable()
+    .describe('Why it was not resumed later, or why cold; null when nothing held it back.'),
+  kept_effects: z.array(z.string()),
+  engine: z.string(),
+  seconds: z.object({
+    total: z.number(),
+    plan: z.number(),
+    restore: z.number(),
+    program: z.number(),
+    cold_estimate: z.number().nullable(),
+  }),
+  exit: ProgramExit.nullable().describe('Null when the run was stopped at a checkpoint.'),
+})
+export type RunReport = z.infer<typeof RunReport>
+
+export const RunState = z.enum(['live', 'ended', 'lost'])
+
+export const RunSummary = z.object({
+  id: z.string(),
+  command: z.array(z.string()),
+  cwd: z.string(),
+  interpreter: z.string().nullable(),
+  state: RunState,
+  created_at: z.string().describe('ISO 8601.'),
+  last_at: z.string().describe('When it was last run, ISO 8601.'),
+  times_run: z.number().int(),
+  outcome: Outcome.nullable().describe('Of the last time it was run.'),
+  exit: ProgramExit.nullable(),
+  checkpoints: z.number().int().describe('How many can be restored now.'),
+  memory_bytes: z.number().int().describe('What its parked checkpoints hold of their own.'),
+})
+export type RunSummary = z.infer<typeof RunSummary>
+
+export const CheckpointState = z.enum(['parked', 'dropped', 'lost'])
+
+export const CheckpointNode = z.object({
+  id: z.string(),
+  run: z.string(),
+  branch: z.string(),
+  parent: z.string().nullable(),
+  before: Place,
+  at_seconds: z.number().describe('Work of the program before this point.'),
+  memory_bytes: z.number().int().nullable(),
+  state: CheckpointState,
+  created_at: z.string(),
+})
+export type CheckpointNode = z.infer<typeof CheckpointNode>
+
+export const BranchNode = z.object({
+  id: z.string(),
+  run: z.string(),
+  from: z.string().nullable().describe('The checkpoint it was restored from; null when cold.'),
+  state: RunState,
+  pid: z.number().int().nullable(),
+  started_at: z.string(),
+  ended_at: z.string().nullable(),
+  outcome: Outcome.nullable(),
+  exit: ProgramExit.nullable(),
+})
+export type BranchNode = z.infer<typeof BranchNode>
+
+export const RunTree = z.object({
+  run: RunSummary,
+  branches: z.array(BranchNode),
+  checkpoints: z.array(CheckpointNode),
+  refusals: z
+    .array(z.object({ branch: z.string(), at_seconds: z.number(), why: z.string() }))
+    .describe('Where a checkpoint was due but not possible.'),
+})
+export type RunTree = z.infer<typeof RunTree>
+
+export const SignalName = z.enum(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGKILL'])
+export type SignalName = z.infer<typeof SignalName>

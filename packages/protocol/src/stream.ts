@@ -1,0 +1,41 @@
+import { z } from 'zod'
+import { BranchNode, RunReport, SignalName, TerminalSize } from './run.js'
+
+/**
+ * Control messages of a run's stream: JSON in frames of type 0 (see frames.ts). The client's first is the
+ * RunRequest (POST /v1/runs/stream) or AttachRequest (POST /v1/branches/ID/stream) itself.
+ */
+export const ClientControl = z.discriminatedUnion('t', [
+  z.strictObject({ t: z.literal('signal'), name: SignalName }),
+  z.strictObject({ t: z.literal('resize'), ...TerminalSize.shape }),
+  z.strictObject({ t: z.literal('stdin-end') }),
+  /** Whoever read this stream of the caller has gone; the program is to see a broken pipe. */
+  z.strictObject({ t: z.literal('closed'), stream: z.enum(['stdout', 'stderr']) }),
+])
+export type ClientControl = z.infer<typeof ClientControl>
+
+export const ServerControl = z.discriminatedUnion('t', [
+  z.object({
+    t: z.literal('started'),
+    run: z.string(),
+    branch: z.string(),
+    quiet: z.boolean(),
+    /** What the user should know before anything else, each a line of thaw's own words. */
+    notices: z.array(z.string()),
+  }),
+  /** So many more bytes of stdin may be sent. */
+  z.object({ t: z.literal('stdin'), bytes: z.number().int().positive() }),
+  z.object({ t: z.literal('done'), report: RunReport, summary: z.string() }),
+  /** The end of an attached stream: the branch, as it ended. */
+  z.object({ t: z.literal('ended'), branch: BranchNode }),
+  z.object({
+    t: z.literal('error'),
+    error: z.object({
+      code: z.string(),
+      message: z.string(),
+      hint: z.string(),
+      details: z.record(z.string(), z.unknown()).optional(),
+    }),
+  }),
+])
+export type ServerControl = z.infer<typeof ServerControl>

@@ -1,0 +1,117 @@
+import type { RunReport, RunRequestInput } from '@thaw/protocol'
+import { ThawError } from '@thaw/protocol'
+import { Client } from './client.js'
+import { RunStream } from './run-stream.js'
+import { socketTransport } from './socket-transport.js'
+
+export { ThawError, type ErrorCode } from '@thaw/protocol'
+export { Client } from './client.js'
+export { RunStream, type StreamEnd, type StreamHandlers } from './run-stream.js'
+export { socketTransport } from './socket-transport.js'
+
+export interface RunOptions extends Partial<Omit<RunRequestInput, 'command' | 'stdin'>> {
+  onStdout?(chunk: Uint8Array): void | Promise<void>
+  onStderr?(chunk: Uint8Array): void | Promise<void>
+  /** Bytes for the program's stdin; nothing when left out. */
+  stdin?: AsyncIterable<Uint8Array> | Uint8Array
+  /** Stops the run. */
+  signal?: AbortSignal
+}
+
+export interface RunResult {
+  report: RunReport
+  /** In thaw's words, what was skipped and how long it took. */
+  summary: string
+}
+
+/** A client of the daemon on this machine, which must be running (`thaw daemon start`). */
+export class NodeClient extends Client {
+  readonly #socketPath: string
+
+  constructor(socketPath: string) {
+    super(socketTransport(socketPath))
+    this.#socketPath = socketPath
+  }
+
+  /**
+   * Runs a command, exactly, skipping what an earlier run already did.
+   *
+   * @throws ThawError what the catalogue says for `thaw run`; CANCELLED when `signal` was aborted
+   */
+  async run(command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const { onStdout, onStderr, stdin, signal, ...rest } = options
+    const request: RunRequestInput = {
+      command: [...command],
+      cwd: process.cwd(),
+      env: environment(),
+      ...rest,
+      stdin: stdin === undefined ? 'null' : 'stream',
+    }
+    const source = stdin === undefined ? undefined : new StdinSource(stdin)
+    const owner: { stream?: RunStream } = {}
+    const opened = await RunStream.open(this.#socketPath, '/v1/runs/stream', request, {
+      ...(onStdout === undefined ? {} : { onStdout }),
+      ...(onStderr === undefined ? {} : { onStderr }),
+      onStdinWanted: (bytes) => void source?.feed(bytes, () => owner.stream),
+    })
+    owner.stream = opened
+    const onAbort = () => opened.destroy()
+    if (signal?.aborted === true) onAbort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      const end = await opened.done
+      if (end.t !== 'done') throw new ThawError('INTERNAL', 'The stream of a run ended as that of a branch.')
+      return { report: end.report, summary: end.summary }
+    } catch (error) {
+      if (signal?.aborted === true)
+        throw new ThawError('CANCELLED', 'The run was stopped by its caller.', { cause: error })
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+}
+
+/** This process's environment, as a request carries it. */
+export function environment(): Record<string, string> {
+  return { ...process.env } as Record<string, string>
+}
+
+/** Hands out stdin in the portions that are asked for. */
+class StdinSource {
+  readonly #parts: AsyncIterator<Uint8Array>
+  #left: Uint8Array = new Uint8Array(0)
+  #credit = 0
+  #busy = false
+  #ended = false
+
+  constructor(from: AsyncIterable<Uint8Array> | Uint8Array) {
+    this.#parts = (from instanceof Uint8Array ? single(from) : from)[Symbol.asyncIterator]()
+  }
+
+  async feed(bytes: number, to: () => RunStream | undefined): Promise<void> {
+    this.#credit += bytes
+    if (this.#busy || this.#ended) return
+    this.#busy = true
+    while (this.#credit > 0 && !this.#ended) {
+      if (this.#left.length === 0) {
+        const next = await this.#parts.next()
+        if (next.done === true) {
+          this.#ended = true
+          to()?.stdinEnd()
+          break
+        }
+        this.#left = next.value
+      }
+      const piece = this.#left.subarray(0, this.#credit)
+      this.#left = this.#left.subarray(piece.length)
+      this.#credit -= piece.length
+      if (piece.length > 0) to()?.stdin(piece)
+    }
+    this.#busy = false
+  }
+}
+
+async function* single(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes
+}

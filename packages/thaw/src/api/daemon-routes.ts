@@ -1,0 +1,117 @@
+import {
+  API_VERSION,
+  DaemonStatus,
+  ErrorAnswer,
+  Finding,
+  Health,
+  SettingInForce,
+  Version,
+} from '@thaw/protocol'
+import { z } from 'zod'
+import { ThawError } from '../system/index.js'
+import { VERSION } from '../version.js'
+import type { ApiContext } from './context.js'
+import type { Routes } from './run-routes.js'
+import { describeSettings, resolveSettings } from './settings.js'
+
+const tags = ['daemon']
+const errors = { '4xx': ErrorAnswer, '5xx': ErrorAnswer }
+
+const SettingsQuestion = z.strictObject({
+  cwd: z.string().startsWith('/'),
+  env: z.record(z.string(), z.string()),
+})
+
+export function daemonRoutes(app: Routes, context: ApiContext): void {
+  app.get(
+    '/healthz',
+    { schema: { tags, summary: 'Whether the daemon answers', response: { 200: Health } } },
+    () => ({
+      ok: true as const,
+      pid: process.pid,
+      uptime_seconds: process.uptime(),
+    }),
+  )
+
+  app.get(
+    '/version',
+    { schema: { tags, summary: 'Versions of daemon and API', response: { 200: Version } } },
+    () => ({
+      version: VERSION,
+      api: API_VERSION,
+    }),
+  )
+
+  app.get(
+    '/v1/daemon',
+    { schema: { tags, summary: 'What the daemon is doing', response: { 200: DaemonStatus, ...errors } } },
+    () => ({
+      pid: process.pid,
+      version: VERSION,
+      uptime_seconds: process.uptime(),
+      socket: context.paths.socket,
+      state: context.paths.state,
+      log: context.paths.log,
+      live: context.runs.live(),
+      busy: context.runs.busy(),
+      idle_exit_seconds: context.idle.secondsLeft(),
+      memory_bytes: context.runs.memory(),
+    }),
+  )
+
+  app.post(
+    '/v1/daemon/stop',
+    {
+      schema: {
+        tags,
+        summary: 'End the daemon with all parked checkpoints; refused while commands run, unless forced',
+        body: z.strictObject({ force: z.boolean().default(false) }),
+        response: { 202: z.object({ pid: z.number().int() }), ...errors },
+      },
+    },
+    async (request, reply) => {
+      const live = context.runs.live()
+      if (live > 0 && !request.body.force) {
+        throw new ThawError(
+          'RUN_BUSY',
+          `${live} ${live === 1 ? 'command is' : 'commands are'} still running.`,
+          {
+            hint: 'Wait, or pass --force to end them too.',
+          },
+        )
+      }
+      reply.raw.once('close', () => context.stop())
+      reply.status(202)
+      return { pid: process.pid }
+    },
+  )
+
+  app.get(
+    '/v1/doctor',
+    {
+      schema: {
+        tags,
+        summary: 'What works on this machine, and how to get the rest',
+        response: { 200: z.object({ findings: z.array(Finding) }), ...errors },
+      },
+    },
+    async () => ({ findings: await context.runs.doctor() }),
+  )
+
+  app.post(
+    '/v1/settings',
+    {
+      schema: {
+        tags,
+        summary: 'The settings in force for a directory and an environment, and where each comes from',
+        body: SettingsQuestion,
+        response: { 200: z.object({ settings: z.array(SettingInForce) }), ...errors },
+      },
+    },
+    (request) => ({
+      settings: describeSettings(
+        resolveSettings({ cwd: request.body.cwd, env: request.body.env, userFile: context.paths.settings }),
+      ),
+    }),
+  )
+}

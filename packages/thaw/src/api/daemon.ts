@@ -1,0 +1,124 @@
+import { chmodSync, closeSync, rmSync, writeSync } from 'node:fs'
+import type { DaemonSettings } from '@thaw/protocol'
+import { Journal, type Lost } from '../store/index.js'
+import {
+  Disposables,
+  fileLog,
+  findPaths,
+  preparePaths,
+  takeLock,
+  ThawError,
+  type Log,
+  type Paths,
+} from '../system/index.js'
+import { BUILD, VERSION } from '../version.js'
+import type { ApiContext } from './context.js'
+import { IdleExit } from './idle.js'
+import type { RunsPort } from './ports.js'
+import { buildServer } from './server.js'
+import { daemonSettings, resolveSettings } from './settings.js'
+
+export type CreateRuns = (options: {
+  paths: Paths
+  journal: Journal
+  log: Log
+  settings: DaemonSettings
+}) => Promise<RunsPort & AsyncDisposable>
+
+/** Descriptor on which the one who started the daemon waits for its first word, a JSON line. */
+const READY_FD = 3
+
+function tell(message: unknown): void {
+  try {
+    writeSync(READY_FD, `${JSON.stringify(message)}\n`)
+    closeSync(READY_FD)
+  } catch {
+    // Started by hand, or the starter has gone: nobody is waiting.
+  }
+}
+
+async function serve(createRuns: CreateRuns): Promise<void> {
+  process.chdir('/')
+  process.umask(0o077)
+  const paths = findPaths()
+  preparePaths(paths)
+  const cleanup = new Disposables()
+  const lock = takeLock(paths.lock)
+  if ('heldBy' in lock) {
+    tell({ t: 'held', by: lock.heldBy })
+    return
+  }
+  cleanup.use(lock)
+  const resolved = resolveSettings({ env: process.env, userFile: paths.settings })
+  const settings = daemonSettings(resolved)
+  const log = cleanup.use(fileLog(paths.log, settings.log))
+  process.on('uncaughtException', (error) => {
+    log.error('uncaught', { error })
+    process.exit(1)
+  })
+  const journal = cleanup.use(new Journal(paths.journal))
+  const notices = lostNotice(journal.markLost())
+  const runs = cleanup.use(await createRuns({ paths, journal, log, settings }))
+
+  let stopping = false
+  const stop = () => {
+    if (stopping) return
+    stopping = true
+    log.info('stopping')
+    // The last resort when a cleanup hangs: whatever is left dies with the daemon by its own means.
+    setTimeout(() => process.exit(1), 10_000).unref()
+    cleanup[Symbol.asyncDispose]().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        process.stderr.write(`${String(error)}\n`)
+        process.exit(1)
+      },
+    )
+  }
+  const idle = cleanup.use(new IdleExit(settings.idle, () => runs.live() > 0 || runs.busy(), stop))
+  const context: ApiContext = {
+    runs,
+    journal,
+    paths,
+    settings,
+    log,
+    idle,
+    takeNotices: () => notices.splice(0),
+    stopping: () => stopping,
+    stop,
+  }
+  const server = await buildServer(context)
+  server.server.on('connection', () => idle.touch())
+  // Only the holder of the lock gets here, so a socket that is there belongs to a daemon that has gone.
+  rmSync(paths.socket, { force: true })
+  await server.listen({ path: paths.socket })
+  chmodSync(paths.socket, 0o600)
+  cleanup.add(async () => {
+    rmSync(paths.socket, { force: true })
+    await server.close()
+  })
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
+  log.info('ready', { pid: process.pid, version: VERSION, build: BUILD, socket: paths.socket })
+  tell({ t: 'ready', pid: process.pid })
+}
+
+function lostNotice(lost: Lost): string[] {
+  if (lost.branches.length === 0 && lost.checkpoints === 0) return []
+  const parts = lost.branches.map(
+    (branch) => `${branch.command.join(' ').slice(0, 60)} (${branch.run}) while it ran`,
+  )
+  if (lost.checkpoints > 0) parts.push(`${lost.checkpoints} checkpoint${lost.checkpoints === 1 ? '' : 's'}`)
+  return [`the daemon before this one was killed; lost: ${parts.join(', ')}`]
+}
+
+/** The daemon's whole life, up to the end of its process. */
+export async function runDaemon(createRuns: CreateRuns): Promise<void> {
+  try {
+    await serve(createRuns)
+  } catch (error) {
+    const known = ThawError.from(error)
+    if (known.code === 'INTERNAL') process.stderr.write(`${known.stack}\n`)
+    tell({ t: 'failed', error: known.toBody() })
+    process.exit(1)
+  }
+}

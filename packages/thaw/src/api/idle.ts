@@ -1,0 +1,37 @@
+/** Calls `exit` once nothing has been in the works for so many seconds. */
+export class IdleExit implements Disposable {
+  readonly #seconds: number
+  readonly #busy: () => boolean
+  readonly #timer: NodeJS.Timeout | undefined
+  #since = performance.now()
+
+  /**
+   * @param seconds 0: never
+   * @param busy whether anything lives that an exit would lose
+   */
+  constructor(seconds: number, busy: () => boolean, exit: () => void) {
+    this.#seconds = seconds
+    this.#busy = busy
+    if (seconds === 0) return
+    const every = Math.min(Math.max((seconds * 1000) / 10, 20), 10_000)
+    this.#timer = setInterval(() => {
+      if (this.#busy()) this.touch()
+      else if ((this.secondsLeft() ?? 1) <= 0) exit()
+    }, every)
+  }
+
+  /** Something was asked for. */
+  touch(): void {
+    this.#since = performance.now()
+  }
+
+  /** Until the exit; null when there is none in sight. */
+  secondsLeft(): number | null {
+    if (this.#seconds === 0 || this.#busy()) return null
+    return Math.max(0, this.#seconds - (performance.now() - this.#since) / 1000)
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
+}

@@ -1,0 +1,54 @@
+import type { Journal } from '../store/index.js'
+import { ThawError } from '../system/index.js'
+
+export type IdKind = 'run' | 'branch' | 'checkpoint'
+
+const PREFIX: Record<IdKind, string> = { run: 'r_', branch: 'b_', checkpoint: 'c_' }
+
+/**
+ * The whole id for what a user typed: an id, a prefix that fits nothing else (with or without its `r_`), or `last`
+ * for the run that was used last.
+ *
+ * @throws ThawError RUN_NOT_FOUND naming the nearest ids, AMBIGUOUS_ID naming those that fit
+ */
+export function resolveId(journal: Journal, given: string, kinds: readonly IdKind[]): string {
+  if (given === 'last' && kinds.includes('run')) {
+    const run = journal.listRuns()[0]
+    if (run === undefined)
+      throw new ThawError('RUN_NOT_FOUND', 'There is no run yet.', { hint: 'Try `thaw run CMD`.' })
+    return run.id
+  }
+  const prefixes = kinds.map((kind) => PREFIX[kind])
+  const typed = prefixes.some((prefix) => given.startsWith(prefix)) || /^[rbc]_/.test(given)
+  const tries = typed ? [given] : prefixes.map((prefix) => prefix + given)
+  const fitting = tries
+    .flatMap((text) => journal.findIds(text))
+    .filter((id) => prefixes.some((prefix) => id.startsWith(prefix)))
+  const exact = fitting.find((id) => tries.includes(id))
+  if (exact !== undefined) return exact
+  if (fitting.length === 1) return fitting[0] as string
+  if (fitting.length > 1) {
+    throw new ThawError('AMBIGUOUS_ID', `${given} fits ${fitting.slice(0, 5).join(', ')}.`, {
+      details: { candidates: fitting },
+    })
+  }
+  const near = nearest(journal, tries, prefixes)
+  const kind = kinds.join(' or ')
+  throw new ThawError(
+    'RUN_NOT_FOUND',
+    `There is no ${kind} ${given}.${near.length === 0 ? '' : ` Nearest: ${near.join(', ')}.`}`,
+    { details: { nearest: near } },
+  )
+}
+
+function nearest(journal: Journal, tries: readonly string[], prefixes: readonly string[]): string[] {
+  for (let cut = 1; ; cut++) {
+    const shorter = tries.map((text) => text.slice(0, text.length - cut)).filter((text) => text.length >= 2)
+    if (shorter.length === 0) break
+    const found = shorter
+      .flatMap((text) => journal.findIds(text, 3))
+      .filter((id) => prefixes.some((prefix) => id.startsWith(prefix)))
+    if (found.length > 0) return found.slice(0, 3)
+  }
+  return prefixes.flatMap((prefix) => journal.findIds(prefix, 3)).slice(0, 3)
+}

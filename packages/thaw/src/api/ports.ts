@@ -1,0 +1,50 @@
+import type {
+  Collected,
+  Finding,
+  RunReport,
+  RunRequest,
+  RunSettings,
+  RunSummary,
+  RunTree,
+  SignalName,
+} from '@thaw/protocol'
+import type { Scope } from '../system/index.js'
+
+/** A validated request with its settings decided. */
+export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet'> {
+  engine: RunSettings['engine']
+  effects: RunSettings['effects']
+  settings: RunSettings
+}
+
+/** Where a run's output goes. A promise that is not resolved holds the program back. */
+export interface Sink {
+  started(ids: { run: string; branch: string }): void
+  stdout(chunk: Uint8Array): Promise<void>
+  stderr(chunk: Uint8Array): Promise<void>
+}
+
+export interface Handle {
+  stdin(chunk: Uint8Array): Promise<void>
+  stdinEnd(): void
+  signal(name: SignalName): Promise<void>
+  resize(rows: number, cols: number): Promise<void>
+  readonly done: Promise<RunReport>
+}
+
+/** What the API needs of the runs; ids are whole. */
+export interface RunsPort {
+  start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle>
+  attach(branch: string, sink: Sink): Promise<Handle>
+  list(): RunSummary[]
+  get(id: string): RunSummary | undefined
+  tree(run: string): RunTree
+  logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array>
+  stop(id: string): Promise<string[]>
+  remove(id: string, how: { cascade: boolean; force: boolean }): Promise<string[]>
+  collect(): Promise<Collected>
+  doctor(): Promise<Finding[]>
+  busy(): boolean
+  live(): number
+  memory(): number
+}

@@ -1,0 +1,182 @@
+import {
+  BranchNode,
+  CheckpointNode,
+  Collected,
+  ErrorAnswer,
+  IdParams,
+  LogsQuery,
+  Removed,
+  RemoveQuery,
+  RunList,
+  RunReport,
+  RunSummary,
+  RunTree,
+  Stopped,
+} from '@thaw/protocol'
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { z } from 'zod'
+import { ThawError } from '../system/index.js'
+import type { ApiContext } from './context.js'
+import { resolveId, type IdKind } from './ids.js'
+
+export type Routes = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+const tags = ['runs']
+const errors = { '4xx': ErrorAnswer, '5xx': ErrorAnswer }
+
+/** What GET /v1/runs/ID also tells: the last report. */
+const RunDetail = RunSummary.extend({ report: RunReport.nullable() })
+
+export function runRoutes(app: Routes, context: ApiContext): void {
+  const { runs, journal } = context
+  const whole = (id: string, ...kinds: IdKind[]) => resolveId(journal, id, kinds)
+  const summary = (id: string): RunSummary => {
+    const found = runs.get(id)
+    if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `The run ${id} is gone.`)
+    return found
+  }
+
+  app.get(
+    '/v1/runs',
+    { schema: { tags, summary: 'All runs, the latest first', response: { 200: RunList, ...errors } } },
+    () => ({ runs: runs.list() }),
+  )
+
+  app.get(
+    '/v1/runs/:id',
+    { schema: { tags, summary: 'One run', params: IdParams, response: { 200: RunDetail, ...errors } } },
+    (request) => {
+      const id = whole(request.params.id, 'run')
+      return { ...summary(id), report: journal.lastOutcome(id) ?? null }
+    },
+  )
+
+  app.get(
+    '/v1/runs/:id/tree',
+    {
+      schema: {
+        tags,
+        summary: 'The branches and checkpoints of a run',
+        params: IdParams,
+        response: { 200: RunTree, ...errors },
+      },
+    },
+    (request) => runs.tree(whole(request.params.id, 'run')),
+  )
+
+  app.get(
+    '/v1/runs/:id/logs',
+    {
+      schema: {
+        tags,
+        summary: 'The recorded output of the last branch of a run, or of one branch, as bytes',
+        params: IdParams,
+        querystring: LogsQuery,
+      },
+    },
+    (request, reply) => {
+      const branch = branchOf(context, whole(request.params.id, 'run', 'branch'))
+      const { stream } = request.query
+      const parts =
+        stream === 'both'
+          ? [runs.logs(branch, 'stdout'), runs.logs(branch, 'stderr')]
+          : [runs.logs(branch, stream)]
+      return reply.type('application/octet-stream').send(Readable.from(concat(parts), { objectMode: false }))
+    },
+  )
+
+  app.get(
+    '/v1/branches/:id',
+    { schema: { tags, summary: 'One branch', params: IdParams, response: { 200: BranchNode, ...errors } } },
+    (request) => {
+      const id = whole(request.params.id, 'branch')
+      const run = journal.getBranch(id)?.run
+      const branch = run === undefined ? undefined : runs.tree(run).branches.find((one) => one.id === id)
+      if (branch === undefined) throw new ThawError('RUN_NOT_FOUND', `The branch ${id} is gone.`)
+      return branch
+    },
+  )
+
+  app.get(
+    '/v1/checkpoints/:id',
+    {
+      schema: {
+        tags,
+        summary: 'One checkpoint',
+        params: IdParams,
+        response: { 200: CheckpointNode, ...errors },
+      },
+    },
+    (request) => {
+      const id = whole(request.params.id, 'checkpoint')
+      const run = journal.getCheckpoint(id)?.run
+      const found = run === undefined ? undefined : runs.tree(run).checkpoints.find((one) => one.id === id)
+      if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `The checkpoint ${id} is gone.`)
+      return found
+    },
+  )
+
+  app.post(
+    '/v1/runs/:id/stop',
+    {
+      schema: {
+        tags,
+        summary: 'End what is live of a run or a branch; nothing live is no error',
+        params: IdParams,
+        response: { 200: Stopped, ...errors },
+      },
+    },
+    async (request) => ({ stopped: await runs.stop(whole(request.params.id, 'run', 'branch')) }),
+  )
+
+  app.delete(
+    '/v1/runs/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Forget a run or a checkpoint, with its processes and records',
+        params: IdParams,
+        querystring: RemoveQuery,
+        response: { 200: Removed, ...errors },
+      },
+    },
+    async (request) => ({
+      removed: await runs.remove(whole(request.params.id, 'run', 'checkpoint'), request.query),
+    }),
+  )
+
+  app.post(
+    '/v1/gc',
+    {
+      schema: {
+        tags,
+        summary: 'End checkpoints that save least, remove records that nothing needs',
+        body: z.strictObject({}).nullish(),
+        response: { 200: Collected, ...errors },
+      },
+    },
+    () => runs.collect(),
+  )
+}
+
+/** The branch itself, or the latest of a run. */
+export function branchOf(context: ApiContext, id: string): string {
+  if (id.startsWith('b_')) return id
+  const branches = context.journal.listBranches(id)
+  const last = branches.at(-1)
+  if (last === undefined) throw new ThawError('RUN_NOT_FOUND', `The run ${id} has no branch yet.`)
+  return last.id
+}
+
+async function* concat(parts: readonly AsyncIterable<Uint8Array>[]): AsyncIterable<Uint8Array> {
+  for (const part of parts) yield* part
+}

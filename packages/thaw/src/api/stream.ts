@@ -1,0 +1,284 @@
+import { ClientControl, RunRequest, type BranchNode, type ServerControl } from '@thaw/protocol'
+import { controlFrame, FRAME, FRAME_LIMIT, frameHeader, FrameReader } from '@thaw/protocol/frames'
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { ThawError, type Log } from '../system/index.js'
+import { BUILD, VERSION } from '../version.js'
+import type { ApiContext } from './context.js'
+import { resolveId } from './ids.js'
+import type { Handle, Sink } from './ports.js'
+import { branchOf } from './run-routes.js'
+import { resolveSettings, runSettings } from './settings.js'
+import { summaryLine } from './summary.js'
+
+/** Bytes of stdin that may be on their way at a time: what a FIFO holds. */
+const STDIN_WINDOW = 64 * 1024
+/** Milliseconds between the hang-up that a program gets when its client is gone, and its end. */
+const HANGUP_GRACE = 2000
+
+/** Serves `Upgrade: thaw-stream` on POST /v1/runs/stream and POST /v1/branches/ID/stream. */
+export function acceptStreams(server: Server, context: ApiContext): void {
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    // Without a listener an ECONNRESET of a client that went away would end the daemon.
+    socket.on('error', (error) => context.log.debug('stream', { error }))
+    try {
+      const serve = route(request, context)
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: thaw-stream\r\nthaw-version: ${VERSION}\r\n\r\n`,
+      )
+      serve(new Stream(socket, head, context.log))
+    } catch (error) {
+      refuse(socket, ThawError.from(error))
+    }
+  })
+}
+
+function route(request: IncomingMessage, context: ApiContext): (stream: Stream) => void {
+  if (request.headers.upgrade?.toLowerCase() !== 'thaw-stream') {
+    throw new ThawError('INVALID_REQUEST', `No such upgrade: ${request.headers.upgrade}.`)
+  }
+  if (context.stopping()) throw new ThawError('DAEMON_STOPPING', 'The daemon is shutting down.')
+  const build = request.headers['thaw-build']
+  if (build !== undefined && build !== BUILD) {
+    throw new ThawError('VERSION_MISMATCH', `The daemon is thaw ${VERSION} of another build.`, {
+      details: { pid: process.pid, live: context.runs.live() },
+    })
+  }
+  const path = request.url ?? ''
+  if (path === '/v1/runs/stream') return (stream) => stream.serve((first) => startRun(first, stream, context))
+  const branch = /^\/v1\/branches\/([^/?]+)\/stream$/.exec(path)?.[1]
+  if (branch !== undefined) {
+    const id = branchOf(context, resolveId(context.journal, decodeURIComponent(branch), ['run', 'branch']))
+    return (stream) => stream.serve(() => attach(id, stream, context))
+  }
+  throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
+}
+
+function refuse(socket: Socket, error: ThawError): void {
+  const body = JSON.stringify(error.toBody())
+  socket.end(
+    `HTTP/1.1 ${error.status} ${error.code}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
+
+async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
+  const parsed = RunRequest.safeParse(first)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw new ThawError(
+      'INVALID_REQUEST',
+      `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}.`,
+    )
+  }
+  const request = parsed.data
+  const { engine, effects, quiet } = request
+  const resolved = resolveSettings({
+    env: request.env,
+    cwd: request.cwd,
+    userFile: context.paths.settings,
+    flags: { engine, effects, quiet },
+  })
+  const settings = runSettings(resolved)
+  const notices = context.takeNotices()
+  const sink = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: settings.quiet, notices }))
+  const scope = { signal: stream.gone, log: context.log }
+  const handle = await context.runs.start(
+    { ...request, engine: settings.engine, effects: settings.effects, settings },
+    sink,
+    scope,
+  )
+  stream.onGone(() => hangUp(handle))
+  if (request.stdin === 'stream') stream.grant(STDIN_WINDOW)
+  void handle.done.then(
+    (report) => stream.finish({ t: 'done', report, summary: summaryLine(report) }),
+    (error: unknown) => stream.fail(error),
+  )
+  return handle
+}
+
+/** The client is gone: the program is told as a closed terminal tells, and ended when that does not help. */
+function hangUp(handle: Handle): void {
+  let ended = false
+  const timer = setTimeout(() => {
+    if (!ended) void handle.signal('SIGKILL').catch(() => {})
+  }, HANGUP_GRACE)
+  const over = () => {
+    ended = true
+    clearTimeout(timer)
+  }
+  handle.done.then(over, over)
+  handle.signal('SIGHUP').catch(() => {})
+}
+
+async function attach(branch: string, stream: Stream, context: ApiContext): Promise<Handle> {
+  const sink = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: true, notices: [] }))
+  const handle = await context.runs.attach(branch, sink)
+  const ended = (): BranchNode => {
+    const run = context.journal.getBranch(branch)?.run
+    const found =
+      run === undefined ? undefined : context.runs.tree(run).branches.find((one) => one.id === branch)
+    if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `The branch ${branch} is gone.`)
+    return found
+  }
+  void handle.done
+    .then(() => stream.finish({ t: 'ended', branch: ended() }))
+    .catch((error: unknown) => stream.fail(error))
+  return handle
+}
+
+/** One connection after its upgrade: frames in, frames out, backpressure both ways. */
+class Stream {
+  readonly #socket: Socket
+  readonly #head: Buffer
+  readonly #log: Log
+  readonly #gone = new AbortController()
+  readonly #closed = new Set<number>()
+  readonly #waiting = new Set<() => void>()
+  #handle: Handle | undefined
+  #begun = false
+  #over = false
+  /** Frames for the program are handed over in order; controls overtake stdin that it does not read. */
+  #stdin: Promise<void> = Promise.resolve()
+  #early: ClientControl[] = []
+
+  constructor(socket: Socket, head: Buffer, log: Log) {
+    this.#socket = socket
+    this.#head = head
+    this.#log = log
+  }
+
+  get gone(): AbortSignal {
+    return this.#gone.signal
+  }
+
+  /** Runs `begin` with the client's first control message, then serves until the connection ends. */
+  serve(begin: (first: unknown) => Promise<Handle>): void {
+    const reader = new FrameReader()
+    const onData = (chunk: Uint8Array) => {
+      try {
+        reader.push(chunk, (type, payload) => this.#receive(type, payload, begin))
+      } catch (error) {
+        this.fail(new ThawError('INVALID_REQUEST', `${ThawError.from(error).message}`, { cause: error }))
+      }
+    }
+    this.#socket.setNoDelay(true)
+    this.#socket.setTimeout(0)
+    this.#socket.on('data', onData)
+    this.#socket.on('drain', () => this.#wake())
+    // The server's sockets stay open for writing when the client has left; a client leaves only for good.
+    this.#socket.on('end', () => this.#socket.destroy())
+    this.#socket.on('close', () => {
+      if (!this.#over) this.#gone.abort()
+      this.#over = true
+      this.#wake()
+    })
+    if (this.#head.length > 0) onData(this.#head)
+  }
+
+  /** When the client goes away before the end. */
+  onGone(work: () => void): void {
+    if (this.#gone.signal.aborted) work()
+    else this.#gone.signal.addEventListener('abort', work, { once: true })
+  }
+
+  send(message: ServerControl): void {
+    if (!this.#over) this.#socket.write(controlFrame(message))
+  }
+
+  grant(bytes: number): void {
+    this.send({ t: 'stdin', bytes })
+  }
+
+  finish(message: ServerControl): void {
+    if (this.#over) return
+    this.#over = true
+    this.#socket.end(controlFrame(message))
+    this.#wake()
+  }
+
+  fail(error: unknown): void {
+    const known = ThawError.from(error)
+    if (known.code === 'INTERNAL') this.#log.error('stream failed', { error })
+    this.finish({ t: 'error', error: known.toBody() })
+  }
+
+  sink(started: Sink['started']): Sink {
+    return {
+      started,
+      stdout: (chunk) => this.#output(FRAME.stdout, chunk),
+      stderr: (chunk) => this.#output(FRAME.stderr, chunk),
+    }
+  }
+
+  async #output(type: number, chunk: Uint8Array): Promise<void> {
+    for (let at = 0; at < chunk.length; at += FRAME_LIMIT) {
+      if (this.#closed.has(type)) throw Object.assign(new Error('the reader has gone'), { code: 'EPIPE' })
+      // Nobody listens any more: the program is on its way out, and must not be held back.
+      if (this.#over) return
+      const piece = chunk.subarray(at, at + FRAME_LIMIT)
+      this.#socket.cork()
+      this.#socket.write(frameHeader(type, piece.length))
+      this.#socket.write(piece)
+      this.#socket.uncork()
+      while (this.#socket.writableNeedDrain && !this.#over && !this.#closed.has(type)) {
+        await new Promise<void>((resolve) => this.#waiting.add(resolve))
+      }
+    }
+  }
+
+  #wake(): void {
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const resolve of waiting) resolve()
+  }
+
+  #receive(type: number, payload: Uint8Array, begin: (first: unknown) => Promise<Handle>): void {
+    if (type === FRAME.stdin) return this.#takeStdin(payload.slice())
+    if (type !== FRAME.control) throw new RangeError(`frame type ${type} from a client`)
+    const message: unknown = JSON.parse(new TextDecoder().decode(payload))
+    if (!this.#begun) {
+      this.#begun = true
+      begin(message).then(
+        (handle) => {
+          this.#handle = handle
+          for (const control of this.#early.splice(0)) this.#obey(control)
+        },
+        (error: unknown) => this.fail(error),
+      )
+      return
+    }
+    const control = ClientControl.parse(message)
+    if (control.t === 'closed') {
+      this.#closed.add(control.stream === 'stdout' ? FRAME.stdout : FRAME.stderr)
+      this.#wake()
+    } else if (this.#handle === undefined) this.#early.push(control)
+    else this.#obey(control)
+  }
+
+  #takeStdin(chunk: Uint8Array): void {
+    const handle = this.#handle
+    if (handle === undefined) throw new RangeError('stdin before it was asked for')
+    this.#stdin = this.#stdin.then(async () => {
+      try {
+        await handle.stdin(chunk)
+        this.grant(chunk.length)
+      } catch (error) {
+        // The program has closed its stdin or ended: as with a pipe, the rest is never asked for.
+        this.#log.debug('stdin not taken', { error })
+      }
+    })
+  }
+
+  #obey(control: ClientControl): void {
+    const handle = this.#handle as Handle
+    const logged = (error: unknown) => this.#log.debug('control not done', { control, error })
+    switch (control.t) {
+      case 'signal':
+        return void handle.signal(control.name).catch(logged)
+      case 'resize':
+        return void handle.resize(control.rows, control.cols).catch(logged)
+      case 'stdin-end':
+        this.#stdin = this.#stdin.then(() => handle.stdinEnd())
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import type { RunReport } from '@thaw/protocol'
+
+/** The one line that thaw says after a run, without its `thaw: `. */
+export function summaryLine(report: RunReport): string {
+  const { outcome, checkpoint, seconds } = report
+  const time = formatSeconds(seconds.total)
+  const instead = seconds.cold_estimate === null ? '' : ` instead of ${formatSeconds(seconds.cold_estimate)}`
+  const kept = report.kept_effects.length === 0 ? '' : `; kept: ${report.kept_effects.join(', ')}`
+  if (outcome === 'replayed') return `nothing changed, output replayed, ${time}${instead}${kept}`
+  if (outcome === 'stopped') return `stopped before ${placeOf(checkpoint)}${kept}`
+  if (outcome === 'resumed') return `resumed before ${placeOf(checkpoint)}, ${time}${instead}${kept}`
+  const why = report.reason === null ? '' : `: ${report.reason}`
+  return `ran cold, ${time}${why}${kept}`
+}
+
+function placeOf(checkpoint: RunReport['checkpoint']): string {
+  if (checkpoint === null) return 'the start'
+  const { before, file, line } = checkpoint
+  const where = file === null ? '' : line === null ? file : `${file}:${line}`
+  if (before === null || before === '<module>') return where === '' ? 'the start' : where
+  const name = before.startsWith('<') ? before : `${before.replace(/#0$/, '')}()`
+  return where === '' ? name : `${name} (${where})`
+}
+
+/** Seconds as people write them: 4 ms, 0.31 s, 12.4 s, 3 min 20 s. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 0.0995) return `${Math.round(seconds * 1000)} ms`
+  if (seconds < 9.995) return `${seconds.toFixed(2)} s`
+  if (seconds < 119.5) return `${seconds.toFixed(1)} s`
+  const whole = Math.round(seconds)
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`
+}

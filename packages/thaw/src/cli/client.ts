@@ -1,0 +1,21 @@
+import { NodeClient } from '@thaw/sdk/node'
+import { findPaths } from '../system/paths.js'
+import { withDaemon } from './connect.js'
+
+/** Calls the daemon, which is started when there is none. */
+export function ask<T>(work: (client: NodeClient) => Promise<T>): Promise<T> {
+  const paths = findPaths()
+  const client = new NodeClient(paths.socket)
+  return withDaemon(paths, () => work(client))
+}
+
+/** Calls the daemon when there is one; null when not. */
+export async function askIfRunning<T>(work: (client: NodeClient) => Promise<T>): Promise<T | null> {
+  const client = new NodeClient(findPaths().socket)
+  try {
+    await client.daemon.health()
+  } catch {
+    return null
+  }
+  return work(client)
+}

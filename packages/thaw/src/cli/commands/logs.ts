@@ -1,0 +1,24 @@
+import { ask } from '../client.js'
+import { outputTo } from '../output.js'
+
+export async function logs(id: string, options: { stdout?: boolean; stderr?: boolean }): Promise<number> {
+  const wanted =
+    options.stdout === options.stderr
+      ? (['stdout', 'stderr'] as const)
+      : options.stdout === true
+        ? (['stdout'] as const)
+        : (['stderr'] as const)
+  try {
+    for (const stream of wanted) {
+      const to = outputTo(stream === 'stdout' ? 1 : 2)
+      await ask(async (client) => {
+        for await (const chunk of client.runs.logs(id, stream)) await to.write(chunk)
+      })
+      await to.flush()
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return 141
+    throw error
+  }
+  return 0
+}

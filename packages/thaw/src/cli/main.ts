@@ -1,0 +1,21 @@
+import { errorLine, ThawError } from '@thaw/protocol/errors'
+import { say } from './output.js'
+import { run } from './run.js'
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [verb, ...rest] = argv
+  // The one verb whose start people wait for: nothing but what it needs is loaded.
+  if (verb === 'run') return run(rest)
+  const { program } = await import('./program.js')
+  return program(argv)
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    const known = ThawError.from(error)
+    say(errorLine(known))
+    if (known.code === 'INTERNAL' && process.env['THAW_LOG'] === 'debug') say(String(known.stack))
+    process.exit(known.exitCode)
+  },
+)

@@ -1,0 +1,132 @@
+import { API_VERSION } from '@thaw/protocol/api'
+import { ThawError } from '@thaw/protocol/errors'
+import { Command, CommanderError } from 'commander'
+import { VERSION } from '../version.js'
+import { print } from './print.js'
+
+const AFTER_HELP = `
+First steps:
+  thaw run python3 app.py     the first time: as always
+  (edit app.py)
+  thaw run python3 app.py     runs only what the edit changed
+  thaw tree                   what it could go on from
+
+IDs may be shortened; \`last\` is the run used last. thaw help COMMAND tells more.
+`
+
+/** Every verb but \`run\`. Returns the exit code. */
+export async function program(argv: readonly string[]): Promise<number> {
+  let code = 0
+  const thaw = new Command('thaw')
+  /** Loads a verb's file when it is asked for, and keeps its exit code. */
+  const to =
+    <A extends unknown[]>(load: () => Promise<(...given: A) => Promise<number>>) =>
+    async (...given: unknown[]) => {
+      // Commander adds itself as the last argument.
+      code = await (await load())(...(given.slice(0, -1) as A))
+    }
+  thaw
+    .description('Run a program once; from then on, run only what your edit changed.')
+    .version(VERSION, '-V, --version', 'show the version')
+    .addHelpText('after', AFTER_HELP)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .showHelpAfterError(false)
+    .helpOption('-h, --help', 'show this help')
+
+  // `run` is served before this file is loaded; it stands here for the list of commands and `thaw help run`.
+  thaw
+    .command('run')
+    .description('run a command; after an edit, only what the edit changed')
+    .usage('[options] [--] COMMAND...')
+    .helpOption(false)
+    .allowUnknownOption()
+    .argument('[words...]')
+  const verb = (usage: string, about: string) =>
+    thaw
+      .command(usage)
+      .description(about)
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+  const listing = () => import('./commands/listing.js')
+  const ending = () => import('./commands/ending.js')
+  const daemonVerbs = () => import('./commands/daemon.js')
+  const json = ['--json', 'print JSON, for programs'] as const
+
+  verb('ls', 'list all runs')
+    .option(...json)
+    .action(to(async () => (await listing()).ls))
+  verb('tree [run]', 'draw the checkpoints of a run: what each comes before, its time, memory and state')
+    .option(...json)
+    .action(to(async () => (await listing()).tree))
+  verb('show <id>', 'tell all about a run, branch or checkpoint')
+    .option(...json)
+    .action(to(async () => (await listing()).show))
+  verb('logs <id>', 'print the recorded output of a run')
+    .option('--stdout', 'only what went to stdout')
+    .option('--stderr', 'only what went to stderr')
+    .action(to(async () => (await import('./commands/logs.js')).logs))
+  verb('attach <id>', 'show the output of a run that is live, until it ends').action(
+    to(async () => {
+      const { attach } = await import('./commands/attach.js')
+      return (id: string) => attach(id)
+    }),
+  )
+  verb('stop <id...>', 'end what is live of a run')
+    .option(...json)
+    .action(to(async () => (await ending()).stop))
+  verb('rm <id...>', 'forget a run or a checkpoint, with all that is kept of it')
+    .option('--cascade', 'with what depends on it')
+    .option('--force', 'stop it first when it is live')
+    .option(...json)
+    .action(to(async () => (await ending()).rm))
+  verb('gc', 'remove what is kept and not needed')
+    .option(...json)
+    .action(to(async () => (await ending()).gc))
+  verb('doctor', 'say what works on this machine, and how to get the rest')
+    .option('--config', 'instead: every setting in force, and where it comes from')
+    .option(...json)
+    .action(to(async () => (await import('./commands/doctor.js')).doctor))
+  const daemon = verb('daemon', 'the process in the background that keeps the checkpoints (starts by itself)')
+  const daemonVerb = (name: string, about: string) =>
+    daemon
+      .command(name)
+      .description(about)
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+      .option(...json)
+  daemonVerb('start', 'start it').action(to(async () => (await daemonVerbs()).start))
+  daemonVerb('stop', 'end it, and all checkpoints with it')
+    .option('--force', 'also while commands are running')
+    .action(to(async () => (await daemonVerbs()).stop))
+  daemonVerb('status', 'say what it does').action(to(async () => (await daemonVerbs()).status))
+  verb('version', 'show the version')
+    .option(...json)
+    .action(
+      to(async () => async (options: { json?: boolean }) => {
+        await print({ version: VERSION, api: API_VERSION }, options.json, () => `thaw ${VERSION}\n`)
+        return 0
+      }),
+    )
+
+  if (argv[0] === 'help' && argv[1] === 'run') {
+    process.stdout.write((await import('./run-help.js')).RUN_HELP)
+    return 0
+  }
+  if (argv.length === 0) {
+    thaw.outputHelp()
+    return 0
+  }
+  try {
+    await thaw.parseAsync([...argv], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return 0
+    const what = error.message
+      .replace(/^error: /, '')
+      .replace(/\n/g, ' ')
+      .replace(/[^.)?]$/, '$&.')
+    throw new ThawError('USAGE', what === '(outputHelp)' ? 'A verb is missing.' : what, { cause: error })
+  }
+  return code
+}

@@ -1,0 +1,113 @@
+import type { BranchNode, CheckpointNode, Place, RunTree } from '@thaw/protocol'
+import { bytes, command, exit, seconds, shorten } from './units.js'
+
+interface Line {
+  drawing: string
+  id: string
+  what: string
+  at: string
+  memory: string
+  state: string
+}
+
+/**
+ * Checkpoints in the order of the program's work. What follows one checkpoint alone stands below it; where several
+ * go out from one, each is indented.
+ */
+export function renderTree(tree: RunTree): string {
+  const { run } = tree
+  const known = new Set(tree.checkpoints.map((one) => one.id))
+  const children = new Map<string | null, (CheckpointNode | BranchNode)[]>()
+  const put = (parent: string | null, node: CheckpointNode | BranchNode) => {
+    const key = parent !== null && known.has(parent) ? parent : null
+    children.set(key, [...(children.get(key) ?? []), node])
+  }
+  for (const one of tree.checkpoints) put(one.parent, one)
+  for (const one of tree.branches) if (one.state === 'live') put(lastOf(tree, one), one)
+
+  const lines: Line[] = []
+  const walk = (parent: string | null, indent: string): void => {
+    const below = children.get(parent) ?? []
+    const fork = below.length > 1
+    below.forEach((node, at) => {
+      const last = at === below.length - 1
+      lines.push(
+        isBranch(node)
+          ? branchLine(node, indent, last)
+          : checkpointLine(node, indent, last && !followed(node)),
+      )
+      walk(node.id, fork ? `${indent}${last ? '   ' : '│  '}` : indent)
+    })
+  }
+  const followed = (node: CheckpointNode) => (children.get(node.id) ?? []).length > 0
+  walk(null, '')
+
+  const title = `${run.id}  ${command(run.command, 70)}\n${run.cwd}\n${state(tree)}\n`
+  const refusals = tree.refusals
+    .map((one) => `no checkpoint from ${seconds(one.at_seconds)}: ${one.why}\n`)
+    .join('')
+  if (lines.length === 0) return `${title}no checkpoints\n${refusals}`
+  return `${title}${columns(lines)}${refusals}`
+}
+
+function state({ run, branches }: RunTree): string {
+  const live = branches.filter((branch) => branch.state === 'live').length
+  if (live > 0) return live === 1 ? 'running now' : `running now, ${live} times`
+  const outcome = run.outcome === null ? '' : `, ${run.outcome}`
+  return `${run.state === 'lost' ? 'lost with its daemon' : `ended, ${exit(run.exit) || 'no exit known'}`}${outcome}`
+}
+
+/** The checkpoint a live branch has reached. */
+function lastOf(tree: RunTree, branch: BranchNode): string | null {
+  return tree.checkpoints.filter((one) => one.branch === branch.id).at(-1)?.id ?? branch.from
+}
+
+function isBranch(node: CheckpointNode | BranchNode): node is BranchNode {
+  return 'started_at' in node
+}
+
+function checkpointLine(node: CheckpointNode, indent: string, last: boolean): Line {
+  return {
+    drawing: `${indent}${last ? '└─ ' : '├─ '}`,
+    id: node.id,
+    what: `before ${place(node.before)}`,
+    at: seconds(node.at_seconds),
+    memory: bytes(node.memory_bytes),
+    state: node.state,
+  }
+}
+
+function branchLine(node: BranchNode, indent: string, last: boolean): Line {
+  return {
+    drawing: `${indent}${last ? '└─ ' : '├─ '}`,
+    id: node.id,
+    what: node.pid === null ? 'running' : `running, pid ${node.pid}`,
+    at: '',
+    memory: '',
+    state: 'live',
+  }
+}
+
+function place(before: Place): string {
+  const where = before.file === null ? '' : `${before.file}${before.line === null ? '' : `:${before.line}`}`
+  if (before.unit === null) return where === '' ? 'the first statement' : where
+  if (before.unit.startsWith('<')) return where
+  return `${before.unit.replace(/#\d+$/, '')}()${where === '' ? '' : ` (${where})`}`
+}
+
+function columns(lines: readonly Line[]): string {
+  const left = lines.map((line) => shorten(`${line.drawing}${line.id}  ${line.what}`, 78))
+  const widths = {
+    left: Math.max(...left.map((text) => text.length)),
+    at: Math.max(...lines.map((line) => line.at.length)),
+    memory: Math.max(...lines.map((line) => line.memory.length)),
+  }
+  return lines
+    .map((line, n) =>
+      `${(left[n] as string).padEnd(widths.left)}  ${line.at.padStart(widths.at)}  ${line.memory.padStart(widths.memory)}  ${line.state}\n`.replace(
+        / +\n/,
+        '\n',
+      ),
+    )
+    .join('')
+}

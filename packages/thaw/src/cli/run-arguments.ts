@@ -1,0 +1,96 @@
+import { ThawError } from '@thaw/protocol/errors'
+
+export interface RunArguments {
+  command: string[]
+  fresh: boolean
+  engine: string | null
+  effects: string | null
+  report: string | null
+  terminal: boolean
+  quiet: boolean
+  help: boolean
+}
+
+const CHOICES: Record<string, readonly string[]> = { engine: ['auto', 'fork'], effects: ['redo', 'keep'] }
+
+/**
+ * The arguments of `thaw run`. Options end at the first word that is none, or at `--`: what follows belongs to the
+ * command, whatever it looks like.
+ *
+ * @throws ThawError USAGE
+ */
+export function parseRunArguments(argv: readonly string[]): RunArguments {
+  const parsed: RunArguments = {
+    command: [],
+    fresh: false,
+    engine: null,
+    effects: null,
+    report: null,
+    terminal: false,
+    quiet: false,
+    help: false,
+  }
+  let at = 0
+  for (; at < argv.length; at++) {
+    const word = argv[at] as string
+    if (word === '--') {
+      at++
+      break
+    }
+    if (!word.startsWith('-') || word === '-') break
+    const equals = word.startsWith('--') ? word.indexOf('=') : -1
+    const name = equals < 0 ? word : word.slice(0, equals)
+    const value = (): string => {
+      const given = equals < 0 ? argv[++at] : word.slice(equals + 1)
+      if (given === undefined || given === '') throw usage(`${name} wants a value.`)
+      return given
+    }
+    const choice = (key: 'engine' | 'effects'): string => {
+      const given = value()
+      const allowed = CHOICES[key] as readonly string[]
+      if (!allowed.includes(given)) throw usage(`${name} is one of ${allowed.join(', ')}; not ${given}.`)
+      return given
+    }
+    switch (name) {
+      case '--engine':
+      case '--effects':
+        parsed[name.slice(2) as 'engine' | 'effects'] = choice(name.slice(2) as 'engine' | 'effects')
+        continue
+      case '--report':
+        parsed.report = value()
+        continue
+    }
+    if (equals >= 0) throw usage(`${name} is not an option with a value.`)
+    const flags = word.startsWith('--') ? [word] : Array.from(word.slice(1), (letter) => `-${letter}`)
+    for (const flag of flags) setFlag(parsed, flag)
+  }
+  parsed.command = argv.slice(at)
+  if (parsed.command.length === 0 && !parsed.help) throw usage('There is no command to run.')
+  return parsed
+}
+
+function setFlag(parsed: RunArguments, flag: string): void {
+  switch (flag) {
+    case '--fresh':
+      parsed.fresh = true
+      return
+    case '-t':
+    case '--terminal':
+      parsed.terminal = true
+      return
+    case '-q':
+    case '--quiet':
+      parsed.quiet = true
+      return
+    case '-h':
+    case '--help':
+      parsed.help = true
+      return
+    default:
+      throw usage(`thaw run has no option ${flag}.`)
+  }
+}
+
+function usage(message: string): ThawError {
+  return new ThawError('USAGE', message, { hint: 'See `thaw run --help`.' })
+}

@@ -1,0 +1,23 @@
+export const RUN_HELP = `Usage: thaw run [options] [--] COMMAND [ARGUMENTS...]
+
+Runs a command. The first time it runs as always; after an edit, the same command in the same
+directory goes on from just before the first use of what was edited, and prints what a full run
+would print. Its output and exit code are those of the command.
+
+  thaw run python3 train.py --epochs 3
+  thaw run pytest -x tests/
+  thaw run python3 -m pkg.tool < data.csv
+
+Options:
+  --fresh            run from the start, whatever is known
+  --effects CHOICE   what to do about network traffic, child processes and writes elsewhere that
+                     would be skipped: redo (the default: do them again), or keep (let them stand)
+  --engine CHOICE    what stops and copies the program: auto (the default), or fork
+  --report FILE      write what was skipped, why, and how long it took, as JSON
+  -t, --terminal     give the program a terminal
+  -q, --quiet        no line of thaw's own at the end
+  -h, --help         this text
+
+Exit code: the command's; 128+n when signal n ended it; 126 when it may not be executed, 127 when
+it was not found, 125 when thaw itself failed.
+`

@@ -1,0 +1,113 @@
+/** What an engine does for runs. Engines know nothing of languages. */
+import type { AgentEvent, AgentSetup, CheckpointMessage, FilePatch, PreImage } from '@thaw/protocol/agent'
+import type { Scope } from '../system/index.js'
+
+export interface Ability {
+  name: string
+  works: boolean
+  /** Why not, and what to do; null when it works. */
+  reason: string | null
+}
+
+export interface TerminalSize {
+  rows: number
+  cols: number
+}
+
+/** How a branch is connected to its caller. */
+export interface StreamsSpec {
+  stdin: 'null' | 'stream'
+  /** One pipe for stdout and stderr: their order is kept, everything arrives as stdout. */
+  joined: boolean
+  terminal: TerminalSize | null
+}
+
+/** Told what a branch does. Calls come in order; none comes after `exited` has resolved. */
+export interface BranchListener {
+  /** Returns false to stop reading until `Branch.resumeOutput`. The bytes are valid during the call only. */
+  output(stream: 'stdout' | 'stderr', bytes: Buffer): boolean
+  events(list: AgentEvent[]): void
+  write(path: string, seq: number, pre: PreImage, mode: number | null): void
+  /** All output from before the checkpoint has been handed over; the branch goes on when this resolves. */
+  checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void>
+  refused(why: string | null): void
+  /** The agent has sent everything there is to know. */
+  end(seq: number, work: number): void
+}
+
+export interface BranchExit {
+  code: number | null
+  signal: string | null
+  /** Processes it had left running, which were ended. */
+  strays: number
+  /** Bytes of stdin that the program had taken. */
+  stdinConsumed: number
+}
+
+/** A live process of a run. */
+export interface Branch {
+  readonly id: string
+  readonly pid: number
+  readonly exited: Promise<BranchExit>
+  /** Resolves when the bytes are in the program's pipe; at once when the program is gone. */
+  writeStdin(bytes: Uint8Array): Promise<void>
+  endStdin(): void
+  resumeOutput(): void
+  /** The caller reads this stream no more; the program is told as any writer to a closed pipe is. */
+  closeOutput(stream: 'stdout' | 'stderr'): void
+  /** To the program's process group. A program that is gone is no error. */
+  signal(name: string): Promise<void>
+  resize(size: TerminalSize): Promise<void>
+}
+
+/** A checkpoint as the engine keeps it. */
+export interface Image {
+  readonly engine: 'fork'
+  readonly pid: number
+  /** Whether it can still be restored. */
+  readonly alive: boolean
+}
+
+export interface LaunchSpec {
+  branch: string
+  argv: string[]
+  env: Record<string, string>
+  cwd: string
+  umask: number
+  streams: StreamsSpec
+  listener: BranchListener
+}
+
+/** A process parked before its program's first statement. */
+export interface BaseSpec {
+  /** Command line in which `stub` stands for the program's agent. */
+  argv: (stub: string) => string[]
+  python: string
+  env: Record<string, string>
+  cwd: string
+  umask: number
+  setup: Omit<AgentSetup, 'socket' | 'cache'>
+}
+
+export interface RestoreSpec {
+  branch: string
+  /** Variables to set; null unsets. */
+  env: Record<string, string | null> | null
+  files: FilePatch[]
+  streams: StreamsSpec
+  listener: BranchListener
+}
+
+export interface Engine<Group = unknown> {
+  readonly name: 'fork' | 'process' | 'vm'
+  /** What works here, and for what does not: why, and what to do. */
+  probe(): Promise<Ability[]>
+  /** Starts a program without an agent. On failure nothing is left. */
+  launch(group: Group, spec: LaunchSpec, scope: Scope): Promise<Branch>
+  /** Parks an interpreter before its program's first statement: checkpoint 0. On failure nothing is left. */
+  prepare(group: Group, spec: BaseSpec, scope: Scope): Promise<Image>
+  /** Prerequisite: the image is alive. On failure the image is as it was. */
+  restore(group: Group, image: Image, spec: RestoreSpec, scope: Scope): Promise<Branch>
+  /** Ends a parked process. One that is gone is no error. */
+  discard(image: Image): Promise<void>
+}

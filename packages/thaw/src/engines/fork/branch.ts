@@ -1,0 +1,198 @@
+/** A live process: its streams, its agent's messages, its end. */
+import { rmSync } from 'node:fs'
+import type { AgentMessage } from '@thaw/protocol/agent'
+import type { ExitNotice } from '@thaw/protocol/host'
+import type { Branch, BranchExit, BranchListener, StreamsSpec, TerminalSize } from '../engine.js'
+import type { AgentLine } from './agents.js'
+import { hasOpen, type Family } from './family.js'
+import { ForkImage } from './image.js'
+import { InputPipe, OutputPipe } from './pipes.js'
+
+/** Time that processes left behind by the program have to finish what they print. Milliseconds. */
+const STRAY_GRACE = 250
+const LINE_GRACE = 2000
+
+/** The streams of a branch that is about to start. */
+export class BranchStreams {
+  readonly paths: { stdin: string | null; stdout: string; stderr: string }
+  readonly tty: string | null
+  readonly input: InputPipe | null
+  readonly outputs: OutputPipe[]
+  readonly #family: Family
+  readonly #files: string[]
+
+  private constructor(
+    family: Family,
+    files: string[],
+    parts: Pick<BranchStreams, 'paths' | 'tty' | 'input' | 'outputs'>,
+  ) {
+    this.#family = family
+    this.#files = files
+    this.paths = parts.paths
+    this.tty = parts.tty
+    this.input = parts.input
+    this.outputs = parts.outputs
+  }
+
+  static async open(family: Family, spec: StreamsSpec, listener: BranchListener): Promise<BranchStreams> {
+    const separate = !spec.joined && spec.terminal === null
+    const files = await family.fifos('in', 'out', ...(separate ? ['err'] : []))
+    const [inPath, outPath, errPath] = files as [string, string, string?]
+    const outputs = [new OutputPipe(outPath, (bytes) => listener.output('stdout', bytes))]
+    if (errPath !== undefined) outputs.push(new OutputPipe(errPath, (bytes) => listener.output('stderr', bytes)))
+    const input = spec.stdin === 'stream' ? new InputPipe(inPath) : null
+    const stdin = input === null ? null : inPath
+    let tty: string | null = null
+    if (spec.terminal !== null) {
+      tty = (await family.host.ask({ do: 'tty', ...spec.terminal, stdin, stdout: outPath })).path
+    }
+    const paths =
+      tty === null ? { stdin, stdout: outPath, stderr: errPath ?? outPath } : { stdin: tty, stdout: tty, stderr: tty }
+    return new BranchStreams(family, files, { paths, tty, input, outputs })
+  }
+
+  /** Hands over everything printed so far. */
+  async drain(): Promise<void> {
+    if (this.tty !== null && this.#family.host.alive) await this.#family.host.ask({ do: 'flush', tty: this.tty })
+    for (const output of this.outputs) output.drain()
+  }
+
+  /** Returns how many bytes of stdin were taken. */
+  async close(): Promise<number> {
+    if (this.tty !== null && this.#family.host.alive) {
+      await this.#family.host.ask({ do: 'hangup', tty: this.tty }).catch(() => {})
+    }
+    for (const output of this.outputs) {
+      output.drain()
+      output.close()
+    }
+    const consumed = this.input?.close() ?? 0
+    for (const file of this.#files) rmSync(file, { force: true })
+    return consumed
+  }
+}
+
+export class ForkBranch implements Branch {
+  readonly id: string
+  readonly pid: number
+  readonly exited: Promise<BranchExit>
+  readonly #family: Family
+  readonly #streams: BranchStreams
+  readonly #listener: BranchListener
+  #gone = false
+  /** Messages are worked off one after the other. */
+  #work: Promise<void> = Promise.resolve()
+
+  constructor(
+    family: Family,
+    id: string,
+    pid: number,
+    streams: BranchStreams,
+    listener: BranchListener,
+    line: AgentLine | null,
+    exit: Promise<ExitNotice> = family.exit(pid),
+  ) {
+    this.#family = family
+    this.id = id
+    this.pid = pid
+    this.#streams = streams
+    this.#listener = listener
+    line?.listen((message) => {
+      this.#work = this.#work
+        .then(() => this.#on(message, line))
+        .catch((error: unknown) => family.log.error('A message of the agent could not be handled.', { error }))
+    })
+    this.exited = this.#follow(line, exit)
+  }
+
+  async writeStdin(bytes: Uint8Array): Promise<void> {
+    await this.#streams.input?.write(bytes)
+  }
+
+  endStdin(): void {
+    this.#streams.input?.end(this.#stdinOpened())
+  }
+
+  resumeOutput(): void {
+    for (const output of this.#streams.outputs) output.resume()
+  }
+
+  closeOutput(stream: 'stdout' | 'stderr'): void {
+    this.#streams.outputs[stream === 'stdout' ? 0 : 1]?.close()
+  }
+
+  async signal(name: string): Promise<void> {
+    if (this.#gone || !this.#family.host.alive) return
+    await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: name, group: true })
+  }
+
+  async resize(size: TerminalSize): Promise<void> {
+    const { tty } = this.#streams
+    if (tty === null || this.#gone || !this.#family.host.alive) return
+    await this.#family.host.ask({ do: 'resize', tty, ...size })
+  }
+
+  async #stdinOpened(): Promise<void> {
+    const { stdin } = this.#streams.paths
+    // With a terminal it is the host that reads, and it has the pipe open from the start.
+    if (stdin === null || this.#streams.tty !== null) return
+    for (let i = 0; i < 1000 && !this.#gone && !hasOpen(this.pid, 0, stdin); i++) {
+      await new Promise((resolve) => setTimeout(resolve, Math.min(i, 10)))
+    }
+  }
+
+  async #on(message: AgentMessage, line: AgentLine): Promise<void> {
+    const listener = this.#listener
+    switch (message.t) {
+      case 'events':
+        return listener.events(message.list)
+      case 'write':
+        return listener.write(message.path, message.seq, message.pre, message.mode ?? null)
+      case 'refused':
+        return listener.refused(message.why)
+      case 'end':
+        return listener.end(message.seq, message.work)
+      case 'checkpoint': {
+        const image = new ForkImage(this.#family, message.pid, null)
+        try {
+          await this.#streams.drain()
+          const written = this.#streams.input?.written ?? 0
+          await listener.checkpoint(image, message, Math.max(0, written - message.stdin_unread))
+        } finally {
+          line.send({ t: 'go' })
+        }
+        return
+      }
+      default:
+        throw new Error(`a branch does not send ${message.t}`)
+    }
+  }
+
+  async #follow(line: AgentLine | null, exit: Promise<ExitNotice>): Promise<BranchExit> {
+    const { code, signal } = await exit
+    this.#gone = true
+    const strays = await this.#endStrays()
+    if (line !== null) {
+      await Promise.race([line.closed, new Promise((resolve) => setTimeout(resolve, LINE_GRACE).unref())])
+      line.close()
+    }
+    await this.#work
+    const stdinConsumed = await this.#streams.close()
+    return { code, signal, strays, stdinConsumed }
+  }
+
+  async #endStrays(): Promise<number> {
+    const { host, parked } = this.#family
+    try {
+      const keep = [...parked]
+      const { pids } = await host.ask({ do: 'strays', keep, kill: false })
+      if (pids.length === 0) return 0
+      const silent = Promise.all(this.#streams.outputs.map((output) => output.ended))
+      await Promise.race([silent, new Promise((resolve) => setTimeout(resolve, STRAY_GRACE))])
+      return (await host.ask({ do: 'strays', keep, kill: true })).pids.length
+    } catch {
+      // Without its host nothing of the family is left.
+      return 0
+    }
+  }
+}

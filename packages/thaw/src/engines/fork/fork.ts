@@ -1,0 +1,148 @@
+/** Checkpoints as parked copies of the process. Needs no root, takes milliseconds, ends with the daemon. */
+import { HostRefused } from './host.js'
+import { ThawError, within, type ErrorCode, type Scope } from '../../system/index.js'
+import type { Ability, BaseSpec, Branch, Engine, Image, LaunchSpec, RestoreSpec } from '../engine.js'
+import { BranchStreams, ForkBranch } from './branch.js'
+import { nextMessage, type Family } from './family.js'
+import { ForkImage } from './image.js'
+
+const RESTORE_TIMEOUT = 20_000
+
+export class ForkEngine implements Engine<Family> {
+  readonly name = 'fork'
+
+  probe(): Promise<Ability[]> {
+    const linux = process.platform === 'linux'
+    return Promise.resolve([
+      {
+        name: 'parked copies of single-threaded Python programs',
+        works: linux,
+        reason: linux ? null : 'They need Linux.',
+      },
+    ])
+  }
+
+  async launch(family: Family, spec: LaunchSpec, scope: Scope): Promise<Branch> {
+    const streams = await BranchStreams.open(family, spec.streams, spec.listener)
+    try {
+      const { pid } = await within(
+        scope,
+        'starting the program',
+        family.host.ask({
+          do: 'spawn',
+          argv: spec.argv,
+          env: spec.env,
+          cwd: spec.cwd,
+          umask: spec.umask,
+          ...streams.paths,
+          ...(streams.tty === null ? {} : { tty: streams.tty }),
+        }),
+        ({ pid: late }) => family.host.ask({ do: 'kill', pids: [late], tree: true }),
+      )
+      return new ForkBranch(family, spec.branch, pid, streams, spec.listener, null)
+    } catch (error) {
+      await streams.close()
+      throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
+    }
+  }
+
+  async prepare(family: Family, spec: BaseSpec, scope: Scope): Promise<ForkImage> {
+    try {
+      const { path } = await family.host.ask({ do: 'stub', python: spec.python })
+      const setup = { socket: family.agents.path, cache: family.cache, ...spec.setup }
+      const { pid } = await family.host.ask({
+        do: 'spawn',
+        argv: spec.argv(path),
+        env: { ...spec.env, THAW_AGENT: JSON.stringify(setup) },
+        cwd: spec.cwd,
+          umask: spec.umask,
+        stdin: null,
+        stdout: null,
+        stderr: null,
+      })
+      const image = new ForkImage(family, pid, null)
+      try {
+        await within(scope, 'starting the interpreter', image.line)
+        return image
+      } catch (error) {
+        await image.discard()
+        throw error
+      }
+    } catch (error) {
+      throw asThawError(error, spec.python, spec.cwd)
+    }
+  }
+
+  async restore(family: Family, image: Image, spec: RestoreSpec, scope: Scope): Promise<Branch> {
+    if (!(image instanceof ForkImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
+    const turn = image.turn.then(() => this.#restore(family, image, spec, scope))
+    image.turn = turn.catch(() => {})
+    return turn
+  }
+
+  async discard(image: Image): Promise<void> {
+    if (image instanceof ForkImage) await image.discard()
+  }
+
+  async #restore(family: Family, image: ForkImage, spec: RestoreSpec, scope: Scope): Promise<Branch> {
+    const line = await within(scope, 'waiting for the parked process', image.line)
+    const streams = await BranchStreams.open(family, spec.streams, spec.listener)
+    let pid: number | null = null
+    try {
+      const answer = nextMessage(line, ['restored', 'failed'])
+      line.send({
+        t: 'restore',
+        branch: spec.branch,
+        stdin: streams.paths.stdin,
+        stdout: streams.paths.stdout,
+        stderr: streams.paths.stderr,
+        tty: streams.tty,
+        env: spec.env,
+        argv: null,
+        files: spec.files,
+      })
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(
+          () => reject(new ThawError('ENGINE_FAILED', 'The parked process did not answer.')),
+          RESTORE_TIMEOUT,
+        )
+      })
+      const message = await Promise.race([answer, late]).finally(() => clearTimeout(timer))
+      if (message.t === 'failed') {
+        throw new ThawError('ENGINE_FAILED', `The checkpoint could not be restored: ${message.why}.`)
+      }
+      pid = message.pid
+      const exit = family.exit(pid)
+      const reported = await family.line(
+        (candidate) => candidate.hello.role === 'branch' && candidate.hello.id === spec.branch,
+        exit,
+      )
+      return new ForkBranch(family, spec.branch, pid, streams, spec.listener, reported, exit)
+    } catch (error) {
+      if (pid !== null) await family.host.ask({ do: 'kill', pids: [pid], tree: true }).catch(() => {})
+      await streams.close()
+      throw error
+    }
+  }
+}
+
+const SPAWN_ERRORS: Record<string, ErrorCode> = {
+  ENOENT: 'COMMAND_NOT_FOUND',
+  ENOTDIR: 'COMMAND_NOT_FOUND',
+  EACCES: 'NOT_EXECUTABLE',
+  EPERM: 'NOT_EXECUTABLE',
+  ENOEXEC: 'NOT_EXECUTABLE',
+  EISDIR: 'NOT_EXECUTABLE',
+}
+
+function asThawError(error: unknown, command: string, cwd: string): unknown {
+  if (!(error instanceof HostRefused)) return error
+  const { where, error: name, message } = error.refusal
+  if (where === 'chdir') return new ThawError('DIRECTORY_GONE', `${cwd} cannot be entered (${name}).`, { cause: error })
+  if (name === 'unsupported') return new ThawError('UNSUPPORTED', message, { cause: error })
+  const code = where === 'exec' ? SPAWN_ERRORS[name] : undefined
+  if (code === 'COMMAND_NOT_FOUND') return new ThawError(code, `${command} was not found.`, { cause: error })
+  if (code !== undefined) return new ThawError(code, `${command} cannot be executed (${name}).`, { cause: error })
+  return new ThawError('ENGINE_FAILED', `${command} could not be started (${name}: ${message}).`, { cause: error })
+}

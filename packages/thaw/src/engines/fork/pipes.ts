@@ -1,0 +1,150 @@
+/** The daemon's ends of a branch's FIFOs. */
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
+import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net'
+
+const CHUNK = 64 * 1024
+
+function wouldBlock(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EAGAIN'
+}
+
+/** Reads what a branch prints. */
+export class OutputPipe {
+  readonly #fd: number
+  readonly #socket: Socket
+  readonly #take: (bytes: Buffer) => boolean
+  readonly #buffer = Buffer.allocUnsafe(CHUNK)
+  #open = true
+  /** Resolves when the last writer has closed, or this end was. */
+  readonly ended: Promise<void>
+
+  /** @param take returns false to stop reading until `resume` */
+  constructor(path: string, take: (bytes: Buffer) => boolean) {
+    this.#take = take
+    this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    // The types know `onread` with sockets only; a pipe takes it as well, and nothing is then held in memory.
+    const options: SocketConstructorOpts & { onread: OnReadOpts } = {
+      fd: this.#fd,
+      readable: true,
+      writable: false,
+      onread: {
+        buffer: Buffer.allocUnsafe(CHUNK),
+        callback: (size, bytes) => take(Buffer.from(bytes.buffer, bytes.byteOffset, size)),
+      },
+    }
+    this.#socket = new Socket(options)
+    this.ended = new Promise((resolve) => {
+      const end = () => {
+        this.#open = false
+        resolve()
+      }
+      this.#socket.once('end', end)
+      this.#socket.once('close', end)
+      this.#socket.on('error', end)
+    })
+    this.#socket.resume()
+  }
+
+  resume(): void {
+    if (this.#open) this.#socket.resume()
+  }
+
+  /** Hands over, now, everything that is in the pipe. */
+  drain(): void {
+    while (this.#open) {
+      let size
+      try {
+        size = readSync(this.#fd, this.#buffer)
+      } catch (error) {
+        if (wouldBlock(error)) return
+        throw error
+      }
+      if (size === 0) return
+      this.#take(this.#buffer.subarray(0, size))
+    }
+  }
+
+  close(): void {
+    this.#open = false
+    this.#socket.destroy()
+  }
+}
+
+/** Feeds a branch's stdin, and knows how much of it was taken. */
+export class InputPipe {
+  readonly #reader: number
+  #writer: number | null
+  #written = 0
+  #queue: Promise<void> = Promise.resolve()
+  #closed = false
+
+  constructor(path: string) {
+    // A reader of our own first: opening for writing fails without one, and it can count what nobody took.
+    this.#reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    this.#writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+  }
+
+  /** Bytes that the pipe has accepted so far. */
+  get written(): number {
+    return this.#written
+  }
+
+  /** Resolves when all bytes are in the pipe, or it has been closed. */
+  write(bytes: Uint8Array): Promise<void> {
+    const step = this.#queue.then(() => this.#pump(bytes))
+    this.#queue = step
+    return step
+  }
+
+  /**
+   * End of file after everything written so far.
+   *
+   * @param opened resolves when the program has the pipe open: opening it without any writer would block
+   */
+  end(opened: Promise<void>): void {
+    this.#queue = this.#queue.then(() => opened).then(() => this.#closeWriter())
+  }
+
+  /** Prerequisite: the program is gone. Returns how many bytes it had taken. */
+  close(): number {
+    this.#closed = true
+    this.#closeWriter()
+    const buffer = Buffer.allocUnsafe(CHUNK)
+    let left = 0
+    for (;;) {
+      let size
+      try {
+        size = readSync(this.#reader, buffer)
+      } catch (error) {
+        if (wouldBlock(error)) break
+        throw error
+      }
+      if (size === 0) break
+      left += size
+    }
+    closeSync(this.#reader)
+    return this.#written - left
+  }
+
+  async #pump(bytes: Uint8Array): Promise<void> {
+    let rest = bytes
+    let pause = 0
+    while (rest.length > 0 && this.#writer !== null && !this.#closed) {
+      try {
+        const size = writeSync(this.#writer, rest, 0, Math.min(rest.length, CHUNK))
+        this.#written += size
+        rest = rest.subarray(size)
+        pause = 0
+      } catch (error) {
+        if (!wouldBlock(error)) throw error
+        await new Promise((resolve) => setTimeout(resolve, pause))
+        pause = Math.min(pause + 1, 10)
+      }
+    }
+  }
+
+  #closeWriter(): void {
+    if (this.#writer !== null) closeSync(this.#writer)
+    this.#writer = null
+  }
+}

@@ -1,0 +1,100 @@
+/** How files look now, in the terms in which programs' observations are reported. */
+import { createHash } from 'node:crypto'
+import { lstatSync, readdirSync, readFileSync, statSync, type BigIntStats } from 'node:fs'
+import type { ReadSignature, StatSignature } from '@thaw/protocol/agent'
+
+/** Larger files are compared by size and time only. Bytes. */
+const HASHED_LIMIT = 16 * 1024 * 1024
+
+function tryStat(path: string, follow: boolean): BigIntStats | null {
+  try {
+    return follow ? statSync(path, { bigint: true }) : lstatSync(path, { bigint: true })
+  } catch {
+    return null
+  }
+}
+
+export function readSignatureOf(path: string): ReadSignature {
+  const stat = tryStat(path, true)
+  // As doubles, exactly as JSON brings the program's own numbers.
+  return stat === null ? null : [Number(stat.size), Number(stat.mtimeNs), Number(stat.ino)]
+}
+
+export function statSignatureOf(path: string): StatSignature {
+  const stat = tryStat(path, true)
+  if (stat === null) return null
+  const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'dir' : 'other'
+  return [kind, Number(stat.size), Number(stat.mtimeNs)]
+}
+
+/** Same directory, or same size and time for a file. */
+export function sameStat(a: StatSignature, b: StatSignature): boolean {
+  if (a === null || b === null) return a === b
+  return a[0] === b[0] && (a[0] !== 'file' || (a[1] === b[1] && a[2] === b[2]))
+}
+
+/** Text that differs when the thing at `path` itself (link not followed) was replaced or written; null: absent. */
+export function diskState(path: string): string | null {
+  const stat = tryStat(path, false)
+  if (stat === null) return null
+  // Entries come and go in a directory; what is in it is tracked entry by entry.
+  if (stat.isDirectory()) return 'dir'
+  return `${stat.mode}:${stat.size}:${stat.mtimeNs}:${stat.ino}`
+}
+
+/** Digest of the names in a directory, without compiled Python files; null: absent. */
+export function listDigest(directory: string): string | null {
+  try {
+    const names = readdirSync(directory, { encoding: 'buffer' }).filter((name) => {
+      const text = name.toString('latin1')
+      return text !== '__pycache__' && !text.endsWith('.pyc')
+    })
+    // By code point, as Python sorts, not by UTF-16 unit.
+    names.sort(Buffer.compare)
+    const hash = createHash('sha1')
+    names.forEach((name, i) => {
+      if (i > 0) hash.update('\0')
+      hash.update(name)
+    })
+    return hash.digest('hex')
+  } catch {
+    return null
+  }
+}
+
+/** Contents of files by how they looked, so that a file that was only touched counts as unchanged. */
+export class ContentHashes {
+  readonly #known = new Map<string, string>()
+
+  #key(path: string, sig: NonNullable<ReadSignature>): string {
+    return `${path}\0${sig.join(':')}`
+  }
+
+  /** Remembers the content of a file that still looks as it did when it was read. */
+  remember(path: string, sig: ReadSignature): void {
+    if (sig === null || sig[0] > HASHED_LIMIT || this.#known.has(this.#key(path, sig))) return
+    this.hash(path, sig)
+  }
+
+  /** Digest of the content `path` had when it looked like `sig`; null when that is not known any more. */
+  hash(path: string, sig: NonNullable<ReadSignature>): string | null {
+    const key = this.#key(path, sig)
+    const known = this.#known.get(key)
+    if (known !== undefined) return known
+    if (sig[0] > HASHED_LIMIT || !sameRead(readSignatureOf(path), sig)) return null
+    try {
+      const digest = createHash('sha1').update(readFileSync(path)).digest('hex')
+      if (!sameRead(readSignatureOf(path), sig)) return null
+      if (this.#known.size > 100_000) this.#known.clear()
+      this.#known.set(key, digest)
+      return digest
+    } catch {
+      return null
+    }
+  }
+}
+
+export function sameRead(a: ReadSignature, b: ReadSignature): boolean {
+  if (a === null || b === null) return a === b
+  return a[0] === b[0] && a[1] === b[1] && a[2] === b[2]
+}

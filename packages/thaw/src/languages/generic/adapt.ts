@@ -1,0 +1,13 @@
+import type { Adapted, CommandContext } from '../language.js'
+import { findProject } from '../project.js'
+
+/** Any command: runs as it is, cold each time. */
+export function adaptGeneric(context: CommandContext, reason: string): Adapted {
+  return {
+    language: 'generic',
+    interpreter: null,
+    project: findProject(context.cwd, null, context.env['HOME']),
+    agent: null,
+    plainReason: reason,
+  }
+}

@@ -1,0 +1,25 @@
+/** What code means, seen from the runs. */
+import type { AgentSetup } from '@thaw/protocol/agent'
+
+/** A command as a language understands it. */
+export interface Adapted {
+  language: 'python' | 'generic'
+  /** Absolute path of the interpreter; part of the run's identity. Null for a program of its own. */
+  interpreter: string | null
+  /** Directory whose files are the project. */
+  project: string
+  /** How to start it with an agent; null: it runs plainly. */
+  agent: {
+    argv: (stub: string) => string[]
+    main: AgentSetup['main']
+    origArgv: string[]
+  } | null
+  /** Why it runs plainly, cold each time; null with an agent. */
+  plainReason: string | null
+}
+
+export interface CommandContext {
+  command: string[]
+  cwd: string
+  env: Record<string, string>
+}

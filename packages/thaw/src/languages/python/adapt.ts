@@ -1,0 +1,100 @@
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Scope } from '../../system/index.js'
+import type { Adapted, CommandContext } from '../language.js'
+import { findProgram } from '../lookup.js'
+import { findProject } from '../project.js'
+import { isPythonName, parsePythonArguments, parseShebang, type PythonCommand } from './command-line.js'
+import { describeInterpreter } from './interpreter.js'
+
+const HEAD = 512
+const ZIP = Buffer.from('PK\x03\x04')
+
+function readHead(path: string): Buffer | null {
+  try {
+    const fd = openSync(path, 'r')
+    try {
+      const buffer = Buffer.alloc(HEAD)
+      return buffer.subarray(0, readSync(fd, buffer))
+    } finally {
+      closeSync(fd)
+    }
+  } catch {
+    return null
+  }
+}
+
+/** The interpreter's path and what it is given; null when the command is not Python's. */
+function asPython({ command, cwd, env }: CommandContext): { program: string; args: string[] } | null {
+  const [name = '', ...args] = command
+  const program = findProgram(name, cwd, env)
+  if (program === null) return null
+  if (isPythonName(program)) return { program, args }
+  const head = readHead(program)
+  const shebang = head === null ? null : parseShebang(head.toString('latin1'))
+  if (shebang === null) return null
+  const interpreter = shebang.lookup
+    ? findProgram(shebang.interpreter, cwd, env)
+    : findProgram(resolve(cwd, shebang.interpreter), cwd, env)
+  if (interpreter === null) return null
+  // The kernel hands the script over under the name it was started by.
+  const script = name.includes('/') ? name : program
+  return { program: interpreter, args: [...shebang.flags, script, ...args] }
+}
+
+function whyPlain(parsed: PythonCommand, cwd: string, env: Record<string, string>): string | null {
+  if (env['PYTHONINSPECT']) return 'an interactive interpreter (PYTHONINSPECT)'
+  if (parsed.main.kind !== 'script') return null
+  const path = resolve(cwd, parsed.main.name)
+  let stat
+  try {
+    stat = statSync(path)
+  } catch {
+    return `${parsed.main.name} cannot be opened`
+  }
+  if (stat.isDirectory()) return 'the program is a directory'
+  if (!stat.isFile()) return 'the program is not a regular file'
+  const head = readHead(path)
+  if (head === null) return `${parsed.main.name} cannot be read`
+  if (head.subarray(0, 4).equals(ZIP)) return 'the program is a zip archive'
+  if (path.endsWith('.pyc')) return 'the program is compiled already'
+  return null
+}
+
+/** A Python command, with an agent where that is possible; null when the command is not Python's. */
+export async function adaptPython(context: CommandContext, scope: Scope): Promise<Adapted | null> {
+  const { cwd, env } = context
+  const found = asPython(context)
+  if (found === null) return null
+  const interpreter = await describeInterpreter(found.program, cwd, env, scope)
+  if (interpreter === null) return null
+  const python = interpreter.executable
+  const parsed = parsePythonArguments(found.args)
+  const script = typeof parsed === 'string' || parsed.main.kind !== 'script' ? null : resolve(cwd, parsed.main.name)
+  const plain = (plainReason: string): Adapted => ({
+    language: 'python',
+    interpreter: python,
+    project: findProject(cwd, script, env['HOME']),
+    agent: null,
+    plainReason,
+  })
+  if (typeof parsed === 'string') return plain(parsed)
+  const [major, minor] = interpreter.version
+  if (interpreter.implementation !== 'cpython' || major !== 3 || minor !== 11 || interpreter.debug) {
+    const name = interpreter.implementation === 'cpython' ? 'CPython' : interpreter.implementation
+    return plain(`${name} ${interpreter.version.join('.')}: only release builds of CPython 3.11 can be resumed`)
+  }
+  const why = whyPlain(parsed, cwd, env)
+  if (why !== null) return plain(why)
+  const { flags, main, args } = parsed
+  const option = { script: [], module: ['-m'], command: ['-c'] }[main.kind]
+  return {
+    ...plain(''),
+    agent: {
+      argv: (stub) => [python, ...flags, stub, ...args],
+      main,
+      origArgv: [python, ...flags, ...option, main.name, ...args],
+    },
+    plainReason: null,
+  }
+}

@@ -1,0 +1,83 @@
+import { statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { z } from 'zod'
+import { startProcess, withTimeout, type Scope } from '../../system/index.js'
+
+const described = z.object({
+  executable: z.string(),
+  version: z.tuple([z.number(), z.number(), z.number()]),
+  implementation: z.string(),
+  debug: z.boolean(),
+})
+export type Interpreter = z.infer<typeof described>
+
+const QUESTION = `import sys
+print('{"executable":"%s","version":[%d,%d,%d],"implementation":"%s","debug":%s}' % ((
+    sys.executable.replace('\\\\', '\\\\\\\\').replace('"', '\\\\"'),) + tuple(sys.version_info[:3]) + (
+    sys.implementation.name, 'true' if hasattr(sys, 'gettotalrefcount') else 'false')))`
+
+const ASK_TIMEOUT = 10_000
+const answers = new Map<string, Promise<Interpreter | null>>()
+
+function stamp(path: string): string {
+  try {
+    const { mtimeMs, size, ino } = statSync(path)
+    return `${path}:${mtimeMs}:${size}:${ino}`
+  } catch {
+    return ''
+  }
+}
+
+/** What decides which interpreter a version manager's shim picks. */
+function shimStamp(cwd: string, env: Record<string, string>): string {
+  const parts = [env['PYENV_VERSION'] ?? '', env['PYENV_ROOT'] ?? '', env['ASDF_PYTHON_VERSION'] ?? '']
+  for (let directory = cwd; ; directory = dirname(directory)) {
+    parts.push(stamp(join(directory, '.python-version')), stamp(join(directory, '.tool-versions')))
+    if (directory === '/') break
+  }
+  parts.push(stamp(join(env['PYENV_ROOT'] ?? join(env['HOME'] ?? '/', '.pyenv'), 'version')))
+  return parts.join('|')
+}
+
+/** What the program at `path` really is, by its own word; null when it does not answer as a Python does. */
+export function describeInterpreter(
+  path: string,
+  cwd: string,
+  env: Record<string, string>,
+  scope: Scope,
+): Promise<Interpreter | null> {
+  const key = [stamp(path), shimStamp(cwd, env), env['PATH'] ?? '', env['PYTHONHOME'] ?? ''].join('\0')
+  let answer = answers.get(key)
+  if (answer === undefined) {
+    if (answers.size > 200) answers.clear()
+    answer = ask(path, cwd, env, scope).catch(() => {
+      // A busy machine must not brand an interpreter for good.
+      answers.delete(key)
+      return null
+    })
+    answers.set(key, answer)
+  }
+  return answer
+}
+
+async function ask(
+  path: string,
+  cwd: string,
+  env: Record<string, string>,
+  scope: Scope,
+): Promise<Interpreter | null> {
+  const child = await startProcess(
+    [path, '-I', '-S', '-c', QUESTION],
+    { cwd, env, stdio: ['ignore', 'pipe', 'ignore'] },
+    withTimeout({ signal: new AbortController().signal, log: scope.log }, ASK_TIMEOUT),
+  )
+  const chunks: Buffer[] = []
+  child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk))
+  const closed = new Promise((resolve) => child.stdout?.once('close', resolve))
+  const exit = await child.exited
+  await closed
+  if (exit.code !== 0) return null
+  const result = described.safeParse(JSON.parse(Buffer.concat(chunks).toString()))
+  if (!result.success) return null
+  return { ...result.data, executable: result.data.executable === '' ? path : result.data.executable }
+}

@@ -1,0 +1,202 @@
+/** What in a branch's history does not hold any more. */
+import type { AgentEvent } from '@thaw/protocol/agent'
+import type { Change } from '@thaw/protocol'
+import type { UnitDifference } from '@thaw/protocol/host'
+import { basename } from 'node:path'
+import { segmentsOf, writtenUntil, type BranchRecord } from './lineage.js'
+import type { Present } from './present.js'
+
+/** A place in a lineage from which on nothing may be kept. */
+export interface Hit {
+  seq: number
+  /** The sentence for people. */
+  why: string
+  change: Change | null
+  /** A unit of code that a checkpoint inside it may survive. */
+  unit: { file: string; unit: string } | null
+}
+
+/** Compares versions of a source. Null: cannot be compared any more. */
+export type Differ = (file: string, old: string, now: string) => Promise<UnitDifference | null>
+
+export interface History {
+  /** In order. */
+  hits: Hit[]
+  changes: Change[]
+  /** Effects in the lineage, in order; hits only when they are to be redone. */
+  effects: { seq: number; text: string }[]
+}
+
+export function unitTitle(unit: string): string {
+  const name = unit.replace(/#\d+$/, '')
+  return name === '<module>' ? 'its top-level code' : `${name}()`
+}
+
+/**
+ * Everything in the lineage of `leaf` that the present contradicts.
+ *
+ * @param disk how the paths that this run wrote looked when its last branch ended
+ */
+export async function historyOf(
+  leaf: BranchRecord,
+  present: Present,
+  differ: Differ,
+  disk: ReadonlyMap<string, string | null>,
+  effectsAllowed: boolean,
+): Promise<History> {
+  const segments = segmentsOf(leaf)
+  const hits: Hit[] = []
+  const changes = new Map<string, Change>()
+  const effects: History['effects'] = []
+  const written = writtenUntil(leaf, Infinity)
+  const hit = (seq: number, why: string, change: Change | null, unit: Hit['unit'] = null) => {
+    hits.push({ seq, why, change, unit })
+    if (change !== null) changes.set(`${change.file}\0${change.unit ?? ''}\0${change.kind}`, change)
+  }
+
+  const cameOrWent = new Map<string, string>()
+  for (const [one, other] of [
+    [leaf.modules, present.modules],
+    [present.modules, leaf.modules],
+  ] as const) {
+    for (const [path, name] of one) if (!other.has(path) && !written.has(path)) cameOrWent.set(name, path)
+  }
+
+  const differences = new Map<string, UnitDifference | null>()
+  const difference = async (file: string, old: string): Promise<UnitDifference | null> => {
+    const now = present.source(file)
+    if (now === null || now === old) return null
+    const key = `${file}\0${old}`
+    let found = differences.get(key)
+    if (found === undefined) {
+      found = await differ(file, old, now)
+      differences.set(key, found)
+      if (found !== null) noteChanges(file, found, changes)
+    }
+    return found
+  }
+  const everythingOf = (file: string, old: string): boolean => {
+    const now = present.source(file)
+    return now !== null && now !== old && differences.get(`${file}\0${old}`) === null
+  }
+
+  const executed = new Map<string, Map<string, number>>()
+  const lines = new Map<string, number>()
+  const moved = new Map<string, Set<string>>()
+
+  /** The version under whose names a segment's event speaks of a unit. */
+  const versionFor = (at: number, file: string, unit: string | null): string | undefined => {
+    for (let i = segments.length - 1; i > at; i--) {
+      const later = segments[i]?.branch
+      if (unit !== null && later?.rebased.has(`${file}\0${unit}`) === true) return later.versions.get(file)?.hash
+    }
+    return segments[at]?.branch.versions.get(file)?.hash
+  }
+
+  const onCode = async (at: number, [seq, kind, file, unit]: Extract<AgentEvent, { 1: 'exec' | 'again' | 'code' }>) => {
+    const units = executed.get(file) ?? new Map<string, number>()
+    executed.set(file, units)
+    if (!units.has(unit)) units.set(unit, seq)
+    const old = versionFor(at, file, unit)
+    if (old === undefined) return
+    const diff = await difference(file, old)
+    if (diff === null) return
+    if (diff.moved.length > 0) moved.set(file, new Set([...(moved.get(file) ?? []), ...diff.moved]))
+    const gone = diff.removed.includes(unit)
+    if (!gone && !diff.changed.includes(unit)) return
+    const why = `${basename(file)}: ${unitTitle(unit)} was ${gone ? 'removed' : 'edited'}, and had run`
+    hit(seq, why, null, kind === 'code' ? null : { file, unit })
+  }
+
+  const onInput = (event: AgentEvent) => {
+    const [seq, kind] = event
+    const input = (path: string, why: string, sort: Change['kind'] = 'input') =>
+      hit(seq, why, { file: path, unit: null, kind: sort })
+    /** The program made it so itself, and will again. */
+    const own = (path: string) => (written.get(path) ?? Infinity) < seq
+    switch (kind) {
+      case 'read':
+      case 'package':
+        if (own(event[2]) || present.sameRead(event[2], event[3])) return
+        return input(event[2], `${event[2]} changed after it was read`, kind === 'read' ? 'input' : 'package')
+      case 'stat':
+        if (own(event[2]) || present.sameStat(event[2], event[3])) return
+        return input(event[2], `${event[2]} changed after it was looked at`)
+      case 'list':
+        if (present.list(event[2]) === event[3]) return
+        return input(event[2], `files came to or went from ${event[2]} after it was listed`)
+      case 'find': {
+        const path = cameOrWent.get(event[2])
+        return path === undefined ? undefined : input(path, `the module ${event[2]} came or went after it was looked for`)
+      }
+      case 'env': {
+        if (present.env(event[2]) === event[3]) return
+        const name = event[2] === '*' ? 'the environment' : `the environment variable ${event[2]}`
+        return hit(seq, `${name} changed after it was read`, { file: event[2], unit: null, kind: 'env' })
+      }
+      case 'effect':
+        effects.push({ seq, text: event[3] })
+        return effectsAllowed ? undefined : hit(seq, `${event[3]} has to happen again`, null)
+      case 'opaque':
+        return hit(seq, `from there on nothing can be known (${event[2]})`, null)
+      default:
+    }
+  }
+
+  for (const [at, { branch, limit }] of segments.entries()) {
+    if (branch.broken !== null && branch.broken.seq <= limit) hit(branch.broken.seq, branch.broken.why, null)
+    for (const event of branch.events) {
+      if (event[0] > limit) break
+      switch (event[1]) {
+        case 'load': {
+          const [seq, , file, hash] = event
+          const old = versionFor(at, file, null) ?? hash
+          if (present.source(file) === null) {
+            hit(seq, `${file} is gone`, { file, unit: null, kind: 'removed' })
+          } else {
+            await difference(file, old)
+            // Nobody can say which part: the whole file counts.
+            if (everythingOf(file, old)) {
+              hit(seq, `${basename(file)} was edited`, { file, unit: null, kind: 'body' })
+            }
+          }
+          break
+        }
+        case 'exec':
+        case 'again':
+        case 'code':
+          await onCode(at, event)
+          break
+        case 'lines':
+          if (!lines.has(event[2])) lines.set(event[2], event[0])
+          break
+        default:
+          onInput(event)
+      }
+    }
+  }
+  for (const [file, since] of lines) {
+    for (const unit of moved.get(file) ?? []) {
+      const ran = executed.get(file)?.get(unit)
+      if (ran !== undefined) {
+        hit(Math.max(since, ran), `${basename(file)}: lines moved, and their numbers had been seen`, null)
+      }
+    }
+  }
+  for (const [path, seq] of written) {
+    if (disk.has(path) && present.disk(path) !== disk.get(path)) {
+      hit(seq, `${path}, which the program had written, was changed since`, { file: path, unit: null, kind: 'input' })
+    }
+  }
+  hits.sort((a, b) => a.seq - b.seq)
+  return { hits, changes: [...changes.values()], effects }
+}
+
+function noteChanges(file: string, diff: UnitDifference, changes: Map<string, Change>): void {
+  const note = (unit: string, kind: Change['kind']) => {
+    changes.set(`${file}\0${unit}\0${kind}`, { file, unit: unit.replace(/#\d+$/, ''), kind })
+  }
+  for (const unit of diff.changed) note(unit, unit.startsWith('<module>') ? 'statement' : 'body')
+  for (const unit of diff.added) note(unit, 'added')
+  for (const unit of diff.removed) note(unit, 'removed')
+}

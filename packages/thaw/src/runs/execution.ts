@@ -1,0 +1,181 @@
+/** A live branch: what it reports goes into its record, what it prints to disk and to the caller. */
+import type { AgentEvent, CheckpointMessage, PreImage, ReadSignature } from '@thaw/protocol/agent'
+import type { Branch, BranchExit, BranchListener, Image } from '../engines/engine.js'
+import type { ContentHashes } from '../files/signature.js'
+import { OutputFlow, type RunSink } from './flow.js'
+import type { BranchRecord, Checkpoint } from './lineage.js'
+import type { OutputRecord } from './record.js'
+import { SPOOL_LIMIT, type StdinFeed } from './stdin.js'
+
+type ReadEvent = [seq: number, kind: 'read', path: string, sig: ReadSignature]
+
+export interface ExecutionHooks {
+  checkpoint(checkpoint: Checkpoint): void
+  refused(work: number, why: string): void
+  newCheckpointId(): string
+}
+
+export class Execution implements BranchListener {
+  readonly record: BranchRecord
+  readonly recorded: OutputRecord
+  readonly flow: OutputFlow
+  readonly feed: StdinFeed
+  readonly startedAt = Date.now()
+  readonly began = performance.now()
+  readonly #contents: ContentHashes
+  readonly #hooks: ExecutionHooks
+  #branch: Branch | null = null
+  #ended: { work: number } | null = null
+  #lastWork = 0
+  #unhashed: ReadEvent[] = []
+
+  constructor(
+    record: BranchRecord,
+    output: OutputRecord,
+    flow: OutputFlow,
+    feed: StdinFeed,
+    contents: ContentHashes,
+    hooks: ExecutionHooks,
+  ) {
+    this.record = record
+    this.recorded = output
+    this.flow = flow
+    this.feed = feed
+    this.#contents = contents
+    this.#hooks = hooks
+    this.finished = new Promise((resolve) => (this.#finished = resolve))
+    flow.onRelaxed = () => this.#branch?.resumeOutput()
+    flow.onClosed = (stream) => this.#branch?.closeOutput(stream)
+  }
+
+  /** Resolves when the program has ended and everything about it is recorded. */
+  readonly finished: Promise<void>
+  #finished: () => void = () => {}
+  readonly #watchers = new Set<OutputFlow>()
+
+  /** Hands a second caller what is printed from now on. Returns what ends that, after everything was sent. */
+  watch(sink: RunSink): () => Promise<void> {
+    const flow = new OutputFlow(sink)
+    flow.onRelaxed = () => this.#branch?.resumeOutput()
+    void flow.lead([])
+    this.#watchers.add(flow)
+    return async () => {
+      this.#watchers.delete(flow)
+      await flow.finished()
+    }
+  }
+
+  /** The outcome has been recorded. */
+  settled(): void {
+    this.#finished()
+  }
+
+  get branch(): Branch | null {
+    return this.#branch
+  }
+
+  /** @param stdinConsumed bytes that this branch's past had taken */
+  attach(branch: Branch, stdinConsumed: number): void {
+    this.#branch = branch
+    this.feed.attach(branch, stdinConsumed)
+  }
+
+  output(stream: 'stdout' | 'stderr', bytes: Buffer): boolean {
+    const copy = Buffer.from(bytes)
+    this.recorded.append(stream, copy)
+    let more = this.flow.push(stream, copy)
+    for (const watcher of this.#watchers) more = watcher.push(stream, copy) && more
+    return more
+  }
+
+  events(list: AgentEvent[]): void {
+    const { record } = this
+    for (const event of list) {
+      record.events.push(event)
+      if (event[1] === 'load') this.#loaded(event[0], event[2], event[3])
+      else if (event[1] === 'read') this.#hashLater(event as ReadEvent)
+    }
+  }
+
+  write(path: string, seq: number, pre: PreImage, mode: number | null): void {
+    this.record.writes.push({ seq, path, pre, mode })
+  }
+
+  async checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void> {
+    const { record } = this
+    this.#lastWork = message.work
+    const stdin = (record.parent?.stdin ?? 0) + stdinConsumed
+    const checkpoint: Checkpoint = {
+      id: this.#hooks.newCheckpointId(),
+      branch: record,
+      seq: message.seq,
+      before: message.before,
+      stack: message.stack,
+      work: message.work,
+      stdin,
+      offsets: this.recorded.offsets(),
+      image,
+      state: 'parked',
+      memory: null,
+      createdAt: Date.now(),
+    }
+    if (this.recorded.broken !== null) this.#break(message.seq, this.recorded.broken)
+    if (stdin > SPOOL_LIMIT || (this.feed.overflow && stdin > 0)) {
+      this.#break(message.seq, 'it took more on stdin than is kept')
+    }
+    record.checkpoints.push(checkpoint)
+    this.#hooks.checkpoint(checkpoint)
+    await this.flow.relaxed()
+  }
+
+  refused(why: string | null): void {
+    if (why !== null) this.#hooks.refused(this.#lastWork, why)
+  }
+
+  end(_seq: number, work: number): void {
+    this.#ended = { work }
+  }
+
+  /** The program is gone: closes its record. */
+  finish(exit: BranchExit): void {
+    const { record } = this
+    const offsets = this.recorded.offsets()
+    this.recorded.close()
+    const seconds = (performance.now() - this.began) / 1000
+    const stdin = (record.parent?.stdin ?? 0) + exit.stdinConsumed
+    if (this.recorded.broken !== null) this.#break(Infinity, this.recorded.broken)
+    record.end = {
+      complete: this.#ended !== null,
+      code: exit.code,
+      signal: exit.signal,
+      work: this.#ended?.work ?? (record.parent?.work ?? 0) + seconds,
+      stdin,
+      stdinEnded: this.feed.ended && this.feed.received === stdin,
+      offsets,
+      seconds,
+    }
+    this.feed.close()
+  }
+
+  #break(seq: number, why: string): void {
+    if (this.record.broken === null || this.record.broken.seq > seq) this.record.broken = { seq, why }
+  }
+
+  #loaded(seq: number, file: string, hash: string): void {
+    const known = this.record.versions.get(file)
+    if (known === undefined) this.record.versions.set(file, { hash, seq })
+    // Two versions of one file in one memory: no patch could serve both.
+    else if (known.hash !== hash) this.#break(seq, `${file} was edited while the program ran, and read again`)
+  }
+
+  #hashLater(event: ReadEvent): void {
+    if (this.#unhashed.length === 0) {
+      setImmediate(() => {
+        const events = this.#unhashed
+        this.#unhashed = []
+        for (const [, , path, sig] of events) this.#contents.remember(path, sig)
+      })
+    }
+    this.#unhashed.push(event)
+  }
+}

@@ -1,0 +1,102 @@
+/** What is known about one run: its branches as a tree over checkpoints. */
+import type { AgentEvent, CheckpointMessage, Frame } from '@thaw/protocol/agent'
+import type { Image } from '../engines/engine.js'
+import type { Content, Write } from '../files/undo.js'
+
+/** Bytes printed, and entries of their order, at a point of a branch. */
+export interface Offsets {
+  stdout: number
+  stderr: number
+  order: number
+}
+
+export interface Checkpoint {
+  id: string
+  branch: BranchRecord
+  seq: number
+  before: CheckpointMessage['before']
+  stack: Frame[]
+  /** Seconds of the program's own time before this point. */
+  work: number
+  /** Bytes of stdin that had been taken. */
+  stdin: number
+  offsets: Offsets
+  image: Image
+  state: 'parked' | 'dropped' | 'lost'
+  memory: number | null
+  createdAt: number
+}
+
+/** What holds for everything that descends from one base process. */
+export interface Root {
+  env: Record<string, string>
+  terminal: boolean
+  joined: boolean
+}
+
+export interface BranchEnd {
+  /** Whether the agent had sent everything before the process ended. */
+  complete: boolean
+  code: number | null
+  signal: string | null
+  work: number
+  stdin: number
+  /** Whether the program may have seen that stdin ended. */
+  stdinEnded: boolean
+  offsets: Offsets
+  /** Seconds from start to end of this branch. */
+  seconds: number
+}
+
+export interface BranchRecord {
+  id: string
+  root: Root
+  /** The environment it was started with. */
+  env: Record<string, string>
+  /** Null: from the base, cold. */
+  parent: Checkpoint | null
+  /** Modules of the project when it began: path and name. */
+  modules: ReadonlyMap<string, string>
+  events: AgentEvent[]
+  writes: Write[]
+  checkpoints: Checkpoint[]
+  /** Version of each file in memory, and since when. */
+  versions: Map<string, { hash: string; seq: number }>
+  /** Units that were exchanged under a running frame when this branch began, as `file\0unit`. */
+  rebased: Set<string>
+  /** Where the record cannot be used any more, from a position on. */
+  broken: { seq: number; why: string } | null
+  /** What the written paths held at the end; kept under a budget. */
+  left: Map<string, Content>
+  end: BranchEnd | null
+}
+
+export function chainOf(branch: BranchRecord): BranchRecord[] {
+  const chain = [branch]
+  for (let b = branch.parent; b !== null; b = b.branch.parent) chain.unshift(b.branch)
+  return chain
+}
+
+/** The part of each branch that belongs to the lineage of `leaf`: up to and including `limit`. */
+export function segmentsOf(leaf: BranchRecord): { branch: BranchRecord; limit: number }[] {
+  const chain = chainOf(leaf)
+  return chain.map((branch, i) => ({ branch, limit: chain[i + 1]?.parent?.seq ?? Infinity }))
+}
+
+/** Paths written in the lineage of `leaf` up to `seq`, with the position of the first write. */
+export function writtenUntil(leaf: BranchRecord, seq: number): Map<string, number> {
+  const written = new Map<string, number>()
+  for (const { branch, limit } of segmentsOf(leaf)) {
+    for (const write of branch.writes) {
+      if (write.seq <= Math.min(limit, seq) && !written.has(write.path)) written.set(write.path, write.seq)
+    }
+  }
+  return written
+}
+
+/** Versions in memory at a position of a branch. */
+export function versionsAt(branch: BranchRecord, seq: number): Map<string, string> {
+  const versions = new Map<string, string>()
+  for (const [file, version] of branch.versions) if (version.seq <= seq) versions.set(file, version.hash)
+  return versions
+}

@@ -1,0 +1,92 @@
+/** The world as it is now, each thing looked at once a plan. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { ReadSignature, StatSignature } from '@thaw/protocol/agent'
+import {
+  ContentHashes,
+  diskState,
+  listDigest,
+  readSignatureOf,
+  sameRead,
+  sameStat,
+  statSignatureOf,
+} from '../files/signature.js'
+
+/** What a plan asks about files, environment and modules. */
+export interface Present {
+  /** Hex sha1 of a source's bytes; null: not there. */
+  source(file: string): string | null
+  sameRead(path: string, seen: ReadSignature): boolean
+  sameStat(path: string, seen: StatSignature): boolean
+  list(directory: string): string | null
+  disk(path: string): string | null
+  env(name: string): string | null
+  /** Modules of the project: path and name. */
+  modules: ReadonlyMap<string, string>
+}
+
+function memo<V>(look: (key: string) => V): (key: string) => V {
+  const seen = new Map<string, V>()
+  return (key) => {
+    if (!seen.has(key)) seen.set(key, look(key))
+    return seen.get(key) as V
+  }
+}
+
+/** Digest of a whole environment, as the agent reports it. */
+function environmentDigest(env: Record<string, string>): string {
+  const lines = Object.entries(env).map(([name, value]) => Buffer.from(`${name}=${value}`))
+  lines.sort(Buffer.compare)
+  const hash = createHash('sha1')
+  lines.forEach((line, i) => {
+    if (i > 0) hash.update('\0')
+    hash.update(line)
+  })
+  return hash.digest('hex')
+}
+
+/** Digests of sources, read again only when they look different. */
+export class SourceHashes {
+  readonly #known = new Map<string, { sig: string; hash: string }>()
+
+  of(file: string): string | null {
+    const sig = readSignatureOf(file)?.join(':')
+    if (sig === undefined) return null
+    const known = this.#known.get(file)
+    if (known?.sig === sig) return known.hash
+    try {
+      const hash = createHash('sha1').update(readFileSync(file)).digest('hex')
+      // A file written twice within the clock's grain looks the same both times: do not trust it yet.
+      const mtime = Number(sig.split(':')[1]) / 1e6
+      if (mtime < Date.now() - 100) this.#known.set(file, { sig, hash })
+      return hash
+    } catch {
+      return null
+    }
+  }
+}
+
+export function lookNow(
+  env: Record<string, string>,
+  modules: ReadonlyMap<string, string>,
+  sources: SourceHashes,
+  contents: ContentHashes,
+): Present {
+  const read = memo(readSignatureOf)
+  const stat = memo(statSignatureOf)
+  return {
+    source: memo((file) => sources.of(file)),
+    sameRead: (path, seen) => {
+      const now = read(path)
+      if (sameRead(now, seen)) return true
+      if (now === null || seen === null || now[0] !== seen[0]) return false
+      const then = contents.hash(path, seen)
+      return then !== null && contents.hash(path, now) === then
+    },
+    sameStat: (path, seen) => sameStat(stat(path), seen),
+    list: memo(listDigest),
+    disk: memo(diskState),
+    env: (name) => (name === '*' ? environmentDigest(env) : (env[name] ?? null)),
+    modules,
+  }
+}

@@ -1,0 +1,156 @@
+/** One command in one directory: its history, its processes, its files. */
+import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { contentAt, keepContent, putBack, type Content } from '../files/undo.js'
+import { diskState } from '../files/signature.js'
+import { ProjectTree } from '../files/scan.js'
+import type { Group } from './group.js'
+import type { Execution } from './execution.js'
+import { writtenUntil, type BranchRecord, type Checkpoint } from './lineage.js'
+
+/** Bytes of written files kept when a branch ends. */
+const LEFT_LIMIT = 64 * 1024 * 1024
+/** Finished branches of which everything is remembered. */
+const BRANCHES_KEPT = 16
+/** Written by C code as a matter of course, and not by a shell's redirection. */
+const C_WRITTEN = /\.(db|sqlite3?|npy|npz|h5|hdf5|parquet|feather|arrow|pkl|bin|dat|mdb)$|-(journal|wal|shm)$/
+
+export interface RunIdentity {
+  id: string
+  command: string[]
+  cwd: string
+  interpreter: string | null
+  project: string
+  createdAt: number
+  /** Where records and kept files lie. */
+  directory: string
+}
+
+export class Run {
+  readonly identity: RunIdentity
+  readonly tree: ProjectTree
+  branches: BranchRecord[] = []
+  readonly groups: Group[] = []
+  readonly groupOf = new Map<BranchRecord, Group>()
+  /** How each path that the program wrote looked when its last branch had ended. */
+  readonly disk = new Map<string, string | null>()
+  live: Execution | null = null
+  /** A start is under way that has no branch yet. */
+  starting = false
+  /** The last branch's files are being looked at. */
+  settling: Promise<void> = Promise.resolve()
+  timesRun = 0
+  lastAt = 0
+  /** The branch whose files are in the project now. */
+  onDisk: BranchRecord | null = null
+
+  constructor(identity: RunIdentity) {
+    this.identity = identity
+    this.tree = new ProjectTree(identity.project)
+    for (const name of ['store', 'left', 'temp']) {
+      mkdirSync(join(identity.directory, name), { recursive: true, mode: 0o700 })
+    }
+  }
+
+  get store(): string {
+    return join(this.identity.directory, 'store')
+  }
+
+  branchDirectory(id: string): string {
+    return join(this.identity.directory, id)
+  }
+
+  parked(): Checkpoint[] {
+    return this.branches
+      .flatMap((branch) => branch.checkpoints)
+      .filter((checkpoint) => checkpoint.state === 'parked' && checkpoint.image.alive)
+  }
+
+  /** Why the files at this point cannot be put back; null when they can. */
+  filesProblem = (branch: BranchRecord, seq: number): string | null => {
+    for (const path of writtenUntil(branch, seq).keys()) {
+      if (this.#contentAt(path, branch, seq) === 'unknown' && !this.#isInPlace(path, branch, seq)) {
+        return `what ${path} held then was not kept`
+      }
+    }
+    return null
+  }
+
+  /** Prerequisite: `filesProblem` is null. Gives every path written before this point what it held then. */
+  restoreFiles(branch: BranchRecord, seq: number): void {
+    const contents = new Map<string, Exclude<Content, 'unknown'>>()
+    for (const path of writtenUntil(branch, seq).keys()) {
+      const content = this.#contentAt(path, branch, seq)
+      if (content !== 'unknown') contents.set(path, content)
+    }
+    for (const path of putBack(contents)) this.disk.set(path, diskState(path))
+    this.onDisk = branch
+  }
+
+  /** After a branch's end: remembers how it left its files, and keeps a copy of them. */
+  settle(branch: BranchRecord, startedAt: number, left: string): void {
+    let kept = 0
+    for (const path of writtenUntil(branch, Infinity).keys()) {
+      branch.left.set(path, 'unknown')
+      try {
+        const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
+        if (kept + size > LEFT_LIMIT) continue
+        kept += size
+        mkdirSync(left, { recursive: true, mode: 0o700 })
+        branch.left.set(path, keepContent(path, join(left, String(branch.left.size))))
+      } catch {
+        // It stays unknown: places that need it are then not used.
+      }
+    }
+    for (const { writes } of this.branches) for (const { path } of writes) this.disk.set(path, diskState(path))
+    this.onDisk = branch
+    const announced = writtenUntil(branch, Infinity)
+    const silent = this.tree
+      .changedSince(startedAt)
+      .filter((path) => C_WRITTEN.test(path) && !announced.has(path))
+    if (silent[0] !== undefined) {
+      const seq = (branch.parent?.seq ?? 0) + 1
+      branch.broken = { seq, why: `${silent[0]} was written by code that cannot be watched` }
+    }
+  }
+
+  /** Forgets the oldest branches of which nothing can be used any more. */
+  prune(): void {
+    const needed = new Set<BranchRecord>()
+    for (const branch of this.branches) {
+      const useful =
+        branch.end === null || branch.checkpoints.some((c) => c.state === 'parked' && c.image.alive)
+      if (useful || this.branches.length - this.branches.indexOf(branch) <= BRANCHES_KEPT) {
+        for (let b: BranchRecord | undefined = branch; b !== undefined; b = b.parent?.branch) needed.add(b)
+      }
+    }
+    this.branches = this.branches.filter((branch) => needed.has(branch))
+    for (const branch of this.groupOf.keys()) if (!needed.has(branch)) this.groupOf.delete(branch)
+  }
+
+  async dropGroup(group: Group): Promise<void> {
+    const at = this.groups.indexOf(group)
+    if (at >= 0) this.groups.splice(at, 1)
+    for (const branch of this.branches) {
+      if (this.groupOf.get(branch) !== group) continue
+      for (const checkpoint of branch.checkpoints) if (checkpoint.state === 'parked') checkpoint.state = 'dropped'
+    }
+    await group[Symbol.asyncDispose]()
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([...this.groups].map((group) => this.dropGroup(group)))
+  }
+
+  removeFiles(): void {
+    rmSync(this.identity.directory, { recursive: true, force: true })
+  }
+
+  #contentAt(path: string, branch: BranchRecord, seq: number): Content {
+    return contentAt(path, seq, branch.writes, branch.left.get(path) ?? 'unknown')
+  }
+
+  #isInPlace(path: string, branch: BranchRecord, seq: number): boolean {
+    return this.onDisk === branch && !branch.writes.some((write) => write.path === path && write.seq > seq)
+  }
+}

@@ -1,0 +1,369 @@
+/** All runs of one daemon. */
+import { createHash } from 'node:crypto'
+import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type {
+  BranchNode,
+  CheckpointNode,
+  Collected,
+  DaemonSettings,
+  Finding,
+  RunReport,
+  RunSummary,
+  RunTree,
+  SignalName,
+} from '@thaw/protocol'
+import { adapt, describeInterpreter, findProgram } from '../languages/index.js'
+import type { Journal, RunRow } from '../store/index.js'
+import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
+import type { RunSink } from './flow.js'
+import { Run } from './run.js'
+import { Starter, type Started, type StartRequest } from './starter.js'
+import { Workshop } from './workshop.js'
+
+export interface RunHandle {
+  /** Resolves when the next piece may be sent. */
+  stdin(chunk: Uint8Array): Promise<void>
+  stdinEnd(): void
+  signal(name: SignalName): Promise<void>
+  resize(rows: number, cols: number): Promise<void>
+  readonly done: Promise<RunReport>
+}
+
+const iso = (ms: number) => new Date(ms).toISOString()
+
+export class Runs implements AsyncDisposable {
+  readonly #shop: Workshop
+  readonly #journal: Journal
+  readonly #settings: DaemonSettings
+  /** Starts of one run go one after the other up to the point where its program runs. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #expiry: NodeJS.Timeout
+
+  private constructor(shop: Workshop, journal: Journal, settings: DaemonSettings) {
+    this.#shop = shop
+    this.#journal = journal
+    this.#settings = settings
+    this.#expiry = setInterval(() => void this.#expire(), 60_000).unref()
+  }
+
+  static create(options: { paths: Paths; journal: Journal; log: Log; settings: DaemonSettings }): Promise<Runs> {
+    const shop = new Workshop(options.paths, options.journal, options.log, options.settings)
+    // FIFOs and sockets of a daemon that was killed; its processes ended with it.
+    for (const name of readdirSync(options.paths.runtime)) {
+      if (/^f[A-Za-z0-9]{6}$/.test(name)) rmSync(join(options.paths.runtime, name), { recursive: true, force: true })
+    }
+    return Promise.resolve(new Runs(shop, options.journal, options.settings))
+  }
+
+  async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle> {
+    if (!existsSync(request.cwd)) {
+      throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
+    }
+    const { command, cwd, env } = request
+    const adapted = await adapt({ command, cwd, env }, scope)
+    const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
+    const starter = new Starter(this.#shop, run, adapted, request, sink, scope)
+    const first = this.#begin(starter, run)
+    // The caller may send stdin while the plan is being made, which needs it: the handle exists at once.
+    const { feed } = starter
+    let started: Started | null = null
+    const ready = first.then((value) => (started = value))
+    const early = Promise.race([ready, feed.needed.then(() => null)])
+    await early
+    const done = started === null ? ready.then((value) => value.done) : (started as Started).done
+    done.catch(() => {})
+    return this.#handle(feed, ready, done)
+  }
+
+  async attach(branch: string, sink: RunSink): Promise<RunHandle> {
+    const live = this.#shop.live.get(branch)
+    if (live === undefined) throw new ThawError('RUN_NOT_FOUND', `${branch} is not running.`)
+    sink.started({ run: live.run.identity.id, branch })
+    const leave = live.execution.watch(sink)
+    const done = live.execution.finished.then(async () => {
+      await leave()
+      const report = this.#journal.getOutcome(branch)
+      if (report === undefined) throw new ThawError('INTERNAL', 'The run left no report.')
+      return report
+    })
+    done.catch(() => {})
+    return {
+      stdin: (chunk) => live.execution.feed.take(chunk),
+      stdinEnd: () => {},
+      signal: (name) => live.branch.signal(name),
+      resize: (rows, cols) => live.branch.resize({ rows, cols }),
+      done,
+    }
+  }
+
+  list(): RunSummary[] {
+    return this.#journal.listRuns().map((row) => this.#summary(row))
+  }
+
+  get(id: string): RunSummary | undefined {
+    const row = this.#journal.getRun(id)
+    return row === undefined ? undefined : this.#summary(row)
+  }
+
+  tree(id: string): RunTree {
+    const row = this.#journal.getRun(id)
+    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no run ${id}.`)
+    const branches = this.#journal.listBranches(id).map((branch): BranchNode => {
+      const report = this.#journal.getOutcome(branch.id)
+      return {
+        id: branch.id,
+        run: branch.run,
+        from: branch.from,
+        state: branch.state,
+        pid: branch.pid,
+        started_at: iso(branch.startedAt),
+        ended_at: branch.endedAt === null ? null : iso(branch.endedAt),
+        outcome: report?.outcome ?? null,
+        exit: branch.state === 'ended' ? { code: branch.exitCode, signal: branch.exitSignal } : null,
+      }
+    })
+    const memory = new Map(this.#shop.runs.get(id)?.parked().map((c) => [c.id, c.memory]))
+    const checkpoints = this.#journal.listCheckpoints(id).map(
+      (c): CheckpointNode => ({
+        id: c.id,
+        run: c.run,
+        branch: c.branch,
+        parent: c.parent,
+        before: { unit: c.unit, file: c.file, line: c.line },
+        at_seconds: c.atSeconds,
+        memory_bytes: memory.get(c.id) ?? c.memoryBytes,
+        state: c.state,
+        created_at: iso(c.createdAt),
+      }),
+    )
+    const refusals = branches.flatMap((branch) =>
+      this.#journal.listRefusals(branch.id).map(({ atSeconds, why }) => ({ branch: branch.id, at_seconds: atSeconds, why })),
+    )
+    return { run: this.#summary(row), branches, checkpoints, refusals }
+  }
+
+  async *logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array> {
+    const row = this.#journal.getBranch(branch)
+    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no branch ${branch}.`)
+    const file = join(this.#shop.paths.runs, row.run, branch, stream)
+    if (!existsSync(file)) return
+    const fd = openSync(file, 'r')
+    try {
+      for (;;) {
+        const buffer = Buffer.allocUnsafe(64 * 1024)
+        const size = readSync(fd, buffer)
+        if (size === 0) return
+        yield buffer.subarray(0, size)
+        await Promise.resolve()
+      }
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  async stop(id: string): Promise<string[]> {
+    const stopped: string[] = []
+    for (const [branchId, { run, branch, execution }] of this.#shop.live) {
+      if (branchId !== id && run.identity.id !== id) continue
+      await branch.signal('SIGTERM')
+      const timer = setTimeout(() => void branch.signal('SIGKILL'), 2000)
+      await execution.finished
+      clearTimeout(timer)
+      stopped.push(branchId)
+    }
+    return stopped
+  }
+
+  async remove(id: string, how: { cascade: boolean; force: boolean }): Promise<string[]> {
+    const checkpoint = this.#journal.getCheckpoint(id)
+    if (checkpoint !== undefined) return this.#removeCheckpoint(id, checkpoint.run, how)
+    if (this.#journal.getRun(id) === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no run ${id}.`)
+    if ([...this.#shop.live.values()].some(({ run }) => run.identity.id === id)) {
+      if (!how.force) throw new ThawError('RUN_BUSY', `${id} is running.`)
+      await this.stop(id)
+    }
+    const run = this.#shop.runs.get(id)
+    await run?.dispose()
+    this.#shop.runs.delete(id)
+    this.#journal.forgetRun(id)
+    rmSync(join(this.#shop.paths.runs, id), { recursive: true, force: true })
+    return [id]
+  }
+
+  /** Thins checkpoints, and removes the records of branches that nothing needs, oldest first, to fit the budgets. */
+  async collect(): Promise<Collected> {
+    const checkpoints = await this.#shop.thin()
+    let records = 0
+    let bytes = 0
+    for (const name of readdirSync(this.#shop.paths.runs)) {
+      const directory = join(this.#shop.paths.runs, name)
+      const run = this.#shop.runs.get(name)
+      if (run === undefined && this.#journal.getRun(name) === undefined) {
+        bytes += sizeOf(directory)
+        records++
+        rmSync(directory, { recursive: true, force: true })
+        continue
+      }
+      const needed = new Set(['store', 'left', 'temp', ...(run?.branches.map((branch) => branch.id) ?? [])])
+      for (const { execution } of this.#shop.live.values()) needed.add(execution.record.id)
+      for (const entry of readdirSync(directory)) {
+        if (needed.has(entry)) continue
+        bytes += sizeOf(join(directory, entry))
+        records++
+        rmSync(join(directory, entry), { recursive: true, force: true })
+      }
+    }
+    return { checkpoints, records, bytes }
+  }
+
+  async doctor(): Promise<Finding[]> {
+    const scope = openScope(this.#shop.log)
+    const env = process.env as Record<string, string>
+    const path = findProgram('python3', '/', env)
+    const interpreter = path === null ? null : await describeInterpreter(path, '/', env, scope)
+    const version = interpreter?.version.join('.') ?? ''
+    const fits = interpreter?.implementation === 'cpython' && version.startsWith('3.11.')
+    const findings: Finding[] = [
+      {
+        name: 'python',
+        ok: fits,
+        detail: interpreter === null ? 'no python3 on PATH' : `${interpreter.executable} is ${interpreter.implementation} ${version}`,
+        fix: fits ? null : 'Programs resume under CPython 3.11; others run plainly. Install it, or use a virtual environment of it.',
+      },
+    ]
+    for (const ability of await this.#shop.engine.probe()) {
+      findings.push({ name: `engine fork`, ok: ability.works, detail: ability.name, fix: ability.reason })
+    }
+    return findings
+  }
+
+  /** Whether something lives only in memory. */
+  busy(): boolean {
+    return this.live() > 0 || [...this.#shop.runs.values()].some((run) => run.groups.some((group) => group.alive))
+  }
+
+  live(): number {
+    return this.#shop.live.size
+  }
+
+  memory(): number {
+    return this.#shop.memory()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#expiry)
+    this.#shop.close()
+    for (const run of this.#shop.runs.values()) for (const c of run.parked()) this.#shop.drop(run, c)
+    for (const { branch } of this.#shop.live.values()) await branch.signal('SIGKILL').catch(() => {})
+    await Promise.all([...this.#shop.runs.values()].map((run) => run.dispose()))
+  }
+
+  #begin(starter: Starter, run: Run): Promise<Started> {
+    const id = run.identity.id
+    const turn = (this.#turns.get(id) ?? Promise.resolve()).then(() => starter.start())
+    this.#turns.set(
+      id,
+      turn.catch(() => {}),
+    )
+    return turn
+  }
+
+  #handle(feed: Starter['feed'], ready: Promise<Started>, done: Promise<RunReport>): RunHandle {
+    const branch = async () => (await ready).execution?.branch ?? null
+    return {
+      stdin: (chunk) => feed.take(chunk),
+      stdinEnd: () => feed.end(),
+      signal: async (name) => {
+        await (await branch())?.signal(name)
+      },
+      resize: async (rows, cols) => {
+        await (await branch())?.resize({ rows, cols })
+      },
+      done,
+    }
+  }
+
+  #runFor(command: string[], cwd: string, interpreter: string | null, project: string): Run {
+    const identity = createHash('sha1').update(JSON.stringify([command, cwd, interpreter])).digest('hex')
+    const row = this.#journal.findRun(identity)
+    const now = Date.now()
+    const id = row?.id ?? this.#shop.newId('r')
+    const run =
+      this.#shop.runs.get(id) ??
+      new Run({
+        id,
+        command,
+        cwd,
+        interpreter,
+        project,
+        createdAt: row?.createdAt ?? now,
+        directory: join(this.#shop.paths.runs, id),
+      })
+    run.timesRun = (row?.timesRun ?? 0) + 1
+    run.lastAt = now
+    this.#shop.runs.set(id, run)
+    this.#journal.recordRun({
+      id,
+      identity,
+      command,
+      cwd,
+      interpreter,
+      createdAt: run.identity.createdAt,
+      lastAt: now,
+      timesRun: run.timesRun,
+    })
+    return run
+  }
+
+  #removeCheckpoint(id: string, runId: string, how: { cascade: boolean; force: boolean }): string[] {
+    const run = this.#shop.runs.get(runId)
+    const checkpoint = run?.branches.flatMap((branch) => branch.checkpoints).find((c) => c.id === id)
+    const dependents = run?.branches.filter((branch) => branch.parent?.id === id) ?? []
+    if (dependents.length > 0 && !how.cascade && !how.force) {
+      throw new ThawError('HAS_DEPENDENTS', `${dependents.length} branches go on from ${id}.`)
+    }
+    if (run !== undefined && checkpoint !== undefined) this.#shop.drop(run, checkpoint)
+    this.#journal.forgetCheckpoint(id)
+    return [id]
+  }
+
+  #summary(row: RunRow): RunSummary {
+    const run = this.#shop.runs.get(row.id)
+    const parked = run?.parked() ?? []
+    const live = [...this.#shop.live.values()].some((entry) => entry.run.identity.id === row.id)
+    const last = this.#journal.lastOutcome(row.id)
+    const lost = last === undefined && this.#journal.listBranches(row.id).some((branch) => branch.state === 'lost')
+    return {
+      id: row.id,
+      command: row.command,
+      cwd: row.cwd,
+      interpreter: row.interpreter,
+      state: live ? 'live' : lost ? 'lost' : 'ended',
+      created_at: iso(row.createdAt),
+      last_at: iso(row.lastAt),
+      times_run: row.timesRun,
+      outcome: last?.outcome ?? null,
+      exit: last?.exit ?? null,
+      checkpoints: parked.length,
+      memory_bytes: parked.reduce((sum, c) => sum + (c.memory ?? 0), 0),
+    }
+  }
+
+  /** Runs that nobody has used for a while lose their processes. */
+  async #expire(): Promise<void> {
+    const before = Date.now() - this.#settings.keep * 1000
+    for (const run of this.#shop.runs.values()) {
+      if (run.live !== null || run.starting || run.lastAt > before) continue
+      for (const checkpoint of run.parked()) this.#shop.drop(run, checkpoint)
+      await run.dispose()
+    }
+  }
+}
+
+function sizeOf(path: string): number {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (stat === undefined) return 0
+  if (!stat.isDirectory()) return stat.size
+  return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0)
+}

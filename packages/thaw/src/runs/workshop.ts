@@ -1,0 +1,210 @@
+/** What all runs share: paths, journal, engine, budgets. */
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, rmSync } from 'node:fs'
+import { relative } from 'node:path'
+import type { DaemonSettings, RunReport } from '@thaw/protocol'
+import type { Branch, BranchExit } from '../engines/engine.js'
+import { ForkEngine } from '../engines/fork/fork.js'
+import { ContentHashes } from '../files/signature.js'
+import { describeInterpreter, findProgram } from '../languages/index.js'
+import type { Journal } from '../store/index.js'
+import { ThawError, type Log, type Paths, type Scope } from '../system/index.js'
+import type { Execution } from './execution.js'
+import type { Checkpoint } from './lineage.js'
+import { SourceHashes } from './present.js'
+import type { Run } from './run.js'
+import { availableMemory, leastUseful } from './thinning.js'
+
+/** Between two measurements of parked processes. Milliseconds. */
+const MEASURE_EVERY = 1000
+
+export class Workshop {
+  readonly paths: Paths
+  readonly log: Log
+  readonly engine = new ForkEngine()
+  readonly sources = new SourceHashes()
+  readonly contents = new ContentHashes()
+  readonly runs = new Map<string, Run>()
+  /** Live branches by id, those of runs beside a live one included. */
+  readonly live = new Map<string, { run: Run; execution: Execution; branch: Branch }>()
+  readonly #journal: Journal
+  readonly #settings: DaemonSettings
+  #measuring: NodeJS.Timeout | null = null
+
+  constructor(paths: Paths, journal: Journal, log: Log, settings: DaemonSettings) {
+    this.paths = paths
+    this.#journal = journal
+    this.log = log
+    this.#settings = settings
+  }
+
+  newId(kind: 'r' | 'b' | 'c'): string {
+    return `${kind}_${BigInt(`0x${randomBytes(8).toString('hex')}`).toString(36).padStart(13, '0')}`
+  }
+
+  makeDirectory(path: string): void {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  }
+
+  removeDirectory(path: string): void {
+    rmSync(path, { recursive: true, force: true })
+  }
+
+  relative(run: Run, file: string): string {
+    const path = relative(run.identity.cwd, file)
+    return file.startsWith('/') && !path.startsWith('..') ? path : file
+  }
+
+  firstRunReason(run: Run): string {
+    return run.timesRun <= 1 ? 'first run' : 'nothing was kept from earlier runs'
+  }
+
+  /** Any Python that can run the host of a plain program. */
+  async anyPython(scope: Scope): Promise<string> {
+    const env = { ...process.env } as Record<string, string>
+    const env2 = { ...env, PATH: `${env['PATH'] ?? ''}:/usr/local/bin:/usr/bin:/bin` }
+    const found = findProgram('python3', '/', env2)
+    const interpreter = found === null ? null : await describeInterpreter(found, '/', env2, scope)
+    if (interpreter === null) {
+      throw new ThawError('UNSUPPORTED', 'No python3 was found, which thaw needs to look after processes.', {
+        hint: 'Install Python 3.8 or later.',
+      })
+    }
+    return interpreter.executable
+  }
+
+  began(run: Run, execution: Execution, branch: Branch): void {
+    this.live.set(branch.id, { run, execution, branch })
+    this.#recordBranch(run, execution, branch.pid, null)
+  }
+
+  ended(run: Run, execution: Execution, exit: BranchExit): void {
+    this.live.delete(execution.record.id)
+    this.#recordBranch(run, execution, null, exit)
+    this.#measureSoon()
+  }
+
+  keep(run: Run, checkpoint: Checkpoint, most: number): void {
+    this.#recordCheckpoint(run, checkpoint)
+    const parked = run.parked()
+    const own = run.live?.record.checkpoints.filter((c) => c.state === 'parked') ?? []
+    const all = [...new Set([...parked, ...own])]
+    if (all.length > most) {
+      const victim = leastUseful(all)
+      if (victim !== null) this.drop(run, victim)
+    }
+    this.#measureSoon()
+  }
+
+  /** Ends a parked process; what it stood for is then part of the next checkpoint's stretch. */
+  drop(run: Run, checkpoint: Checkpoint): void {
+    checkpoint.state = 'dropped'
+    this.#recordCheckpoint(run, checkpoint)
+    this.engine.discard(checkpoint.image).catch((error: unknown) => {
+      this.log.warn('A parked process could not be ended.', { error })
+    })
+  }
+
+  lose(run: Run, checkpoint: Checkpoint): void {
+    this.drop(run, checkpoint)
+    checkpoint.state = 'lost'
+    this.#recordCheckpoint(run, checkpoint)
+  }
+
+  refused(branch: string, work: number, why: string): void {
+    this.#safely(() => this.#journal.recordRefusal(branch, work, why))
+  }
+
+  tell(run: Run, branch: string, report: RunReport): void {
+    this.#safely(() => this.#journal.recordOutcome(run.identity.id, branch, report))
+  }
+
+  /** Bytes that parked processes hold, as last measured. */
+  memory(): number {
+    return [...this.runs.values()].flatMap((run) => run.parked()).reduce((sum, c) => sum + (c.memory ?? 0), 0)
+  }
+
+  /** Measures, and gives up checkpoints until the rest fits the budget. Returns how many. */
+  async thin(): Promise<number> {
+    for (const run of this.runs.values()) {
+      for (const group of run.groups) {
+        const mine = run.parked().filter((c) => run.groupOf.get(c.branch) === group)
+        if (mine.length === 0 || !group.alive) continue
+        const { bytes } = await group.family.host.ask({ do: 'pss', pids: mine.map((c) => c.image.pid) })
+        for (const checkpoint of mine) checkpoint.memory = bytes[String(checkpoint.image.pid)] ?? checkpoint.memory
+      }
+    }
+    const { memory } = this.#settings
+    const budget = memory === 'auto' ? (availableMemory() + this.memory()) / 4 : memory
+    let dropped = 0
+    while (this.memory() > budget) {
+      const candidates = [...this.runs.values()].map((run) => ({ run, parked: run.parked() }))
+      candidates.sort((a, b) => b.parked.length - a.parked.length)
+      const most = candidates[0]
+      const victim = most === undefined ? undefined : (leastUseful(most.parked) ?? most.parked[0])
+      if (most === undefined || victim === undefined) break
+      this.drop(most.run, victim)
+      dropped++
+    }
+    return dropped
+  }
+
+  close(): void {
+    if (this.#measuring !== null) clearTimeout(this.#measuring)
+  }
+
+  #measureSoon(): void {
+    this.#measuring ??= setTimeout(() => {
+      this.#measuring = null
+      this.thin().catch((error: unknown) => this.log.warn('Checkpoints could not be measured.', { error }))
+    }, MEASURE_EVERY).unref()
+  }
+
+  #recordBranch(run: Run, execution: Execution, pid: number | null, exit: BranchExit | null): void {
+    const { record } = execution
+    this.#safely(() =>
+      this.#journal.recordBranch({
+        id: record.id,
+        run: run.identity.id,
+        from: record.parent?.id ?? null,
+        state: exit === null ? 'live' : 'ended',
+        pid,
+        startedAt: execution.startedAt,
+        endedAt: exit === null ? null : Date.now(),
+        exitCode: exit?.code ?? null,
+        exitSignal: exit?.signal ?? null,
+        data: null,
+      }),
+    )
+  }
+
+  #recordCheckpoint(run: Run, checkpoint: Checkpoint): void {
+    const { branch } = checkpoint
+    const at = branch.checkpoints.indexOf(checkpoint)
+    this.#safely(() =>
+      this.#journal.recordCheckpoint({
+        id: checkpoint.id,
+        run: run.identity.id,
+        branch: branch.id,
+        parent: (at > 0 ? branch.checkpoints[at - 1]?.id : branch.parent?.id) ?? null,
+        unit: checkpoint.before.unit.replace(/#\d+$/, ''),
+        file: this.relative(run, checkpoint.before.file),
+        line: checkpoint.before.line,
+        atSeconds: checkpoint.work,
+        memoryBytes: checkpoint.memory,
+        state: checkpoint.state,
+        createdAt: checkpoint.createdAt,
+        data: null,
+      }),
+    )
+  }
+
+  /** A journal that cannot be written (disk full) must not end a program that runs. */
+  #safely(record: () => void): void {
+    try {
+      record()
+    } catch (error) {
+      this.log.error('The journal could not be written.', { error })
+    }
+  }
+}

@@ -1,0 +1,8 @@
+export {
+  Journal,
+  type BranchRow,
+  type CheckpointRow,
+  type InputRow,
+  type Lost,
+  type RunRow,
+} from './journal.js'

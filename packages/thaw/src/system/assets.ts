@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ThawError } from './error.js'
+
+/** Root of the package `thaw`: the first directory above this file that holds its bin. */
+export function packageRoot(): string {
+  let directory = dirname(fileURLToPath(import.meta.url))
+  for (;;) {
+    if (existsSync(join(directory, 'bin', 'thaw.js')) && existsSync(join(directory, 'package.json')))
+      return directory
+    const parent = dirname(directory)
+    if (parent === directory) throw new ThawError('INTERNAL', 'The thaw package has lost its own files.')
+    directory = parent
+  }
+}
+
+/**
+ * The directory `agents`: in a clone the one at its root, in an installed package the copy made when it was packed.
+ * The clone's comes first, so that a copy left behind by an interrupted pack is never used.
+ */
+export function agentsDirectory(): string {
+  const root = packageRoot()
+  for (const candidate of [join(root, '..', '..', 'agents'), join(root, 'agents')]) {
+    if (existsSync(join(candidate, 'python', 'thaw_agent'))) return candidate
+  }
+  throw new ThawError('INTERNAL', `The agents are missing beside ${root}.`, { hint: 'Install thaw again.' })
+}
+
+/** The program of the daemon, as built. */
+export function daemonProgram(): string {
+  return join(packageRoot(), 'dist', 'daemon.js')
+}

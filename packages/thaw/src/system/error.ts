@@ -1,0 +1,1 @@
+export { ThawError, errorLine, type ErrorCode } from '@thaw/protocol/errors'

@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+
+/** A process beyond doubt: a pid alone may have been given to another process, or be from before a reboot. */
+export interface ProcessIdentity {
+  pid: number
+  /** Start time in clock ticks since boot. */
+  start: string
+  /** Identity of the boot, from the kernel. */
+  boot: string
+}
+
+let boot: string | undefined
+
+function bootId(): string {
+  boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  return boot
+}
+
+/** The fields of /proc/PID/stat after the name, which may itself hold spaces and parentheses. */
+function statFields(pid: number | 'self'): string[] | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined
+  }
+}
+
+/** Identity of a process, or undefined when there is none with this pid. */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const fields = statFields(pid)
+  const start = fields?.[19]
+  return start === undefined ? undefined : { pid, start, boot: bootId() }
+}
+
+/** Whether this very process still runs (a zombie does not). */
+export function isAlive(identity: ProcessIdentity): boolean {
+  if (identity.boot !== bootId()) return false
+  const fields = statFields(identity.pid)
+  return fields !== undefined && fields[19] === identity.start && fields[0] !== 'Z' && fields[0] !== 'X'
+}
+
+/** Whether this process belongs to the foreground job of its terminal: only then may it read from it. */
+export function inForeground(): boolean {
+  const fields = statFields('self')
+  return fields !== undefined && fields[2] === fields[5]
+}

@@ -1,0 +1,1 @@
+from .vehicles import Bicycle, Truck, Van, Vehicle  # noqa: F401

@@ -1,0 +1,1 @@
+"""Optional parts, named in the settings."""
