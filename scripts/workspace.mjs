@@ -73,7 +73,11 @@ const isSource = (name) => name.endsWith('.ts') && !name.endsWith('.test.ts')
 /** Digest of what one library's build is made of, apart from the libraries it uses. */
 export function libraryDigest(name) {
   const home = join(root, 'packages', name)
-  const settings = [join(root, 'tsconfig.json'), join(home, 'tsconfig.build.json'), join(home, 'package.json')]
+  const settings = [
+    join(root, 'tsconfig.json'),
+    join(home, 'tsconfig.build.json'),
+    join(home, 'package.json'),
+  ]
   return digestOf([...filesBelow(join(home, 'src'), isSource), ...settings])
 }
 

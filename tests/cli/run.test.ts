@@ -67,7 +67,10 @@ describe('the last line', () => {
     const file = join(home.project, 'report.json')
     const done = await home.run(['run', '--report', file, 'sh', '-c', 'exit 4'])
     expect(done.code).toBe(4)
-    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ outcome: 'cold', exit: { code: 4, signal: null } })
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
+      outcome: 'cold',
+      exit: { code: 4, signal: null },
+    })
   })
 
   it('refuses a report that cannot be written, before anything runs', async () => {
@@ -82,9 +85,13 @@ describe('stdin', () => {
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, n) => (n * 7919) % 256))
     const file = join(home.project, 'bytes')
     writeFileSync(file, bytes)
-    expect(home.shell(`thaw run -q cat < bytes | cmp - bytes && cat bytes | thaw run -q cat | cmp - bytes`).code).toBe(0)
+    expect(
+      home.shell(`thaw run -q cat < bytes | cmp - bytes && cat bytes | thaw run -q cat | cmp - bytes`).code,
+    ).toBe(0)
     expect(home.shell('(sleep 0.3; echo late) | thaw run -q cat').stdout).toBe('late\n')
-    expect(home.shell(': | thaw run -q cat; thaw run -q cat < /dev/null; thaw run -q cat <&-').stdout).toBe('')
+    expect(home.shell(': | thaw run -q cat; thaw run -q cat < /dev/null; thaw run -q cat <&-').stdout).toBe(
+      '',
+    )
   })
 })
 
@@ -97,26 +104,40 @@ describe('stdout', () => {
   })
 
   it('breaks as under a shell when its reader goes', () => {
-    const script = 'thaw run -q sh -c "while echo y; do :; done 2>/dev/null; exit 9" | head -2; echo ${PIPESTATUS[0]}'
+    const script =
+      'thaw run -q sh -c "while echo y; do :; done 2>/dev/null; exit 9" | head -2; echo ${PIPESTATUS[0]}'
     expect(home.shell(script).stdout).toMatch(/^y\ny\n(9|141)\n$/)
   })
 
   it('keeps the order of both streams where they are the same file', () => {
-    const script = 'thaw run -q sh -c "for n in 1 2 3 4 5; do echo out$n; echo err$n >&2; done" > both 2>&1; cat both'
+    const script =
+      'thaw run -q sh -c "for n in 1 2 3 4 5; do echo out\\$n; echo err\\$n >&2; done" > both 2>&1; cat both'
     expect(home.shell(script).stdout).toBe([1, 2, 3, 4, 5].map((n) => `out${n}\nerr${n}\n`).join(''))
   })
 })
 
 describe('signals', () => {
   it('passes the first Ctrl-C on', async () => {
-    const one = home.start(['run', '-q', 'sh', '-c', 'trap "echo caught; exit 7" INT; echo ready; while :; do sleep 0.05; done'])
+    const one = home.start([
+      'run',
+      '-q',
+      'sh',
+      '-c',
+      'trap "echo caught; exit 7" INT; echo ready; while :; do sleep 0.05; done',
+    ])
     await until('the program is ready', () => one.text('stdout').includes('ready'))
     one.child.kill('SIGINT')
     expect(await one.ended).toMatchObject({ code: 7, stdout: 'ready\ncaught\n' })
   })
 
   it('kills at the second', async () => {
-    const one = home.start(['run', '-q', 'sh', '-c', 'trap "echo caught" INT; echo ready; while :; do sleep 0.05; done'])
+    const one = home.start([
+      'run',
+      '-q',
+      'sh',
+      '-c',
+      'trap "echo caught" INT; echo ready; while :; do sleep 0.05; done',
+    ])
     await until('the program is ready', () => one.text('stdout').includes('ready'))
     one.child.kill('SIGINT')
     await until('the program has caught it', () => one.text('stdout').includes('caught'))
@@ -181,10 +202,9 @@ describe('other verbs', () => {
 
 it('takes settings from flags, environment and thaw.toml, in this order', async () => {
   home.write('thaw.toml', 'effects = "keep"\nfactor = 7\n')
-  const { settings } = await home.json<{ settings: { name: string; value: unknown; source: string; where: string }[] }>([
-    'doctor',
-    '--config',
-  ])
+  const { settings } = await home.json<{
+    settings: { name: string; value: unknown; source: string; where: string }[]
+  }>(['doctor', '--config'])
   expect(settings.find((one) => one.name === 'effects')).toMatchObject({
     value: 'keep',
     source: 'project',

@@ -53,11 +53,15 @@ export class Home {
 
   /** Starts the command line. Its output is collected; its stdin is closed unless `input` is given. */
   start(args: readonly string[], options: Options = {}) {
-    const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(process.execPath, [this.thaw, ...args], {
-      cwd: options.cwd ?? this.project,
-      env: { ...this.env, ...options.env },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
+    const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
+      process.execPath,
+      [this.thaw, ...args],
+      {
+        cwd: options.cwd ?? this.project,
+        env: { ...this.env, ...options.env },
+        stdio: ['pipe', 'pipe', 'pipe'],
+      },
+    )
     const parts: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] }
     child.stdout.on('data', (chunk: Buffer) => parts.stdout.push(chunk))
     child.stderr.on('data', (chunk: Buffer) => parts.stderr.push(chunk))
@@ -65,7 +69,9 @@ export class Home {
     child.stdin.end(options.input ?? '')
     const text = (name: 'stdout' | 'stderr') => Buffer.concat(parts[name]).toString('utf8')
     const ended = new Promise<Ended>((resolve) => {
-      child.on('close', (code, signal) => resolve({ code, signal, stdout: text('stdout'), stderr: text('stderr') }))
+      child.on('close', (code, signal) =>
+        resolve({ code, signal, stdout: text('stdout'), stderr: text('stderr') }),
+      )
     })
     return { child, ended, text }
   }
@@ -82,12 +88,16 @@ export class Home {
 
   /** Through a shell, in which `thaw` is the command under test. */
   shell(script: string): { code: number | null; stdout: string; stderr: string } {
-    const done = spawnSync('bash', ['-c', `thaw() { "${process.execPath}" "${this.thaw}" "$@"; }\n${script}`], {
-      cwd: this.project,
-      env: this.env,
-      encoding: 'utf8',
-      maxBuffer: 1 << 26,
-    })
+    const done = spawnSync(
+      'bash',
+      ['-c', `thaw() { "${process.execPath}" "${this.thaw}" "$@"; }\n${script}`],
+      {
+        cwd: this.project,
+        env: this.env,
+        encoding: 'utf8',
+        maxBuffer: 1 << 26,
+      },
+    )
     return { code: done.status, stdout: done.stdout, stderr: done.stderr }
   }
 
@@ -97,7 +107,9 @@ export class Home {
       .filter((name) => /^\d+$/.test(name))
       .filter((pid) => {
         try {
-          return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`THAW_HOME=${this.env['THAW_HOME']}\0`)
+          return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(
+            `THAW_HOME=${this.env['THAW_HOME']}\0`,
+          )
         } catch {
           return false
         }
@@ -111,7 +123,11 @@ export class Home {
   }
 }
 
-export async function until(what: string, holds: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  seconds = 10,
+): Promise<void> {
   const end = Date.now() + seconds * 1000
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`not within ${seconds} s: ${what}`)

@@ -447,6 +447,10 @@ class Host:
                             request["old"], request["new"], request["unit"],
                             request["lasti"], request["inline"], self.cache)
 
+    def do_mentioned(self, request):
+        return _code_answer(_modules().definitions.mentioned, request["names"],
+                            request["files"], self.cache)
+
     def do_stub(self, request):
         try:
             return {"path": _modules().stub.stub(request["python"], self.cache)}

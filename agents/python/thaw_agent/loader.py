@@ -3,6 +3,7 @@ import marshal
 import os
 import posix
 import sys
+import time
 
 import _frozen_importlib as bootstrap
 import _frozen_importlib_external as external
@@ -13,8 +14,9 @@ from .layout import hide, hide_module
 from .paths import classify
 from .state import S, File
 
-VERSION = 1
-_FORMAT = b"thaw%d-%s\n" % (VERSION, sys.version.split()[0].encode())
+# What a cached file begins with; then the source's mtime in ns, its size, and the sha1 of its bytes.
+_FORMAT = b"thaw2-%s\n" % sys.version.split()[0].encode()
+_HEAD = len(_FORMAT) + 36
 
 
 def digest_of(source):
@@ -45,33 +47,66 @@ def source_path(cache, digest):
     return "%s/src/%s" % (cache, digest)
 
 
+def _name(path):
+    return "%s-%d%d" % (_sha1.sha1(os.fsencode(path)).hexdigest(), sys.flags.optimize, sys.flags.dev_mode)
+
+
 def code_path(cache, path, digest):
-    name = _sha1.sha1(os.fsencode(path)).hexdigest()
-    flags = "%d%d" % (sys.flags.optimize, sys.flags.dev_mode)
-    return "%s/code/%s-%s-%s" % (cache, digest, name, flags)
+    return "%s/code/%s-%s" % (cache, digest, _name(path))
 
 
-def load(cache, path, digest):
-    """Cached instrumented code of a source, or None."""
+def _cached(file):
+    """(header, code) of a cache file, or None."""
     try:
-        data = read(code_path(cache, path, digest))
+        data = read(file)
     except OSError:
         return None
     if not data.startswith(_FORMAT):
         return None
     try:
-        return marshal.loads(memoryview(data)[len(_FORMAT):])
+        return data[len(_FORMAT):_HEAD], marshal.loads(memoryview(data)[_HEAD:])
     except (ValueError, EOFError, TypeError):
         return None
 
 
-def build(cache, path, source, digest):
+def load(cache, path, digest):
+    """Cached instrumented code of a version of a source, or None."""
+    found = _cached(code_path(cache, path, digest))
+    return None if found is None else found[1]
+
+
+def load_unread(cache, path, status):
+    """(sha1, code) of a source that looks as when it was cached, or None. Spares reading it."""
+    found = _cached("%s/code/%s" % (cache, _name(path)))
+    if found is None or found[0][:16] != _stamp(status):
+        return None
+    return found[0][16:].hex(), found[1]
+
+
+def _stamp(status):
+    return status.st_mtime_ns.to_bytes(8, "little", signed=True) + status.st_size.to_bytes(8, "little")
+
+
+def build(cache, path, source, digest, status=None):
     """Compile and instrument a source, and keep both. Raises what compile raises."""
-    code = compile_plain(path, source)
-    made = traps.instrument(code, path, source)
+    made = traps.instrument(compile_plain(path, source), path, source)
     _write(source_path(cache, digest), source)
-    _write(code_path(cache, path, digest), _FORMAT + marshal.dumps(made))
+    keep(cache, path, digest, made, status)
     return made
+
+
+# A file changed twice within the clock's grain looks the same both times.
+GRAIN = 50_000_000
+
+
+def keep(cache, path, digest, code, status):
+    """Cache a version of a file; `status`: how the file looked before it was read, to know it again unread."""
+    known = status is not None and time.time_ns() - status.st_mtime_ns > GRAIN
+    head = _FORMAT + (_stamp(status) if known else bytes(16)) + bytes.fromhex(digest)
+    data = head + marshal.dumps(code)
+    _write(code_path(cache, path, digest), data)
+    if known:
+        _write("%s/code/%s" % (cache, _name(path)), data)
 
 
 def compile_plain(path, source):
@@ -112,11 +147,19 @@ def of_project(path):
 
 def project_code(path, module):
     """Code of a project file that is about to run. Raises SyntaxError and OSError as the import system would."""
-    source = read(path)
-    digest = digest_of(source)
-    code = load(S.config["cache"], path, digest)
-    if code is None:
-        code = build(S.config["cache"], path, source, digest)
+    cache = S.config["cache"]
+    status = posix.stat(path)
+    found = load_unread(cache, path, status)
+    if found is not None:
+        digest, code = found
+    else:
+        source = read(path)
+        digest = digest_of(source)
+        code = load(cache, path, digest)
+        if code is None:
+            code = build(cache, path, source, digest, status)
+        else:
+            keep(cache, path, digest, code, status)
     register(path, digest, code, module)
     return code
 

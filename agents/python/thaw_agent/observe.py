@@ -163,7 +163,7 @@ def on_open(args):
         return
     # Only a write that replaces everything is blind to what was there before.
     blind = flags & os.O_TRUNC and not flags & os.O_EXCL
-    if not blind:
+    if not blind and not _random_name(getframe(1)):
         saw_read(path)
     wrote(path, "open %s" % path)
 
@@ -215,16 +215,23 @@ def on_truncate(args):
         wrote(path, "truncate %s" % path)
 
 
+def _random_name(frame):
+    """tempfile makes names that no later run will meet."""
+    return frame.f_code.co_filename.endswith("/tempfile.py")
+
+
 def on_mkdir(args):
     path = _at(args[0], args[2])
     if path is None:
         return
     frame = getframe(1)
-    tolerant = frame.f_code.co_name in ("makedirs", "mkdir") and frame.f_code.co_filename.endswith(("os>", "os.py", "pathlib.py"))
-    if not (tolerant and frame.f_locals.get("exist_ok")):
-        _existing(path)
-    if not os.path.lexists(path):
-        journal.own.add(path)
+    makers = frame.f_code.co_name in ("makedirs", "mkdir") and frame.f_code.co_filename.endswith(("os>", "os.py", "pathlib.py"))
+    if not (makers and frame.f_locals.get("exist_ok")):
+        # Its absence is on record, or cannot recur: what is below it is the program's own doing.
+        if not _random_name(frame):
+            _existing(path)
+        if not os.path.lexists(path):
+            journal.own.add(path)
     wrote(path, "mkdir %s" % path)
 
 

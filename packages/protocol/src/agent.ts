@@ -14,14 +14,16 @@ export const sourceHash = z.string().regex(/^[0-9a-f]{40}$/)
 export const readSignature = z.tuple([count, z.number(), z.number()]).nullable()
 export type ReadSignature = z.infer<typeof readSignature>
 
-/** Kind, size in bytes, mtime in ns; null: absent. */
-export const statSignature = z.tuple([z.enum(['file', 'dir', 'other']), count, z.number()]).nullable()
+const fileKind = z.enum(['file', 'dir', 'other'])
+/** Kind, size in bytes, mtime in ns; the kind alone where nothing else was looked at; null: absent. */
+export const statSignature = z.union([z.tuple([fileKind]), z.tuple([fileKind, count, z.number()])]).nullable()
 export type StatSignature = z.infer<typeof statSignature>
 
 export type AgentEvent =
   | [seq: number, kind: 'load', file: string, hash: string, module: string]
   | [seq: number, kind: 'exec' | 'again' | 'code', file: string, unit: string]
-  | [seq: number, kind: 'lines', file: string]
+  | [seq: number, kind: 'line', file: string, unit: string]
+  | [seq: number, kind: 'query', argv: string[], cwd: string]
   | [seq: number, kind: 'read' | 'package', path: string, sig: ReadSignature]
   | [seq: number, kind: 'stat', path: string, sig: StatSignature]
   | [seq: number, kind: 'list', dir: string, digest: string | null]
@@ -33,6 +35,7 @@ export type AgentEvent =
 type Check = (value: unknown) => boolean
 const isText: Check = (value) => typeof value === 'string'
 const isTextOrNull: Check = (value) => value === null || typeof value === 'string'
+const isTexts: Check = (value) => Array.isArray(value) && value.length > 0 && value.every(isText)
 const isRead: Check = (value) => readSignature.safeParse(value).success
 const isStat: Check = (value) => statSignature.safeParse(value).success
 const isHash: Check = (value) => sourceHash.safeParse(value).success
@@ -42,7 +45,8 @@ const FIELDS: Record<string, readonly Check[]> = {
   exec: [isText, isText],
   again: [isText, isText],
   code: [isText, isText],
-  lines: [isText],
+  line: [isText, isText],
+  query: [isTexts, isText],
   read: [isText, isRead],
   package: [isText, isRead],
   stat: [isText, isStat],
@@ -57,7 +61,11 @@ const FIELDS: Record<string, readonly Check[]> = {
 function isAgentEvent(value: unknown): value is AgentEvent {
   if (!Array.isArray(value) || !Number.isSafeInteger(value[0]) || typeof value[1] !== 'string') return false
   const fields = Object.hasOwn(FIELDS, value[1]) ? FIELDS[value[1]] : undefined
-  return fields !== undefined && value.length === fields.length + 2 && fields.every((check, i) => check(value[i + 2]))
+  return (
+    fields !== undefined &&
+    value.length === fields.length + 2 &&
+    fields.every((check, i) => check(value[i + 2]))
+  )
 }
 export const eventSchema = z.custom<AgentEvent>(isAgentEvent, 'not an event of a known kind')
 
@@ -109,6 +117,10 @@ export const agentMessage = z.discriminatedUnion('t', [
 export type AgentMessage = z.infer<typeof agentMessage>
 export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 
+/** A name to be bound in a module that ran already. */
+export const binding = z.object({ name: z.string(), unit: z.string(), values: z.unknown() })
+export type Binding = z.infer<typeof binding>
+
 /** Where a running frame goes on in edited code. */
 export const framePatch = z.union([
   z.object({ unit: z.string(), at: z.number().int() }),
@@ -126,6 +138,8 @@ export const filePatch = z.object({
   new: sourceHash,
   changed: z.array(z.string()),
   frames: z.array(framePatch),
+  bind: z.array(binding).optional(),
+  unbind: z.array(z.string()).optional(),
 })
 export type FilePatch = z.infer<typeof filePatch>
 

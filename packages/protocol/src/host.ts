@@ -1,6 +1,6 @@
 /** Requests to a run's host process, its answers and notices (docs/agent-protocol.md, "Host"). */
 import { z } from 'zod'
-import { sourceHash } from './agent.js'
+import { binding, sourceHash } from './agent.js'
 
 const pid = z.number().int().positive()
 const nothing = z.object({})
@@ -29,7 +29,16 @@ export type HostRequest =
   | { do: 'pss'; pids: number[] }
   | { do: 'check'; file: string }
   | { do: 'diff'; file: string; old: string; new: string }
-  | { do: 'remap'; file: string; old: string; new: string; unit: string; lasti: number; inline: boolean }
+  | {
+      do: 'remap'
+      file: string
+      old: string
+      new: string
+      unit: string
+      lasti: number | null
+      inline: boolean
+    }
+  | { do: 'mentioned'; names: string[]; files: [file: string, hash: string][] }
   | { do: 'stub'; python: string }
   | { do: 'shutdown' }
 
@@ -41,13 +50,17 @@ export const unitDifference = z.object({
 })
 export type UnitDifference = z.infer<typeof unitDifference>
 
+const bindings = { bind: z.array(binding).optional(), unbind: z.array(z.string()).optional() }
 export const remapping = z.union([
-  z.object({ can: z.literal(true), at: z.number().int() }),
+  z.object({ can: z.literal(true), at: z.number().int(), ...bindings }),
   z.object({
     can: z.literal(true),
+    ...bindings,
     entries: z.array(z.tuple([z.number().int(), z.number().int()])),
     first: z.number().int(),
   }),
+  // Module code that has run to its end: no frame to exchange.
+  z.object({ can: z.literal(true), ...bindings }),
   z.object({ can: z.literal(false), why: z.string() }),
 ])
 export type Remapping = z.infer<typeof remapping>
@@ -67,6 +80,7 @@ export const hostResults = {
   check: z.object({ hash: sourceHash }),
   diff: unitDifference,
   remap: remapping,
+  mentioned: z.object({ units: z.array(z.tuple([z.string(), z.string()])) }),
   stub: z.object({ path: z.string() }),
   shutdown: nothing,
 } as const satisfies Record<HostRequest['do'], z.ZodType>

@@ -20,6 +20,7 @@ export const RunRequest = z.strictObject({
   stdin: z.enum(['null', 'stream']).default('null'),
   /** The caller's stdout and stderr are the same file: keep their order, everything arrives as stdout. */
   joined: z.boolean().default(false),
+  umask: z.number().int().min(0).max(0o777).default(0o022),
   quiet: z.boolean().nullable().default(null),
 })
 export type RunRequest = z.output<typeof RunRequest>

@@ -1,4 +1,5 @@
 import { chmodSync, closeSync, rmSync, writeSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import type { DaemonSettings } from '@thaw/protocol'
 import { Journal, type Lost } from '../store/index.js'
 import {
@@ -58,6 +59,9 @@ async function serve(createRuns: CreateRuns): Promise<void> {
   })
   const journal = cleanup.use(new Journal(paths.journal))
   const notices = lostNotice(journal.markLost())
+  // Streams end with their runs, so the server is closed after those: this is undone later than what follows.
+  let closeServer = async () => {}
+  cleanup.add(() => closeServer())
   const runs = cleanup.use(await createRuns({ paths, journal, log, settings }))
 
   let stopping = false
@@ -88,15 +92,22 @@ async function serve(createRuns: CreateRuns): Promise<void> {
     stop,
   }
   const server = await buildServer(context)
-  server.server.on('connection', () => idle.touch())
+  const connections = new Set<Socket>()
+  server.server.on('connection', (socket: Socket) => {
+    idle.touch()
+    connections.add(socket)
+    socket.on('close', () => connections.delete(socket))
+  })
   // Only the holder of the lock gets here, so a socket that is there belongs to a daemon that has gone.
   rmSync(paths.socket, { force: true })
   await server.listen({ path: paths.socket })
   chmodSync(paths.socket, 0o600)
-  cleanup.add(async () => {
-    rmSync(paths.socket, { force: true })
+  closeServer = async () => {
+    for (const socket of connections) socket.destroySoon()
     await server.close()
-  })
+  }
+  // Gone at once, so that the next command starts a daemon of its own instead of talking to one that ends.
+  cleanup.add(() => rmSync(paths.socket, { force: true }))
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
   log.info('ready', { pid: process.pid, version: VERSION, build: BUILD, socket: paths.socket })
   tell({ t: 'ready', pid: process.pid })

@@ -78,6 +78,7 @@ function makeRequest(given: RunArguments, input: Input): RunRequestInput {
     terminal: size,
     stdin: input.kind,
     joined: sameFile(1, 2),
+    umask: process.umask(),
   }
 }
 

@@ -27,10 +27,11 @@ export function statSignatureOf(path: string): StatSignature {
   return [kind, Number(stat.size), Number(stat.mtimeNs)]
 }
 
-/** Same directory, or same size and time for a file. */
+/** Same kind and, where both were looked at, same size and time of a file. */
 export function sameStat(a: StatSignature, b: StatSignature): boolean {
   if (a === null || b === null) return a === b
-  return a[0] === b[0] && (a[0] !== 'file' || (a[1] === b[1] && a[2] === b[2]))
+  if (a[0] !== b[0] || a[0] !== 'file' || a.length === 1 || b.length === 1) return a[0] === b[0]
+  return a[1] === b[1] && a[2] === b[2]
 }
 
 /** Text that differs when the thing at `path` itself (link not followed) was replaced or written; null: absent. */

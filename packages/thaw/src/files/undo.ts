@@ -97,7 +97,7 @@ function putOne(path: string, { pre, mode }: Exclude<Content, 'unknown'>): void 
   const fd = openSync(path, there?.isFile() === true ? 'r+' : 'w', mode ?? 0o666)
   try {
     ftruncateSync(fd, 0)
-    for (let at = 0; at < data.length; ) at += writeSync(fd, data, at)
+    for (let at = 0; at < data.length;) at += writeSync(fd, data, at)
   } finally {
     closeSync(fd)
   }

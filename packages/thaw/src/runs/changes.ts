@@ -5,6 +5,7 @@ import type { UnitDifference } from '@thaw/protocol/host'
 import { basename } from 'node:path'
 import { segmentsOf, writtenUntil, type BranchRecord } from './lineage.js'
 import type { Present } from './present.js'
+import { queryKey } from './query.js'
 
 /** A place in a lineage from which on nothing may be kept. */
 export interface Hit {
@@ -80,28 +81,32 @@ export async function historyOf(
     return now !== null && now !== old && differences.get(`${file}\0${old}`) === null
   }
 
-  const executed = new Map<string, Map<string, number>>()
-  const lines = new Map<string, number>()
-  const moved = new Map<string, Set<string>>()
-
   /** The version under whose names a segment's event speaks of a unit. */
   const versionFor = (at: number, file: string, unit: string | null): string | undefined => {
     for (let i = segments.length - 1; i > at; i--) {
       const later = segments[i]?.branch
-      if (unit !== null && later?.rebased.has(`${file}\0${unit}`) === true) return later.versions.get(file)?.hash
+      if (unit !== null && later?.rebased.has(`${file}\0${unit}`) === true)
+        return later.versions.get(file)?.hash
     }
     return segments[at]?.branch.versions.get(file)?.hash
   }
 
-  const onCode = async (at: number, [seq, kind, file, unit]: Extract<AgentEvent, { 1: 'exec' | 'again' | 'code' }>) => {
-    const units = executed.get(file) ?? new Map<string, number>()
-    executed.set(file, units)
-    if (!units.has(unit)) units.set(unit, seq)
+  const onCode = async (
+    at: number,
+    [seq, kind, file, unit]: Extract<AgentEvent, { 1: 'exec' | 'again' | 'code' | 'line' }>,
+  ) => {
     const old = versionFor(at, file, unit)
     if (old === undefined) return
     const diff = await difference(file, old)
     if (diff === null) return
-    if (diff.moved.length > 0) moved.set(file, new Set([...(moved.get(file) ?? []), ...diff.moved]))
+    if (kind === 'line') {
+      const moved = unit === '*' ? diff.moved.length > 0 : diff.moved.includes(unit)
+      if (moved) hit(seq, `${basename(file)}: lines moved, and their numbers had been seen`, null)
+      return
+    }
+    if (kind === 'code' && diff.moved.includes(unit)) {
+      return hit(seq, `${basename(file)}: ${unitTitle(unit)} moved, and its code had been looked at`, null)
+    }
     const gone = diff.removed.includes(unit)
     if (!gone && !diff.changed.includes(unit)) return
     const why = `${basename(file)}: ${unitTitle(unit)} was ${gone ? 'removed' : 'edited'}, and had run`
@@ -127,7 +132,9 @@ export async function historyOf(
         return input(event[2], `files came to or went from ${event[2]} after it was listed`)
       case 'find': {
         const path = cameOrWent.get(event[2])
-        return path === undefined ? undefined : input(path, `the module ${event[2]} came or went after it was looked for`)
+        return path === undefined
+          ? undefined
+          : input(path, `the module ${event[2]} came or went after it was looked for`)
       }
       case 'env': {
         if (present.env(event[2]) === event[3]) return
@@ -165,27 +172,29 @@ export async function historyOf(
         case 'exec':
         case 'again':
         case 'code':
+        case 'line':
           await onCode(at, event)
           break
-        case 'lines':
-          if (!lines.has(event[2])) lines.set(event[2], event[0])
+        case 'query': {
+          const [seq, , argv, cwd] = event
+          const then = await branch.answers.get(queryKey(argv, cwd))
+          if (then === undefined || (await present.query(argv, cwd)) !== then) {
+            hit(seq, `${argv.join(' ')} answers differently`, null)
+          }
           break
+        }
         default:
           onInput(event)
       }
     }
   }
-  for (const [file, since] of lines) {
-    for (const unit of moved.get(file) ?? []) {
-      const ran = executed.get(file)?.get(unit)
-      if (ran !== undefined) {
-        hit(Math.max(since, ran), `${basename(file)}: lines moved, and their numbers had been seen`, null)
-      }
-    }
-  }
   for (const [path, seq] of written) {
     if (disk.has(path) && present.disk(path) !== disk.get(path)) {
-      hit(seq, `${path}, which the program had written, was changed since`, { file: path, unit: null, kind: 'input' })
+      hit(seq, `${path}, which the program had written, was changed since`, {
+        file: path,
+        unit: null,
+        kind: 'input',
+      })
     }
   }
   hits.sort((a, b) => a.seq - b.seq)

@@ -4,6 +4,8 @@ import type { Branch, BranchExit, BranchListener, Image } from '../engines/engin
 import type { ContentHashes } from '../files/signature.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import type { BranchRecord, Checkpoint } from './lineage.js'
+import { askQuery, queryKey } from './query.js'
+import { openScope } from '../system/index.js'
 import type { OutputRecord } from './record.js'
 import { SPOOL_LIMIT, type StdinFeed } from './stdin.js'
 
@@ -93,6 +95,7 @@ export class Execution implements BranchListener {
     for (const event of list) {
       record.events.push(event)
       if (event[1] === 'load') this.#loaded(event[0], event[2], event[3])
+      else if (event[1] === 'query') this.#asked(event[2], event[3])
       else if (event[1] === 'read') this.#hashLater(event as ReadEvent)
     }
   }
@@ -166,6 +169,12 @@ export class Execution implements BranchListener {
     if (known === undefined) this.record.versions.set(file, { hash, seq })
     // Two versions of one file in one memory: no patch could serve both.
     else if (known.hash !== hash) this.#break(seq, `${file} was edited while the program ran, and read again`)
+  }
+
+  #asked(argv: string[], cwd: string): void {
+    const { answers, env } = this.record
+    const key = queryKey(argv, cwd)
+    if (!answers.has(key)) answers.set(key, askQuery(argv, cwd, env, openScope()))
   }
 
   #hashLater(event: ReadEvent): void {

@@ -57,7 +57,8 @@ export class OutputFlow {
   /** Resolves when the caller has everything. */
   async finished(): Promise<void> {
     await this.#gate
-    while (this.#running || this.#queue.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    while (this.#running || this.#queue.length > 0)
+      await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
   async #run(): Promise<void> {

@@ -32,6 +32,7 @@ export interface Root {
   env: Record<string, string>
   terminal: boolean
   joined: boolean
+  umask: number
 }
 
 export interface BranchEnd {
@@ -58,6 +59,8 @@ export interface BranchRecord {
   /** Modules of the project when it began: path and name. */
   modules: ReadonlyMap<string, string>
   events: AgentEvent[]
+  /** What its queries answered when they were made. */
+  answers: Map<string, Promise<string | null>>
   writes: Write[]
   checkpoints: Checkpoint[]
   /** Version of each file in memory, and since when. */

@@ -1,16 +1,24 @@
 /** From what changed to where a run goes on. */
 import type { Change } from '@thaw/protocol'
-import type { FilePatch, FramePatch } from '@thaw/protocol/agent'
+import type { Binding, FilePatch, FramePatch } from '@thaw/protocol/agent'
 import type { Remapping, UnitDifference } from '@thaw/protocol/host'
 import { historyOf, unitTitle, type History, type Hit } from './changes.js'
-import { versionsAt, type BranchRecord, type Checkpoint } from './lineage.js'
+import { segmentsOf, versionsAt, type BranchRecord, type Checkpoint } from './lineage.js'
 import type { Present } from './present.js'
 import { basename } from 'node:path'
 
 /** Answers about code, from a warm process; null where nobody can answer any more. */
 export interface CodeOracle {
   diff(file: string, old: string, now: string): Promise<UnitDifference | null>
-  remap(file: string, old: string, now: string, frame: Checkpoint['stack'][number]): Promise<Remapping | null>
+  /** @param frame null: module code that ran to its end */
+  remap(
+    file: string,
+    old: string,
+    now: string,
+    frame: Checkpoint['stack'][number] | null,
+  ): Promise<Remapping | null>
+  /** Units of the given versions of files that name one of `names`, or look through the names of modules. */
+  mentioned(names: string[], files: [file: string, hash: string][]): Promise<[file: string, unit: string][] | null>
 }
 
 /** What the caller sends on stdin, compared with what a branch was sent. */
@@ -44,8 +52,20 @@ export type Plan = {
   | { kind: 'cold' }
 )
 
-/** An exchange of code under a frame, by file. */
-type Frames = Map<string, FramePatch[]>
+/** What lets a changed unit that has run go on: another code under its frame, definitions that come and go. */
+interface Survival {
+  frames: FramePatch[]
+  bind: Binding[]
+  unbind: string[]
+}
+
+/** By file. */
+type Survivals = Map<string, Survival>
+
+/** Modules that look through the names of a program's modules. */
+const LOOKS_AROUND = new Set(
+  'pytest _pytest unittest doctest fire pluggy invoke nox nose pydoc IPython cloudpickle dill'.split(' '),
+)
 
 export async function makePlan(input: PlanInput): Promise<Plan> {
   // The newest first: of two places that save the same, its files are already in place.
@@ -89,7 +109,14 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
     }
     const files = await patchesFor(input, checkpoint, outcome)
     const kept = effects.filter((effect) => effect.seq <= checkpoint.seq).map((effect) => effect.text)
-    return { kind: 'resume', checkpoint, files, changed, reason: checkpoint === latest ? null : reason, effects: kept }
+    return {
+      kind: 'resume',
+      checkpoint,
+      files,
+      changed,
+      reason: checkpoint === latest ? null : reason,
+      effects: kept,
+    }
   }
   return { kind: 'cold', changed, reason }
 }
@@ -106,9 +133,9 @@ async function whyNotReplayed(input: PlanInput, branch: BranchRecord, hits: Hit[
   return null
 }
 
-/** The frames to exchange when the checkpoint holds; else why it does not. */
-async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Promise<Frames | string> {
-  const frames: Frames = new Map()
+/** How changed units survive when the checkpoint holds; else why it does not. */
+async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Promise<Survivals | string> {
+  const survivals: Survivals = new Map()
   const seen = new Set<string>()
   for (const hit of hits) {
     if (hit.seq > checkpoint.seq) break
@@ -116,44 +143,87 @@ async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Pro
     const { file, unit } = hit.unit
     if (seen.has(`${file}\0${unit}`)) continue
     seen.add(`${file}\0${unit}`)
-    const patch = await exchange(input, checkpoint, file, unit)
-    if (typeof patch === 'string') return patch === '' ? hit.why : `${hit.why} (${patch})`
-    frames.set(file, [...(frames.get(file) ?? []), patch])
+    const found = await survival(input, checkpoint, file, unit)
+    if (typeof found === 'string') return found === '' ? hit.why : `${hit.why} (${found})`
+    const { frames, bind, unbind } = survivals.get(file) ?? { frames: [], bind: [], unbind: [] }
+    survivals.set(file, {
+      frames: [...frames, ...found.frames],
+      bind: [...bind, ...found.bind],
+      unbind: [...unbind, ...found.unbind],
+    })
   }
+  const noticed = await definitionNoticed(input, checkpoint, survivals)
+  if (noticed !== null) return noticed
   const files = input.filesProblem(checkpoint.branch, checkpoint.seq)
   if (files !== null) return files
   if (!(await input.stdin.samePrefix(checkpoint.branch, checkpoint.stdin))) {
     return 'its input on stdin is not the same'
   }
-  return frames
+  return survivals
 }
 
-async function exchange(
+async function survival(
   input: PlanInput,
   checkpoint: Checkpoint,
   file: string,
   unit: string,
-): Promise<FramePatch | string> {
+): Promise<Survival | string> {
   const running = checkpoint.stack.filter((frame) => frame.file === file && frame.unit === unit)
-  const frame = running[0]
-  if (frame === undefined || running.length > 1 || !frame.single) return ''
+  const frame = running[0] ?? null
+  if (frame === null ? unit !== '<module>' : running.length > 1 || !frame.single) return ''
   const old = versionsAt(checkpoint.branch, checkpoint.seq).get(file)
   const now = input.present.source(file)
   if (old === undefined || now === null) return ''
   const answer = await input.oracle(checkpoint.branch).remap(file, old, now, frame)
   if (answer === null) return ''
   if (!answer.can) return answer.why
-  return 'at' in answer ? { unit, at: answer.at } : { unit, entries: answer.entries, first: answer.first }
+  const { bind = [], unbind = [] } = answer
+  if ('at' in answer) return { frames: [{ unit, at: answer.at }], bind, unbind }
+  if ('entries' in answer) {
+    return { frames: [{ unit, entries: answer.entries, first: answer.first }], bind, unbind }
+  }
+  return { frames: [], bind, unbind }
 }
 
-async function patchesFor(input: PlanInput, checkpoint: Checkpoint, frames: Frames): Promise<FilePatch[]> {
+/** Why definitions cannot come and go unnoticed; null when they can. */
+async function definitionNoticed(
+  input: PlanInput,
+  checkpoint: Checkpoint,
+  survivals: Survivals,
+): Promise<string | null> {
+  const names = [...survivals.values()].flatMap(({ bind, unbind }) => [...bind.map(({ name }) => name), ...unbind])
+  if (names.length === 0) return null
+  const files = [...versionsAt(checkpoint.branch, checkpoint.seq)]
+  const units = await input.oracle(checkpoint.branch).mentioned(names, files)
+  if (units === null) return 'definitions changed in code that had run'
+  const mentions = new Set(units.map(([file, unit]) => `${file}\0${unit}`))
+  for (const { branch, limit } of segmentsOf(checkpoint.branch)) {
+    for (const event of branch.events) {
+      if (event[0] > Math.min(limit, checkpoint.seq)) break
+      if (event[1] === 'find' && LOOKS_AROUND.has(event[2])) {
+        return `definitions changed, and ${event[2]} looks through modules`
+      }
+      if ((event[1] === 'exec' || event[1] === 'code') && mentions.has(`${event[2]}\0${event[3]}`)) {
+        return `the definition of ${names[0]}() changed, and ${unitTitle(event[3])} in ${basename(event[2])} may have noticed`
+      }
+    }
+  }
+  return null
+}
+
+async function patchesFor(
+  input: PlanInput,
+  checkpoint: Checkpoint,
+  survivals: Survivals,
+): Promise<FilePatch[]> {
   const patches: FilePatch[] = []
   for (const [file, old] of versionsAt(checkpoint.branch, checkpoint.seq)) {
     const now = input.present.source(file)
     if (now === null || now === old) continue
     const diff = await input.oracle(checkpoint.branch).diff(file, old, now)
     if (diff === null) continue
-    patches.push({ file, old, new: now, changed: diff.changed, frames: frames.get(file) ?? [] })
+    const { frames, bind, unbind } = survivals.get(file) ?? { frames: [], bind: [], unbind: [] }
+    patches.push({ file, old, new: now, changed: diff.changed, frames, bind, unbind })
   }
   return patches
 }

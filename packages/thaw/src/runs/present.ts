@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { ReadSignature, StatSignature } from '@thaw/protocol/agent'
 import {
-  ContentHashes,
+  type ContentHashes,
   diskState,
   listDigest,
   readSignatureOf,
@@ -11,6 +11,8 @@ import {
   sameStat,
   statSignatureOf,
 } from '../files/signature.js'
+import type { Scope } from '../system/index.js'
+import { askQuery, queryKey } from './query.js'
 
 /** What a plan asks about files, environment and modules. */
 export interface Present {
@@ -21,6 +23,8 @@ export interface Present {
   list(directory: string): string | null
   disk(path: string): string | null
   env(name: string): string | null
+  /** Digest of what a command answers; null when it cannot be asked. */
+  query(argv: string[], cwd: string): Promise<string | null>
   /** Modules of the project: path and name. */
   modules: ReadonlyMap<string, string>
 }
@@ -71,7 +75,9 @@ export function lookNow(
   modules: ReadonlyMap<string, string>,
   sources: SourceHashes,
   contents: ContentHashes,
+  scope: Scope,
 ): Present {
+  const answers = new Map<string, Promise<string | null>>()
   const read = memo(readSignatureOf)
   const stat = memo(statSignatureOf)
   return {
@@ -87,6 +93,12 @@ export function lookNow(
     list: memo(listDigest),
     disk: memo(diskState),
     env: (name) => (name === '*' ? environmentDigest(env) : (env[name] ?? null)),
+    query: (argv, cwd) => {
+      const key = queryKey(argv, cwd)
+      const answer = answers.get(key) ?? askQuery(argv, cwd, env, scope)
+      answers.set(key, answer)
+      return answer
+    },
     modules,
   }
 }

@@ -43,9 +43,10 @@ export class OutputRecord {
       return
     }
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fds[stream], bytes, at)
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#fds[stream], bytes, at)
       this.#sizes[stream] += bytes.length
-      if (this.#current?.stream !== stream || this.#current.size + bytes.length > 0xffff_ffff) this.#endEntry()
+      if (this.#current?.stream !== stream || this.#current.size + bytes.length > 0xffff_ffff)
+        this.#endEntry()
       this.#current ??= { stream, size: 0 }
       this.#current.size += bytes.length
     } catch (error) {
@@ -90,7 +91,7 @@ export class OutputRecord {
 }
 
 function* pieces(fd: number, from: number, to: number): Generator<Buffer> {
-  for (let at = from; at < to; ) {
+  for (let at = from; at < to;) {
     const buffer = Buffer.allocUnsafe(Math.min(CHUNK, to - at))
     const size = readSync(fd, buffer, 0, buffer.length, at)
     if (size === 0) return
@@ -115,7 +116,8 @@ export function* readRecord(directory: string, until: Offsets): Generator<[Strea
         const size = rest.readUInt32BE(used + 1)
         const from = at[stream]
         at[stream] += size
-        for (const bytes of pieces(stream === 'stdout' ? outFd : errFd, from, from + size)) yield [stream, bytes]
+        for (const bytes of pieces(stream === 'stdout' ? outFd : errFd, from, from + size))
+          yield [stream, bytes]
       }
       rest = rest.subarray(used)
     }

@@ -35,8 +35,6 @@ export class Run {
   /** How each path that the program wrote looked when its last branch had ended. */
   readonly disk = new Map<string, string | null>()
   live: Execution | null = null
-  /** A start is under way that has no branch yet. */
-  starting = false
   /** The last branch's files are being looked at. */
   settling: Promise<void> = Promise.resolve()
   timesRun = 0
@@ -102,7 +100,8 @@ export class Run {
         // It stays unknown: places that need it are then not used.
       }
     }
-    for (const { writes } of this.branches) for (const { path } of writes) this.disk.set(path, diskState(path))
+    for (const { writes } of this.branches)
+      for (const { path } of writes) this.disk.set(path, diskState(path))
     this.onDisk = branch
     const announced = writtenUntil(branch, Infinity)
     const silent = this.tree
@@ -124,6 +123,10 @@ export class Run {
         for (let b: BranchRecord | undefined = branch; b !== undefined; b = b.parent?.branch) needed.add(b)
       }
     }
+    for (const { id } of this.branches.filter((branch) => !needed.has(branch))) {
+      rmSync(this.branchDirectory(id), { recursive: true, force: true })
+      rmSync(join(this.identity.directory, 'left', id), { recursive: true, force: true })
+    }
     this.branches = this.branches.filter((branch) => needed.has(branch))
     for (const branch of this.groupOf.keys()) if (!needed.has(branch)) this.groupOf.delete(branch)
   }
@@ -133,17 +136,14 @@ export class Run {
     if (at >= 0) this.groups.splice(at, 1)
     for (const branch of this.branches) {
       if (this.groupOf.get(branch) !== group) continue
-      for (const checkpoint of branch.checkpoints) if (checkpoint.state === 'parked') checkpoint.state = 'dropped'
+      for (const checkpoint of branch.checkpoints)
+        if (checkpoint.state === 'parked') checkpoint.state = 'dropped'
     }
     await group[Symbol.asyncDispose]()
   }
 
   async dispose(): Promise<void> {
     await Promise.all([...this.groups].map((group) => this.dropGroup(group)))
-  }
-
-  removeFiles(): void {
-    rmSync(this.identity.directory, { recursive: true, force: true })
   }
 
   #contentAt(path: string, branch: BranchRecord, seq: number): Content {

@@ -47,23 +47,30 @@ export class Runs implements AsyncDisposable {
     this.#expiry = setInterval(() => void this.#expire(), 60_000).unref()
   }
 
-  static create(options: { paths: Paths; journal: Journal; log: Log; settings: DaemonSettings }): Promise<Runs> {
+  static create(options: {
+    paths: Paths
+    journal: Journal
+    log: Log
+    settings: DaemonSettings
+  }): Promise<Runs> {
     const shop = new Workshop(options.paths, options.journal, options.log, options.settings)
     // FIFOs and sockets of a daemon that was killed; its processes ended with it.
     for (const name of readdirSync(options.paths.runtime)) {
-      if (/^f[A-Za-z0-9]{6}$/.test(name)) rmSync(join(options.paths.runtime, name), { recursive: true, force: true })
+      if (/^f[A-Za-z0-9]{6}$/.test(name))
+        rmSync(join(options.paths.runtime, name), { recursive: true, force: true })
     }
     return Promise.resolve(new Runs(shop, options.journal, options.settings))
   }
 
   async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle> {
+    const began = performance.now()
     if (!existsSync(request.cwd)) {
       throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
     }
     const { command, cwd, env } = request
     const adapted = await adapt({ command, cwd, env }, scope)
     const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
-    const starter = new Starter(this.#shop, run, adapted, request, sink, scope)
+    const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
     const first = this.#begin(starter, run)
     // The caller may send stdin while the plan is being made, which needs it: the handle exists at once.
     const { feed } = starter
@@ -123,22 +130,27 @@ export class Runs implements AsyncDisposable {
         exit: branch.state === 'ended' ? { code: branch.exitCode, signal: branch.exitSignal } : null,
       }
     })
-    const memory = new Map(this.#shop.runs.get(id)?.parked().map((c) => [c.id, c.memory]))
-    const checkpoints = this.#journal.listCheckpoints(id).map(
-      (c): CheckpointNode => ({
-        id: c.id,
-        run: c.run,
-        branch: c.branch,
-        parent: c.parent,
-        before: { unit: c.unit, file: c.file, line: c.line },
-        at_seconds: c.atSeconds,
-        memory_bytes: memory.get(c.id) ?? c.memoryBytes,
-        state: c.state,
-        created_at: iso(c.createdAt),
-      }),
+    const memory = new Map(
+      this.#shop.runs
+        .get(id)
+        ?.parked()
+        .map((c) => [c.id, c.memory]),
     )
+    const checkpoints = this.#journal.listCheckpoints(id).map((c): CheckpointNode => ({
+      id: c.id,
+      run: c.run,
+      branch: c.branch,
+      parent: c.parent,
+      before: { unit: c.unit, file: c.file, line: c.line },
+      at_seconds: c.atSeconds,
+      memory_bytes: memory.get(c.id) ?? c.memoryBytes,
+      state: c.state,
+      created_at: iso(c.createdAt),
+    }))
     const refusals = branches.flatMap((branch) =>
-      this.#journal.listRefusals(branch.id).map(({ atSeconds, why }) => ({ branch: branch.id, at_seconds: atSeconds, why })),
+      this.#journal
+        .listRefusals(branch.id)
+        .map(({ atSeconds, why }) => ({ branch: branch.id, at_seconds: atSeconds, why })),
     )
     return { run: this.#summary(row), branches, checkpoints, refusals }
   }
@@ -228,8 +240,13 @@ export class Runs implements AsyncDisposable {
       {
         name: 'python',
         ok: fits,
-        detail: interpreter === null ? 'no python3 on PATH' : `${interpreter.executable} is ${interpreter.implementation} ${version}`,
-        fix: fits ? null : 'Programs resume under CPython 3.11; others run plainly. Install it, or use a virtual environment of it.',
+        detail:
+          interpreter === null
+            ? 'no python3 on PATH'
+            : `${interpreter.executable} is ${interpreter.implementation} ${version}`,
+        fix: fits
+          ? null
+          : 'Programs resume under CPython 3.11; others run plainly. Install it, or use a virtual environment of it.',
       },
     ]
     for (const ability of await this.#shop.engine.probe()) {
@@ -240,7 +257,9 @@ export class Runs implements AsyncDisposable {
 
   /** Whether something lives only in memory. */
   busy(): boolean {
-    return this.live() > 0 || [...this.#shop.runs.values()].some((run) => run.groups.some((group) => group.alive))
+    return (
+      this.live() > 0 || [...this.#shop.runs.values()].some((run) => run.groups.some((group) => group.alive))
+    )
   }
 
   live(): number {
@@ -285,7 +304,9 @@ export class Runs implements AsyncDisposable {
   }
 
   #runFor(command: string[], cwd: string, interpreter: string | null, project: string): Run {
-    const identity = createHash('sha1').update(JSON.stringify([command, cwd, interpreter])).digest('hex')
+    const identity = createHash('sha1')
+      .update(JSON.stringify([command, cwd, interpreter]))
+      .digest('hex')
     const row = this.#journal.findRun(identity)
     const now = Date.now()
     const id = row?.id ?? this.#shop.newId('r')
@@ -333,7 +354,8 @@ export class Runs implements AsyncDisposable {
     const parked = run?.parked() ?? []
     const live = [...this.#shop.live.values()].some((entry) => entry.run.identity.id === row.id)
     const last = this.#journal.lastOutcome(row.id)
-    const lost = last === undefined && this.#journal.listBranches(row.id).some((branch) => branch.state === 'lost')
+    const lost =
+      last === undefined && this.#journal.listBranches(row.id).some((branch) => branch.state === 'lost')
     return {
       id: row.id,
       command: row.command,
@@ -354,7 +376,7 @@ export class Runs implements AsyncDisposable {
   async #expire(): Promise<void> {
     const before = Date.now() - this.#settings.keep * 1000
     for (const run of this.#shop.runs.values()) {
-      if (run.live !== null || run.starting || run.lastAt > before) continue
+      if (run.live !== null || run.lastAt > before) continue
       for (const checkpoint of run.parked()) this.#shop.drop(run, checkpoint)
       await run.dispose()
     }

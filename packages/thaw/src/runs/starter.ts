@@ -8,9 +8,8 @@ import type { Adapted } from '../languages/index.js'
 import { checkScope, ThawError, type Scope } from '../system/index.js'
 import { Execution } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
-import { Group, startEnvironment, SyntaxProblem } from './group.js'
-import type { BranchRecord, Checkpoint, Root } from './lineage.js'
-import { chainOf, versionsAt } from './lineage.js'
+import { Group, startEnvironment } from './group.js'
+import { chainOf, versionsAt, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { makePlan, type Plan } from './plan.js'
 import { lookNow } from './present.js'
 import { OutputRecord, readRecord, type StreamName } from './record.js'
@@ -55,13 +54,13 @@ export class Starter {
   readonly #request: StartRequest
   readonly #sink: RunSink
   readonly #scope: Scope
-  readonly #began = performance.now()
+  readonly #began: number
   readonly #streams: StreamsSpec
   readonly #branchId: string
   readonly #feed: StdinFeed
   readonly #flow: OutputFlow
   /** Runs beside a live run of the same command: shares nothing with it. */
-  readonly #apart: boolean
+  #apart = false
 
   constructor(
     shop: Workshop,
@@ -70,7 +69,9 @@ export class Starter {
     request: StartRequest,
     sink: RunSink,
     scope: Scope,
+    began: number,
   ) {
+    this.#began = began
     this.#shop = shop
     this.#engine = shop.engine
     this.#run = run
@@ -78,7 +79,6 @@ export class Starter {
     this.#request = request
     this.#sink = sink
     this.#scope = scope
-    this.#apart = run.live !== null || run.starting
     this.#streams = { stdin: request.stdin, joined: request.joined, terminal: request.terminal }
     this.#branchId = shop.newId('b')
     shop.makeDirectory(run.branchDirectory(this.#branchId))
@@ -91,15 +91,13 @@ export class Starter {
   }
 
   async start(): Promise<Started> {
-    if (!this.#apart) this.#run.starting = true
+    this.#apart = this.#run.live !== null
     try {
       await this.#run.settling
       return await this.#start()
     } catch (error) {
       this.#feed.close()
       throw error
-    } finally {
-      if (!this.#apart) this.#run.starting = false
     }
   }
 
@@ -113,18 +111,16 @@ export class Starter {
     }
     for (;;) {
       checkScope(this.#scope, 'planning the run')
-      let plan: Plan
-      try {
-        plan = await this.#plan()
-      } catch (error) {
-        if (error instanceof SyntaxProblem) return this.#broken(error)
-        throw error
-      }
+      const plan = await this.#plan()
       const planned = seconds(this.#began)
       if (plan.kind === 'replay') return this.#replay(plan.branch, plan, planned)
       if (plan.kind === 'cold') {
         const reason = this.#run.branches.length === 0 ? this.#shop.firstRunReason(this.#run) : plan.reason
-        return this.#coldFrom(this.#group() ?? (await this.#keepGroup()), this.#groupReason ?? reason, plan.changed)
+        return this.#coldFrom(
+          this.#group() ?? (await this.#keepGroup()),
+          this.#groupReason ?? reason,
+          plan.changed,
+        )
       }
       try {
         return await this.#resume(plan, planned)
@@ -142,6 +138,7 @@ export class Starter {
       env: this.#request.env,
       terminal: this.#request.terminal !== null,
       joined: this.#request.joined,
+      umask: this.#request.umask,
     }
   }
 
@@ -151,6 +148,7 @@ export class Starter {
     return (
       root.terminal === wanted.terminal &&
       root.joined === wanted.joined &&
+      root.umask === wanted.umask &&
       startEnvironment(root.env) === startEnvironment(wanted.env)
     )
   }
@@ -161,7 +159,8 @@ export class Starter {
     const { groups } = this.#run
     const group = groups.find((candidate) => candidate.alive && this.#fits(candidate.root)) ?? null
     if (group === null && groups.some((candidate) => candidate.alive)) {
-      this.#groupReason = 'what the interpreter reads when it starts (PATH, PYTHON…, locale, terminal) is not the same'
+      this.#groupReason =
+        'what the interpreter reads when it starts (PATH, PYTHON…, locale, umask, terminal) is not the same'
     }
     return group
   }
@@ -176,7 +175,8 @@ export class Starter {
 
   async #newGroup(): Promise<Group> {
     const { agent, interpreter, project } = this.#adapted
-    if (agent === null || interpreter === null) throw new ThawError('INTERNAL', 'A plain program has no base.')
+    if (agent === null || interpreter === null)
+      throw new ThawError('INTERNAL', 'A plain program has no base.')
     const { paths } = this.#shop
     const family = await Family.open(interpreter, paths.runtime, paths.cache, this.#scope)
     try {
@@ -187,11 +187,11 @@ export class Starter {
           python: interpreter,
           env: this.#request.env,
           cwd: this.#request.cwd,
-          umask: 0o022,
+          umask: this.#request.umask,
           setup: {
             project,
             store: this.#run.store,
-            temp: join(this.#run.identity.directory, 'temp'),
+            temp: this.#request.env['TMPDIR'] || '/tmp',
             main: agent.main,
             orig_argv: agent.origArgv,
             min_gap: this.#request.settings.min_gap,
@@ -212,14 +212,22 @@ export class Starter {
     const usable = run.branches.filter((branch) => branch.end !== null && this.#fits(branch.root))
     return makePlan({
       branches: usable,
-      present: lookNow(this.#request.env, run.tree.modules(), this.#shop.sources, this.#shop.contents),
+      present: lookNow(
+        this.#request.env,
+        run.tree.modules(),
+        this.#shop.sources,
+        this.#shop.contents,
+        this.#scope,
+      ),
       oracle: (branch) => {
         const group = run.groupOf.get(branch)
         if (group?.family.host.alive === true) return group
-        return { diff: () => Promise.resolve(null), remap: () => Promise.resolve(null) }
+        const unknown = () => Promise.resolve(null)
+        return { diff: unknown, remap: unknown, mentioned: unknown }
       },
       stdin: {
-        samePrefix: (branch, bytes) => this.#feed.startsLike(join(run.branchDirectory(branch.id), 'stdin'), bytes),
+        samePrefix: (branch, bytes) =>
+          this.#feed.startsLike(join(run.branchDirectory(branch.id), 'stdin'), bytes),
         sameWhole: async (branch) => {
           const { end } = branch
           if (end === null) return false
@@ -269,33 +277,14 @@ export class Starter {
     return { branch: branch.id, execution: null, feed: this.#feed, done: this.#told(branch.id, done, null) }
   }
 
-  async #broken(problem: SyntaxProblem): Promise<Started> {
-    this.#feed.close()
-    this.#sink.started({ run: this.#run.identity.id, branch: this.#branchId })
-    const begun: Begun = {
-      outcome: 'cold',
-      checkpoint: null,
-      changed: [{ file: problem.file, unit: null, kind: 'body' }],
-      reason: `${problem.file}, line ${problem.line} does not compile: nothing was run, and what was kept stays`,
-      effects: [],
-      planned: seconds(this.#began),
-      restored: 0,
-    }
-    const report = Buffer.from(problem.report())
-    const done = this.#flow.lead([['stderr', report]]).then(() => {
-      this.#shop.removeDirectory(this.#run.branchDirectory(this.#branchId))
-      return this.#report(begun, { code: 1, signal: null }, 0, null)
-    })
-    return { branch: this.#branchId, execution: null, feed: this.#feed, done }
-  }
-
   async #resume(plan: Plan & { kind: 'resume' }, planned: number): Promise<Started> {
     const { checkpoint, files } = plan
     const group = this.#run.groupOf.get(checkpoint.branch)
     if (group === undefined) throw new ThawError('INTERNAL', 'A checkpoint has lost its processes.')
     this.#run.restoreFiles(checkpoint.branch, checkpoint.seq)
     const record = this.#newRecord(group, checkpoint)
-    for (const [file, hash] of versionsAt(checkpoint.branch, checkpoint.seq)) record.versions.set(file, { hash, seq: 0 })
+    for (const [file, hash] of versionsAt(checkpoint.branch, checkpoint.seq))
+      record.versions.set(file, { hash, seq: 0 })
     for (const patch of files) {
       record.versions.set(patch.file, { hash: patch.new, seq: 0 })
       for (const frame of patch.frames) record.rebased.add(`${patch.file}\0${frame.unit}`)
@@ -339,13 +328,26 @@ export class Starter {
     this.#sinkStarted()
     void this.#flow.lead([])
     const restored = seconds(from)
-    const begun = { outcome: 'cold' as const, checkpoint: null, changed, reason, effects: [], planned, restored }
+    const begun = {
+      outcome: 'cold' as const,
+      checkpoint: null,
+      changed,
+      reason,
+      effects: [],
+      planned,
+      restored,
+    }
     return this.#follow(group, execution, branch, 0, begun)
   }
 
   async #plain(reason: string | null): Promise<Started> {
     const planned = seconds(this.#began)
-    const family = await Family.open(await this.#shop.anyPython(this.#scope), this.#shop.paths.runtime, this.#shop.paths.cache, this.#scope)
+    const family = await Family.open(
+      await this.#shop.anyPython(this.#scope),
+      this.#shop.paths.runtime,
+      this.#shop.paths.cache,
+      this.#scope,
+    )
     const execution = this.#newExecution(this.#newRecord(null, null))
     const from = performance.now()
     let branch: Branch
@@ -357,7 +359,7 @@ export class Starter {
           argv: this.#request.command,
           env: this.#request.env,
           cwd: this.#request.cwd,
-          umask: 0o022,
+          umask: this.#request.umask,
           streams: this.#streams,
           listener: execution,
         },
@@ -388,7 +390,12 @@ export class Starter {
       this.#shop.ended(this.#run, execution, exit)
       return this.#report(begun, exit, seconds(from), null)
     })
-    return { branch: this.#branchId, execution, feed: this.#feed, done: this.#told(this.#branchId, done, execution) }
+    return {
+      branch: this.#branchId,
+      execution,
+      feed: this.#feed,
+      done: this.#told(this.#branchId, done, execution),
+    }
   }
 
   #restore(
@@ -417,10 +424,21 @@ export class Starter {
     this.#shop.began(run, execution, branch)
     const from = performance.now()
     const done = branch.exited.then((exit) => this.#finish(group, execution, exit, begun, from))
-    return { branch: this.#branchId, execution, feed: this.#feed, done: this.#told(this.#branchId, done, execution) }
+    return {
+      branch: this.#branchId,
+      execution,
+      feed: this.#feed,
+      done: this.#told(this.#branchId, done, execution),
+    }
   }
 
-  async #finish(group: Group, execution: Execution, exit: BranchExit, begun: Begun, from: number): Promise<RunReport> {
+  async #finish(
+    group: Group,
+    execution: Execution,
+    exit: BranchExit,
+    begun: Begun,
+    from: number,
+  ): Promise<RunReport> {
     const run = this.#run
     const program = seconds(from)
     execution.finish(exit)
@@ -449,6 +467,7 @@ export class Starter {
       parent,
       modules: group === null ? new Map() : this.#run.tree.modules(),
       events: [],
+      answers: new Map(),
       writes: [],
       checkpoints: [],
       versions: new Map(),
@@ -485,7 +504,12 @@ export class Starter {
     }
   }
 
-  #report(begun: Begun, exit: { code: number | null; signal: string | null }, program: number, cold: number | null): RunReport {
+  #report(
+    begun: Begun,
+    exit: { code: number | null; signal: string | null },
+    program: number,
+    cold: number | null,
+  ): RunReport {
     const { checkpoint } = begun
     return {
       run: this.#run.identity.id,
@@ -500,7 +524,10 @@ export class Starter {
               line: checkpoint.before.line,
               at_seconds: checkpoint.work,
             },
-      changed: begun.changed.map((change) => ({ ...change, file: this.#shop.relative(this.#run, change.file) })),
+      changed: begun.changed.map((change) => ({
+        ...change,
+        file: this.#shop.relative(this.#run, change.file),
+      })),
       reason: begun.reason,
       kept_effects: begun.effects,
       engine: this.#adapted.agent === null ? 'plain' : 'fork',

@@ -58,7 +58,7 @@ export class StdinFeed {
   async take(chunk: Uint8Array): Promise<void> {
     if (this.#closed || this.#ended) return
     if (!this.#overflow && this.#received + chunk.length <= SPOOL_LIMIT) {
-      for (let at = 0; at < chunk.length; ) {
+      for (let at = 0; at < chunk.length;) {
         at += writeSync(this.#fd, chunk, at, chunk.length - at, this.#received + at)
       }
       this.#received += chunk.length

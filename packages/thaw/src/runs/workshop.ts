@@ -39,7 +39,9 @@ export class Workshop {
   }
 
   newId(kind: 'r' | 'b' | 'c'): string {
-    return `${kind}_${BigInt(`0x${randomBytes(8).toString('hex')}`).toString(36).padStart(13, '0')}`
+    return `${kind}_${BigInt(`0x${randomBytes(8).toString('hex')}`)
+      .toString(36)
+      .padStart(13, '0')}`
   }
 
   makeDirectory(path: string): void {
@@ -56,15 +58,17 @@ export class Workshop {
   }
 
   firstRunReason(run: Run): string {
-    return run.timesRun <= 1 ? 'first run' : 'nothing was kept from earlier runs'
+    return this.#journal.listBranches(run.identity.id).length === 0
+      ? 'first run'
+      : 'nothing was kept from earlier runs'
   }
 
   /** Any Python that can run the host of a plain program. */
   async anyPython(scope: Scope): Promise<string> {
-    const env = { ...process.env } as Record<string, string>
-    const env2 = { ...env, PATH: `${env['PATH'] ?? ''}:/usr/local/bin:/usr/bin:/bin` }
-    const found = findProgram('python3', '/', env2)
-    const interpreter = found === null ? null : await describeInterpreter(found, '/', env2, scope)
+    const inherited = process.env as Record<string, string>
+    const env = { ...inherited, PATH: `${inherited['PATH'] ?? ''}:/usr/local/bin:/usr/bin:/bin` }
+    const found = findProgram('python3', '/', env)
+    const interpreter = found === null ? null : await describeInterpreter(found, '/', env, scope)
     if (interpreter === null) {
       throw new ThawError('UNSUPPORTED', 'No python3 was found, which thaw needs to look after processes.', {
         hint: 'Install Python 3.8 or later.',
@@ -131,7 +135,8 @@ export class Workshop {
         const mine = run.parked().filter((c) => run.groupOf.get(c.branch) === group)
         if (mine.length === 0 || !group.alive) continue
         const { bytes } = await group.family.host.ask({ do: 'pss', pids: mine.map((c) => c.image.pid) })
-        for (const checkpoint of mine) checkpoint.memory = bytes[String(checkpoint.image.pid)] ?? checkpoint.memory
+        for (const checkpoint of mine)
+          checkpoint.memory = bytes[String(checkpoint.image.pid)] ?? checkpoint.memory
       }
     }
     const { memory } = this.#settings

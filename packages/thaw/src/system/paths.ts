@@ -1,6 +1,6 @@
-import { accessSync, chmodSync, constants, lstatSync, mkdirSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync } from 'node:fs'
 import { homedir, tmpdir, userInfo } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ThawError } from './error.js'
 
 /** Where one user's thaw (one THAW_HOME) keeps its things. All directories are 0700. */
@@ -84,7 +84,7 @@ export function preparePaths(paths: Paths): void {
 /** Creates one private directory; an existing one must belong to this user, and is made 0700. */
 export function preparePrivate(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectories(directory)
     const stat = lstatSync(directory)
     // A directory below /tmp could have been planted by someone else, or be a link to somewhere else.
     if (stat.isSymbolicLink() || stat.uid !== userInfo().uid) {
@@ -99,4 +99,25 @@ export function preparePrivate(directory: string): void {
       cause: error,
     })
   }
+}
+
+/** Node's own recursive mkdir never returns where a parent exists but takes no entries (/proc, for one). */
+function makeDirectories(directory: string): void {
+  const make = (): string | undefined => {
+    try {
+      mkdirSync(directory, { mode: 0o700 })
+      return undefined
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EEXIST') return undefined
+      if (code !== 'ENOENT') throw error
+      return code
+    }
+  }
+  if (make() === undefined) return
+  if (existsSync(dirname(directory))) {
+    throw Object.assign(new Error('it takes no entries'), { code: 'ENOENT' })
+  }
+  makeDirectories(dirname(directory))
+  mkdirSync(directory, { mode: 0o700 })
 }

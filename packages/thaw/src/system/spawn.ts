@@ -23,6 +23,11 @@ export interface SpawnOptions {
   stdio?: ('pipe' | 'ignore' | 'inherit' | number)[]
   /** Milliseconds between asking (SIGTERM) and killing (SIGKILL) at the end of the scope. */
   grace?: number
+  /**
+   * What happens to the group when this process exits by itself. `leave`: for a program that notices the end of its
+   * stdin and has processes of its own to end first.
+   */
+  atExit?: 'kill' | 'leave'
 }
 
 export interface Child extends AsyncDisposable {
@@ -73,7 +78,7 @@ export async function startProcess(
   })
   await spawned(child, file, options.cwd)
   const pid = child.pid as number
-  groups.add(pid)
+  if (options.atExit !== 'leave') groups.add(pid)
   if (!exitHook) {
     exitHook = true
     process.on('exit', () => {

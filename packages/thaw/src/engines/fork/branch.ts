@@ -39,7 +39,8 @@ export class BranchStreams {
     const files = await family.fifos('in', 'out', ...(separate ? ['err'] : []))
     const [inPath, outPath, errPath] = files as [string, string, string?]
     const outputs = [new OutputPipe(outPath, (bytes) => listener.output('stdout', bytes))]
-    if (errPath !== undefined) outputs.push(new OutputPipe(errPath, (bytes) => listener.output('stderr', bytes)))
+    if (errPath !== undefined)
+      outputs.push(new OutputPipe(errPath, (bytes) => listener.output('stderr', bytes)))
     const input = spec.stdin === 'stream' ? new InputPipe(inPath) : null
     const stdin = input === null ? null : inPath
     let tty: string | null = null
@@ -47,13 +48,16 @@ export class BranchStreams {
       tty = (await family.host.ask({ do: 'tty', ...spec.terminal, stdin, stdout: outPath })).path
     }
     const paths =
-      tty === null ? { stdin, stdout: outPath, stderr: errPath ?? outPath } : { stdin: tty, stdout: tty, stderr: tty }
+      tty === null
+        ? { stdin, stdout: outPath, stderr: errPath ?? outPath }
+        : { stdin: tty, stdout: tty, stderr: tty }
     return new BranchStreams(family, files, { paths, tty, input, outputs })
   }
 
   /** Hands over everything printed so far. */
   async drain(): Promise<void> {
-    if (this.tty !== null && this.#family.host.alive) await this.#family.host.ask({ do: 'flush', tty: this.tty })
+    if (this.tty !== null && this.#family.host.alive)
+      await this.#family.host.ask({ do: 'flush', tty: this.tty })
     for (const output of this.outputs) output.drain()
   }
 
@@ -100,7 +104,9 @@ export class ForkBranch implements Branch {
     line?.listen((message) => {
       this.#work = this.#work
         .then(() => this.#on(message, line))
-        .catch((error: unknown) => family.log.error('A message of the agent could not be handled.', { error }))
+        .catch((error: unknown) =>
+          family.log.error('A message of the agent could not be handled.', { error }),
+        )
     })
     this.exited = this.#follow(line, exit)
   }

@@ -39,7 +39,8 @@ export class Family implements AsyncDisposable {
     this.log = log
     host.onExit = (notice) => this.#exited(notice)
     void host.gone.then(() => {
-      for (const pid of this.#exits.keys()) this.#exited({ event: 'exit', pid, code: null, signal: 'SIGKILL' })
+      for (const pid of this.#exits.keys())
+        this.#exited({ event: 'exit', pid, code: null, signal: 'SIGKILL' })
     })
     agents.onHello = (line) => this.#hello(line)
   }
@@ -150,7 +151,8 @@ export function nextMessage<T extends AgentMessage['t']>(
 ): Promise<Extract<AgentMessage, { t: T }>> {
   return new Promise((resolve, reject) => {
     line.listen((message) => {
-      if ((kinds as readonly string[]).includes(message.t)) resolve(message as Extract<AgentMessage, { t: T }>)
+      if ((kinds as readonly string[]).includes(message.t))
+        resolve(message as Extract<AgentMessage, { t: T }>)
     })
     void line.closed.then(() => reject(new ThawError('ENGINE_FAILED', 'The parked process is gone.')))
   })

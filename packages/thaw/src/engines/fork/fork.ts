@@ -55,7 +55,7 @@ export class ForkEngine implements Engine<Family> {
         argv: spec.argv(path),
         env: { ...spec.env, THAW_AGENT: JSON.stringify(setup) },
         cwd: spec.cwd,
-          umask: spec.umask,
+        umask: spec.umask,
         stdin: null,
         stdout: null,
         stderr: null,
@@ -139,10 +139,14 @@ const SPAWN_ERRORS: Record<string, ErrorCode> = {
 function asThawError(error: unknown, command: string, cwd: string): unknown {
   if (!(error instanceof HostRefused)) return error
   const { where, error: name, message } = error.refusal
-  if (where === 'chdir') return new ThawError('DIRECTORY_GONE', `${cwd} cannot be entered (${name}).`, { cause: error })
+  if (where === 'chdir')
+    return new ThawError('DIRECTORY_GONE', `${cwd} cannot be entered (${name}).`, { cause: error })
   if (name === 'unsupported') return new ThawError('UNSUPPORTED', message, { cause: error })
   const code = where === 'exec' ? SPAWN_ERRORS[name] : undefined
   if (code === 'COMMAND_NOT_FOUND') return new ThawError(code, `${command} was not found.`, { cause: error })
-  if (code !== undefined) return new ThawError(code, `${command} cannot be executed (${name}).`, { cause: error })
-  return new ThawError('ENGINE_FAILED', `${command} could not be started (${name}: ${message}).`, { cause: error })
+  if (code !== undefined)
+    return new ThawError(code, `${command} cannot be executed (${name}).`, { cause: error })
+  return new ThawError('ENGINE_FAILED', `${command} could not be started (${name}: ${message}).`, {
+    cause: error,
+  })
 }

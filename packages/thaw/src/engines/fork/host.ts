@@ -8,7 +8,14 @@ import {
   type HostRequest,
   type HostResult,
 } from '@thaw/protocol/host'
-import { agentsDirectory, startProcess, ThawError, type Child, type Log, type Scope } from '../../system/index.js'
+import {
+  agentsDirectory,
+  startProcess,
+  ThawError,
+  type Child,
+  type Log,
+  type Scope,
+} from '../../system/index.js'
 import { splitLines } from './lines.js'
 
 /** The host said no. */
@@ -73,13 +80,15 @@ export class Host implements AsyncDisposable {
     const program = join(agentsDirectory(), 'python', 'thaw_agent', 'host.py')
     // Its life is the run's, not that of the request that happened to need it first.
     const lasting: Scope = { signal: new AbortController().signal, log: scope.log }
-    const child = await startProcess([python, '-I', '-S', program], { cwd: '/' }, lasting)
+    const child = await startProcess([python, '-I', '-S', program], { cwd: '/', atExit: 'leave' }, lasting)
     const host = new Host(child, scope.log)
     try {
       await host.ask({ do: 'hello', cache })
     } catch (error) {
       await host[Symbol.asyncDispose]()
-      throw new ThawError('ENGINE_FAILED', `The helper process did not start under ${python}.`, { cause: error })
+      throw new ThawError('ENGINE_FAILED', `The helper process did not start under ${python}.`, {
+        cause: error,
+      })
     }
     return host
   }
@@ -106,7 +115,10 @@ export class Host implements AsyncDisposable {
 
   #lost(): ThawError {
     const said = this.#stderr.trim().split('\n').at(-1) ?? ''
-    return new ThawError('ENGINE_FAILED', `The run's helper process ended unexpectedly${said && ` (${said})`}.`)
+    return new ThawError(
+      'ENGINE_FAILED',
+      `The run's helper process ended unexpectedly${said && ` (${said})`}.`,
+    )
   }
 
   #receive(line: string): void {

@@ -24,7 +24,10 @@ export class ForkImage implements Image {
     })
     this.line =
       line === null
-        ? family.line((candidate) => candidate.hello.pid === pid && candidate.hello.role !== 'branch', this.gone)
+        ? family.line(
+            (candidate) => candidate.hello.pid === pid && candidate.hello.role !== 'branch',
+            this.gone,
+          )
         : Promise.resolve(line)
     // Whoever restores it learns of a failure; until then it is nobody's business.
     this.line.catch(() => {})

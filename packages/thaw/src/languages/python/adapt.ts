@@ -70,7 +70,8 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
   if (interpreter === null) return null
   const python = interpreter.executable
   const parsed = parsePythonArguments(found.args)
-  const script = typeof parsed === 'string' || parsed.main.kind !== 'script' ? null : resolve(cwd, parsed.main.name)
+  const script =
+    typeof parsed === 'string' || parsed.main.kind !== 'script' ? null : resolve(cwd, parsed.main.name)
   const plain = (plainReason: string): Adapted => ({
     language: 'python',
     interpreter: python,
@@ -82,7 +83,9 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
   const [major, minor] = interpreter.version
   if (interpreter.implementation !== 'cpython' || major !== 3 || minor !== 11 || interpreter.debug) {
     const name = interpreter.implementation === 'cpython' ? 'CPython' : interpreter.implementation
-    return plain(`${name} ${interpreter.version.join('.')}: only release builds of CPython 3.11 can be resumed`)
+    return plain(
+      `${name} ${interpreter.version.join('.')}: only release builds of CPython 3.11 can be resumed`,
+    )
   }
   const why = whyPlain(parsed, cwd, env)
   if (why !== null) return plain(why)

@@ -41,7 +41,8 @@ export function parsePythonArguments(args: readonly string[]): PythonCommand | s
       if (option === 'W' || option === 'X') {
         const value = attached === '' ? args[++i] : attached
         if (value === undefined) return `nothing after -${option}`
-        if (option === 'X' && value === 'importtime') return 'the option -X importtime, which times every import'
+        if (option === 'X' && value === 'importtime')
+          return 'the option -X importtime, which times every import'
         if (kept !== '') flags.push(`-${kept}`)
         kept = ''
         flags.push(`-${option}`, value)

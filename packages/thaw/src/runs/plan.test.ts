@@ -1,0 +1,231 @@
+import type { AgentEvent, Frame } from '@thaw/protocol/agent'
+import type { UnitDifference } from '@thaw/protocol/host'
+import { describe, expect, it } from 'vitest'
+import type { Image } from '../engines/engine.js'
+import type { BranchRecord, Checkpoint } from './lineage.js'
+import { makePlan, type PlanInput } from './plan.js'
+import type { Present } from './present.js'
+
+const OLD = 'a'.repeat(40)
+const NEW = 'b'.repeat(40)
+const APP = '/p/app.py'
+const image: Image = { engine: 'fork', pid: 1, alive: true }
+
+function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, version = OLD): BranchRecord {
+  return {
+    id: 'b_1',
+    root: { env: {}, terminal: false, joined: false, umask: 0o022 },
+    env: {},
+    parent,
+    modules: new Map(),
+    events,
+    answers: new Map(),
+    writes: [],
+    checkpoints: [],
+    versions: new Map([[APP, { hash: version, seq: 0 }]]),
+    rebased: new Set(),
+    broken: null,
+    left: new Map(),
+    end: {
+      complete: true,
+      code: 0,
+      signal: null,
+      work: 9,
+      stdin: 0,
+      stdinEnded: false,
+      offsets: { stdout: 0, stderr: 0, order: 0 },
+      seconds: 9,
+    },
+  }
+}
+
+function addCheckpoint(branch: BranchRecord, seq: number, stack: Frame[] = []): Checkpoint {
+  const checkpoint: Checkpoint = {
+    id: `c_${seq}`,
+    branch,
+    seq,
+    before: { file: APP, unit: 'f', line: 1 },
+    stack,
+    work: seq,
+    stdin: 0,
+    offsets: { stdout: 0, stderr: 0, order: 0 },
+    image,
+    state: 'parked',
+    memory: null,
+    createdAt: 0,
+  }
+  branch.checkpoints.push(checkpoint)
+  return checkpoint
+}
+
+const nothing: UnitDifference = { changed: [], added: [], removed: [], moved: [] }
+
+function input(
+  branches: BranchRecord[],
+  edits: Partial<UnitDifference> | null,
+  more: Partial<Present> = {},
+): PlanInput {
+  return {
+    branches,
+    present: {
+      source: () => (edits === null ? OLD : NEW),
+      sameRead: () => true,
+      sameStat: () => true,
+      list: () => 'digest',
+      disk: () => 'there',
+      env: () => null,
+      query: () => Promise.resolve('answer'),
+      modules: new Map(),
+      ...more,
+    },
+    oracle: () => ({
+      diff: () => Promise.resolve({ ...nothing, ...edits }),
+      remap: () => Promise.resolve({ can: true, at: 7 }),
+      mentioned: () => Promise.resolve([]),
+    }),
+    stdin: { samePrefix: () => Promise.resolve(true), sameWhole: () => Promise.resolve(true) },
+    disk: new Map(),
+    effects: 'redo',
+    filesProblem: () => null,
+    replayable: () => true,
+  }
+}
+
+const program: AgentEvent[] = [
+  [1, 'load', APP, OLD, '__main__'],
+  [2, 'exec', APP, '<module>'],
+  [3, 'exec', APP, 'main#0'],
+  [4, 'exec', APP, 'load#0'],
+  [6, 'exec', APP, 'train#0'],
+]
+
+describe('makePlan', () => {
+  it('replays when nothing changed', async () => {
+    const branch = branchWith(program)
+    expect(await makePlan(input([branch], null))).toMatchObject({ kind: 'replay', reason: null })
+  })
+
+  it('resumes before the first use of an edited unit', async () => {
+    const branch = branchWith(program)
+    addCheckpoint(branch, 3)
+    const before = addCheckpoint(branch, 5)
+    addCheckpoint(branch, 7)
+    const plan = await makePlan(input([branch], { changed: ['train#0'] }))
+    expect(plan).toMatchObject({
+      kind: 'resume',
+      checkpoint: before,
+      reason: 'app.py: train() was edited, and had run',
+      files: [{ file: APP, old: OLD, new: NEW, changed: ['train#0'], frames: [] }],
+    })
+  })
+
+  it('resumes inside an edited unit that runs once', async () => {
+    const branch = branchWith(program)
+    const frame = { file: APP, unit: 'main#0', lasti: 4, single: true, inline: true }
+    const inside = addCheckpoint(branch, 5, [frame])
+    const plan = await makePlan(input([branch], { changed: ['main#0'] }))
+    expect(plan).toMatchObject({
+      kind: 'resume',
+      checkpoint: inside,
+      files: [{ frames: [{ unit: 'main#0', at: 7 }] }],
+    })
+  })
+
+  it.each([
+    ['active more than once', [] as AgentEvent[], false],
+    ['looked at', [[4, 'code', APP, 'main#0']] as AgentEvent[], true],
+  ])('does not resume inside a unit that is %s', async (_, events, single) => {
+    const branch = branchWith([...program, ...events].sort((a, b) => a[0] - b[0]))
+    addCheckpoint(branch, 5, [{ file: APP, unit: 'main#0', lasti: 4, single, inline: true }])
+    expect((await makePlan(input([branch], { changed: ['main#0'] }))).kind).toBe('cold')
+  })
+
+  it('takes moved lines for a change only where their numbers were seen', async () => {
+    const unseen = branchWith(program)
+    expect((await makePlan(input([unseen], { moved: ['load#0'] }))).kind).toBe('replay')
+    const seen = branchWith([...program, [7, 'line', APP, '*']])
+    const before = addCheckpoint(seen, 6)
+    addCheckpoint(seen, 8)
+    expect(await makePlan(input([seen], { moved: ['load#0'] }))).toMatchObject({
+      kind: 'resume',
+      checkpoint: before,
+    })
+  })
+
+  it.each([
+    ['a file that was read', [5, 'read', '/p/d', [1, 1, 1]], { sameRead: () => false }],
+    ['a file that was looked at', [5, 'stat', '/p/d', null], { sameStat: () => false }],
+    ['a listed directory', [5, 'list', '/p', 'other'], {}],
+    ['a variable', [5, 'env', 'FOO', 'x'], {}],
+    ['a module that came', [5, 'find', 'extra'], { modules: new Map([['/p/extra.py', 'extra']]) }],
+    ['an effect', [5, 'effect', 'child', 'subprocess ls'], {}],
+    ['the end of what can be known', [5, 'opaque', 'settrace'], {}],
+  ] as [string, AgentEvent, Partial<Present>][])('goes back before %s', async (_, event, present) => {
+    const branch = branchWith([...program.slice(0, 4), event, ...program.slice(4)])
+    const before = addCheckpoint(branch, 4)
+    addCheckpoint(branch, 6)
+    expect(await makePlan(input([branch], null, present))).toMatchObject({
+      kind: 'resume',
+      checkpoint: before,
+    })
+  })
+
+  it('lets effects stand when told to, and names them', async () => {
+    const branch = branchWith([...program, [7, 'effect', 'network', 'connect to example.org:80']])
+    const plan = await makePlan({ ...input([branch], null), effects: 'keep' })
+    expect(plan).toMatchObject({ kind: 'replay', effects: ['connect to example.org:80'] })
+  })
+
+  it('does not count what the program wrote itself as a changed input', async () => {
+    const branch = branchWith([...program, [8, 'read', '/p/out', [1, 1, 1]]])
+    branch.writes.push({ seq: 7, path: '/p/out', pre: null, mode: null })
+    expect((await makePlan(input([branch], null, { sameRead: () => false }))).kind).toBe('replay')
+  })
+
+  it('goes back before the first write of a file that the user changed', async () => {
+    const branch = branchWith(program)
+    branch.writes.push({ seq: 5, path: '/p/out', pre: null, mode: null })
+    const before = addCheckpoint(branch, 4)
+    addCheckpoint(branch, 6)
+    const plan = await makePlan({ ...input([branch], null), disk: new Map([['/p/out', 'as it was left']]) })
+    expect(plan).toMatchObject({ kind: 'resume', checkpoint: before })
+  })
+
+  it('never replays a program that could not report its end', async () => {
+    const branch = branchWith(program)
+    if (branch.end !== null) branch.end.complete = false
+    const last = addCheckpoint(branch, 5)
+    expect(await makePlan(input([branch], null))).toMatchObject({ kind: 'resume', checkpoint: last })
+  })
+
+  it('judges a resumed branch by its whole lineage, and by the code that was exchanged under it', async () => {
+    const first = branchWith(program)
+    const from = addCheckpoint(first, 5, [
+      { file: APP, unit: 'main#0', lasti: 4, single: true, inline: true },
+    ])
+    const second = branchWith([[6, 'exec', APP, 'train#0']], from, NEW)
+    second.rebased.add(`${APP}\0main#0`)
+    // The code is now what the second branch has in memory: nothing changed for it.
+    const plan = await makePlan(input([first, second], { changed: ['main#0'] }))
+    expect(plan).toMatchObject({ kind: 'replay', branch: second })
+  })
+
+  it('goes on from an earlier place when stdin differs', async () => {
+    const branch = branchWith(program)
+    const before = addCheckpoint(branch, 4)
+    addCheckpoint(branch, 6).stdin = 10
+    const base = input([branch], null)
+    const plan = await makePlan({
+      ...base,
+      stdin: {
+        samePrefix: (_, bytes) => Promise.resolve(bytes === 0),
+        sameWhole: () => Promise.resolve(false),
+      },
+    })
+    expect(plan).toMatchObject({
+      kind: 'resume',
+      checkpoint: before,
+      reason: 'its input on stdin is not the same',
+    })
+  })
+})
