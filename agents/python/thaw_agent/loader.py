@@ -147,21 +147,38 @@ def of_project(path):
 
 def project_code(path, module):
     """Code of a project file that is about to run. Raises SyntaxError and OSError as the import system would."""
+    try:
+        digest, code = _project_code(path)
+    except BaseException:
+        # No code came in, but what the file holds decided that.
+        S.event("read", path, _signature(path))
+        raise
+    register(path, digest, code, module)
+    return code
+
+
+def _project_code(path):
     cache = S.config["cache"]
     status = posix.stat(path)
     found = load_unread(cache, path, status)
     if found is not None:
-        digest, code = found
+        return found
+    source = read(path)
+    digest = digest_of(source)
+    code = load(cache, path, digest)
+    if code is None:
+        code = build(cache, path, source, digest, status)
     else:
-        source = read(path)
-        digest = digest_of(source)
-        code = load(cache, path, digest)
-        if code is None:
-            code = build(cache, path, source, digest, status)
-        else:
-            keep(cache, path, digest, code, status)
-    register(path, digest, code, module)
-    return code
+        keep(cache, path, digest, code, status)
+    return digest, code
+
+
+def _signature(path):
+    try:
+        found = posix.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
 
 
 class SourceFileLoader(external.SourceFileLoader):
