@@ -15,10 +15,11 @@ export interface Ended {
   stderr: string
 }
 
-interface Options {
+export interface Options {
   cwd?: string
   env?: Record<string, string>
-  input?: string | Uint8Array
+  /** Sent on stdin, which is then closed; null leaves it open and unused. */
+  input?: string | Uint8Array | null
 }
 
 /** A THAW_HOME of its own, with a project directory; gone without a trace at the end. */
@@ -66,7 +67,7 @@ export class Home {
     child.stdout.on('data', (chunk: Buffer) => parts.stdout.push(chunk))
     child.stderr.on('data', (chunk: Buffer) => parts.stderr.push(chunk))
     child.stdin.on('error', () => {})
-    child.stdin.end(options.input ?? '')
+    if (options.input !== null) child.stdin.end(options.input ?? '')
     const text = (name: 'stdout' | 'stderr') => Buffer.concat(parts[name]).toString('utf8')
     const ended = new Promise<Ended>((resolve) => {
       child.on('close', (code, signal) =>

@@ -1,12 +1,14 @@
-"""Functions that an edit may add, remove or re-head in module code that has run already.
+"""Names that an edit may bind, unbind or bind anew in module code that has run already.
 
-A plain `def` at top level, without decorators and with constant defaults, does nothing but bind its name. As long as no
-executed code names it and nothing looks through the module's names, whether it is there cannot have been noticed.
+Some top-level statements do nothing but bind a name: a plain `def` with constant defaults, a constant, an import from the
+standard library, the docstring. As long as no executed code names it and nothing looks through the module's names, whether
+and to what it was bound cannot have been noticed.
 """
 import ast
 import base64
-import builtins
+import importlib
 import marshal
+import sys
 from functools import lru_cache
 
 from . import traps
@@ -21,9 +23,38 @@ LOOKS_AROUND = {
 TYPES = {"int", "str", "float", "bool", "bytes", "list", "dict", "tuple", "set", "object", "complex", "frozenset"}
 
 
-def inert(statement):
-    """Whether a top-level statement is a definition that only binds its name."""
-    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)) or statement.decorator_list:
+# Importing these does something.
+SPEAKING = {"this", "antigravity", "idlelib", "turtle", "turtledemo", "lib2to3", "site", "sitecustomize", "usercustomize"}
+
+
+def inert(statement, first=False):
+    """Whether a top-level statement only binds names. `first`: it is the first of its module."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return _plain_function(statement)
+    if isinstance(statement, ast.Assign):
+        return len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name) and _constant(statement.value)
+    if isinstance(statement, ast.Import):
+        return all("." not in a.name and _library(a.name, None) for a in statement.names)
+    if isinstance(statement, ast.ImportFrom):
+        return statement.level == 0 and all(_library(statement.module, a.name) for a in statement.names)
+    return first and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+
+
+@lru_cache(maxsize=1024)
+def _library(module, member):
+    """Whether an import can only succeed: the host is the same interpreter, so it tries."""
+    top = module.partition(".")[0]
+    if top not in sys.stdlib_module_names or top in SPEAKING or top == "__future__" or member == "*":
+        return False
+    try:
+        found = importlib.import_module(module)
+        return member is None or hasattr(found, member)
+    except ImportError:
+        return False
+
+
+def _plain_function(statement):
+    if statement.decorator_list:
         return False
     arguments = statement.args
     every = arguments.posonlyargs + arguments.args + arguments.kwonlyargs + [a for a in (arguments.vararg, arguments.kwarg) if a]
@@ -47,23 +78,32 @@ def _constant(node):
     return not any(isinstance(n, (ast.List, ast.Dict, ast.Set)) for n in ast.walk(node))
 
 
-def binding(statement):
-    """What a program needs to make the function: its unit, its defaults and annotations."""
+def bindings(statement):
+    """What a program needs to bind the names of an inert statement; equal where nothing but a function's body differs."""
+    if isinstance(statement, ast.Assign):
+        return [{"name": statement.targets[0].id, "kind": "constant", "values": _pack(ast.literal_eval(statement.value))}]
+    if isinstance(statement, ast.Expr):
+        return [{"name": "__doc__", "kind": "constant", "values": _pack(statement.value.value)}]
+    if isinstance(statement, ast.Import):
+        return [{"name": a.asname or a.name, "kind": "import", "values": [a.name, None]} for a in statement.names]
+    if isinstance(statement, ast.ImportFrom):
+        return [{"name": a.asname or a.name, "kind": "import", "values": [statement.module, a.name]} for a in statement.names]
     arguments = statement.args
     defaults = tuple(ast.literal_eval(d) for d in arguments.defaults)
     keywords = {a.arg: ast.literal_eval(d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults) if d is not None}
-    every = arguments.posonlyargs + arguments.args + [a for a in (arguments.vararg,) if a] + arguments.kwonlyargs + [a for a in (arguments.kwarg,) if a]
-    notes = {a.arg: getattr(a.annotation, "id", None) for a in every if a.annotation is not None}
+    parameters = arguments.posonlyargs + arguments.args + [a for a in (arguments.vararg,) if a]
+    parameters += arguments.kwonlyargs + [a for a in (arguments.kwarg,) if a]
+    notes = {a.arg: getattr(a.annotation, "id", None) for a in parameters if a.annotation is not None}
     if statement.returns is not None:
         notes["return"] = getattr(statement.returns, "id", None)
-    packed = base64.b64encode(marshal.dumps((defaults or None, keywords or None, notes))).decode()
-    return {"name": statement.name, "unit": statement.name + "#0", "values": packed}
+    # The shape of the parameters and the docstring belong to the definition although the code carries them.
+    shape = ast.dump(arguments) + type(statement).__name__ + repr(ast.get_docstring(statement, False))
+    packed = _pack((defaults or None, keywords or None, notes))
+    return [{"name": statement.name, "kind": "function", "unit": statement.name + "#0", "shape": shape, "values": packed}]
 
 
-def unpack(entry):
-    """Defaults, keyword defaults and annotations of a binding."""
-    defaults, keywords, notes = marshal.loads(base64.b64decode(entry["values"]))
-    return defaults, keywords, {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
+def _pack(value):
+    return base64.b64encode(marshal.dumps(value)).decode()
 
 
 def _strings(value, found):
@@ -90,24 +130,35 @@ def _named(file, digest, cache):
     source, module = version(file, digest, cache)
     out = {unit: _names(code) for unit, code in units_of(module).items()}
     tree = ast.parse(source)
-    bound = {s.name for s in tree.body if inert(s)}
-    used = set()
-    for statement in tree.body:
-        if inert(statement):
-            continue
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name):
-                used.add(node.id)
-            elif isinstance(node, ast.Attribute):
-                used.add(node.attr)
-            elif isinstance(node, ast.alias):
-                used.update((node.name, node.asname))
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                used.add(node.name)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                used.add(node.value)
+    bound, used = set(), set()
+    for number, statement in enumerate(tree.body):
+        if inert(statement, number == 0):
+            bound.update(entry["name"] for entry in bindings(statement))
+        else:
+            _spoken(statement, used)
     out[MODULE] = (out[MODULE] - bound) | (bound & used) | (used & LOOKS_AROUND)
     return out
+
+
+def _spoken(node, used):
+    """Names that running a statement may use; bodies of functions are units of their own."""
+    if isinstance(node, ast.Name):
+        used.add(node.id)
+    elif isinstance(node, ast.Attribute):
+        used.add(node.attr)
+    elif isinstance(node, ast.alias):
+        used.update((node.name, node.asname))
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        used.add(node.value)
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        used.add(node.name)
+        children = [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]
+    else:
+        if isinstance(node, ast.ClassDef):
+            used.add(node.name)
+        children = ast.iter_child_nodes(node)
+    for child in children:
+        _spoken(child, used)
 
 
 def mentioned(names, files, cache):

@@ -63,6 +63,24 @@ def _descendants(roots, table=None):
     return found
 
 
+def _group_of(pid):
+    """Process group, or None when the process is gone."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _is_group(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _is_zombie(pid):
     try:
         with open("/proc/%d/stat" % pid, "rb") as f:
@@ -193,6 +211,8 @@ class Host:
         self.pid = os.getpid()
         self.cache = None
         self.terminals = {}
+        # Process groups of what programs left running when they had ended.
+        self.released = set()
         self.poll = select.poll()
         self.watch = {}
         self.rest = b""
@@ -263,6 +283,8 @@ class Host:
         except BlockingIOError:
             pass
         self.reap()
+        # The number of an empty group may come back as that of a process of ours.
+        self.released = {group for group in self.released if _is_group(group)}
 
     def reap(self):
         """Reports every child that ended. True when none is left at all."""
@@ -287,12 +309,34 @@ class Host:
                            "code": os.WEXITSTATUS(status), "signal": None})
 
     def kill_everything(self):
-        """Until ECHILD: whoever forks while being killed is found next round."""
+        """All but the released. Whoever forks while being killed is found next round."""
         self.ending = True
         while not self.reap():
-            for pid in _descendants([self.pid]):
+            pids = self.bound()
+            if not pids:
+                return
+            for pid in pids:
                 _kill(pid, signal.SIGKILL)
             select.select([], [], [], 0.001)
+
+    def bound(self, keep=()):
+        """Descendants that end with this host, without those in `keep` and what is below them."""
+        table = _processes()
+        pids = _descendants([self.pid], table)
+        kept, loose = set(keep), set()
+        for pid in pids if kept or self.released else ():
+            if table[pid] in kept:
+                kept.add(pid)
+            elif pid not in kept:
+                group = _group_of(pid)
+                if group in self.released:
+                    loose.add(pid)
+                elif table[pid] in loose:
+                    loose.add(pid)
+                    # It may outlive its parent, and must be known then.
+                    if group is not None:
+                        self.released.add(group)
+        return [pid for pid in pids if pid not in kept and pid not in loose]
 
     def on_request(self, events):
         try:
@@ -385,16 +429,15 @@ class Host:
         return {}
 
     def do_strays(self, request):
-        """Processes of ours that are none of `keep`, living; killed if told."""
+        """Living processes that are none of `keep`: looked for, killed, or released to outlive the host."""
         keep = set(request["keep"])
-        table = _processes()
-        roots = [pid for pid, parent in table.items()
-                 if parent == self.pid and pid not in keep]
-        pids = [pid for pid in roots + _descendants(roots, table)
-                if not _is_zombie(pid)]
-        if request.get("kill"):
+        pids = [pid for pid in self.bound(keep) if not _is_zombie(pid)]
+        if request["then"] == "kill":
             for pid in pids:
                 _kill(pid, signal.SIGKILL)
+        elif request["then"] == "release":
+            groups = {_group_of(pid) for pid in pids} - {None}
+            self.released |= groups - {_group_of(pid) for pid in keep | {self.pid}}
         return {"pids": pids}
 
     def do_pss(self, request):

@@ -24,7 +24,12 @@ _read, _looked, _listed, _found = set(), set(), set(), set()
 # Descriptors with advisory locks: they belong to the process and do not survive a clone.
 locked = set()
 
-CACHE_OPTIONS = ("--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first", "--sw", "--stepwise", "--cache-")
+# Places where tools keep what only some of their options read: it means nothing without them. Left out of listings too.
+TOOL_PLACES = {
+    "/.pytest_cache": ("--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first", "--sw", "--stepwise", "--cache-"),
+    "/.benchmarks": ("--benchmark",),
+}
+UNLISTED = {"__pycache__", ".pytest_cache", ".benchmarks"}
 
 
 def signature(path):
@@ -40,9 +45,12 @@ def _kind(mode):
     return "file" if stat_module.S_ISREG(mode) else "dir" if stat_module.S_ISDIR(mode) else "other"
 
 
-def _cache_of_tool(path):
-    """pytest's cache only matters to the options that read it."""
-    if "/.pytest_cache" not in path:
+def _kept_by_tool(path):
+    """Whether a path belongs to a tool that was not asked to use it."""
+    for place, options in TOOL_PLACES.items():
+        if place in path:
+            break
+    else:
         return False
     words = list(sys.argv) + [os.environ._data.peek(b"PYTEST_ADDOPTS") or ""]
     for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"):
@@ -51,7 +59,7 @@ def _cache_of_tool(path):
                 words.append(file.read())
         except OSError:
             pass
-    return not any(option in str(word) for word in words for option in CACHE_OPTIONS)
+    return not any(option in str(word) for word in words for option in options)
 
 
 def _meaningless(path):
@@ -69,7 +77,7 @@ def saw_read(path):
     if path in _read or _meaningless(path):
         return
     place = classify(path)
-    if _cache_of_tool(path):
+    if _kept_by_tool(path):
         return
     _read.add(path)
     if place == "package":
@@ -81,7 +89,7 @@ def saw_read(path):
                 S.event("package", source, found)
                 return
         S.event("package", path, signature(path))
-    elif not path.endswith(".pyc"):
+    elif not path.endswith(".pyc") and "/__pycache__/" not in path:
         S.event("read", path, signature(path))
 
 
@@ -101,7 +109,7 @@ def saw_stat(path, follow=True):
     key = (path, existence)
     if key in _looked:
         return
-    if _cache_of_tool(path):
+    if _kept_by_tool(path):
         return
     _looked.add(key if existence else path)
     try:
@@ -122,7 +130,7 @@ def names_digest(path):
         names = posix.listdir(path)
     except OSError:
         return None
-    names = sorted(n for n in names if n not in ("__pycache__", ".pytest_cache") and not n.endswith(".pyc"))
+    names = sorted(n for n in names if n not in UNLISTED and not n.endswith(".pyc"))
     return _sha1.sha1("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -132,7 +140,7 @@ def saw_list(path):
         return
     if getframe(1).f_code.co_filename.startswith("<frozen importlib"):
         return
-    if not _cache_of_tool(path):
+    if not _kept_by_tool(path):
         _listed.add(path)
         S.event("list", path, names_digest(path))
 
@@ -170,6 +178,9 @@ def on_open(args):
 
 def wrote(path, what):
     """A path is about to be changed. Outside the project and the temporary directory that is an effect."""
+    if "/__pycache__" in path or path.endswith(".pyc"):
+        # Compiled code that the import system keeps: whether it is there changes no result.
+        return
     place = classify(path)
     if place is None and not path.startswith(("/usr/", "/etc/", "/var/", "/opt/", "/lib")):
         return
@@ -190,7 +201,7 @@ def _at(path, directory):
 
 def _existing(path):
     """An operation that tells whether the path was there."""
-    if path is not None and not _meaningless(path):
+    if path is not None and not _meaningless(path) and not _kept_by_tool(path):
         if path not in _looked and (path, True) not in _looked:
             _looked.add((path, True))
             try:
@@ -241,6 +252,8 @@ def on_rename(args):
         if path is not None:
             if path != _at(args[1], args[3]):
                 _existing(path)
+            if "/__pycache__" in path:
+                continue
             journal.before_tree(path) if classify(path) in ("project", "temp") else wrote(path, "rename %s" % path)
 
 
@@ -456,6 +469,8 @@ class Environment(dict):
     own = set()
     seen = set()
     everything = False
+    # As the caller gave it, whatever the program or the interpreter made of it since.
+    outer = {}
 
     def peek(self, key):
         value = dict.get(self, key)
@@ -464,13 +479,13 @@ class Environment(dict):
     def note(self, key):
         if key not in Environment.seen and key not in Environment.own and not S.busy and not S.inert:
             Environment.seen.add(key)
-            S.event("env", shown(key), shown(dict.get(self, key)))
+            S.event("env", shown(key), shown(Environment.outer.get(key)))
 
     def note_all(self):
         if not Environment.everything and not S.busy and not S.inert:
             Environment.everything = True
-            pairs = sorted(shown(k) + "=" + shown(v) for k, v in dict.items(self))
-            S.event("env", "*", _sha1.sha1("\0".join(pairs).encode("utf-8", "surrogateescape")).hexdigest())
+            pairs = sorted(k + b"=" + v for k, v in Environment.outer.items())
+            S.event("env", "*", _sha1.sha1(b"\0".join(pairs)).hexdigest())
 
     def __getitem__(self, key):
         self.note(key)
@@ -543,6 +558,9 @@ def install():
     """Start observing. Audit hooks cannot be taken back; `S.inert` silences them."""
     if type(os.environ._data) is not Environment:
         os.environ._data = Environment(os.environ._data)
+        with open("/proc/self/environ", "rb") as file:
+            pairs = [entry.partition(b"=") for entry in file.read().split(b"\0") if b"=" in entry]
+        Environment.outer.update((name, value) for name, _, value in pairs if name != b"THAW_AGENT")
     for name, follow in (("stat", True), ("lstat", False), ("access", True), ("readlink", False)):
         wrap_status(name, getattr(posix, name), follow)
     sys.addaudithook(audit)

@@ -3,8 +3,8 @@ numbers of everything that only moved."""
 
 import sys
 
-from . import hook, traps
-from .layout import FunctionType, ensure_room, exchange, hide_module, need_of, read_code, relocate, room_of, write_code
+from . import binding, hook, traps
+from .layout import ensure_room, exchange, hide_module, need_of, read_code, relocate, room_of, write_code
 from .state import S
 from .traps import FILE, FORWARD, TRAILER, UNIT, op, trap_of, units_of, with_landing
 
@@ -34,6 +34,9 @@ def impossible(edits):
             continue
         if (edit.get("bind") or edit.get("unbind")) and file.module not in sys.modules:
             return "%s is not a module any more" % file.module
+        for entry in edit.get("bind", ()):
+            if binding.shadowed(entry):
+                return "%s is not the standard library's here" % entry["values"][0]
         if file.rewrite is None:
             try:
                 fresh = units_of(_new_code(edit["file"], edit["new"], None))
@@ -116,17 +119,13 @@ def _define(file, edit, fresh):
     """Functions that nobody has noticed yet come and go in the module's names."""
     if not edit.get("bind") and not edit.get("unbind"):
         return
-    from . import definitions
-
     module = sys.modules[file.module]
     for name in edit.get("unbind", ()):
         vars(module).pop(name, None)
     for entry in edit.get("bind", ()):
-        defaults, keywords, notes = definitions.unpack(entry)
-        function = FunctionType(fresh[entry["unit"]], vars(module), entry["name"], defaults)
-        function.__kwdefaults__ = keywords
-        function.__annotations__ = notes
-        vars(module)[entry["name"]] = function
+        binding.bind(module, entry, fresh)
+        if entry["kind"] == "import":
+            S.event("find", entry["values"][0].rpartition(".")[2])
 
 
 def _first_line(old, new):

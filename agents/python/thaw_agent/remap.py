@@ -8,7 +8,7 @@ from bisect import bisect_right
 from opcode import hascompare, hasconst, hasfree, haslocal, hasname, opmap, opname
 
 from .compare import constant, version
-from .definitions import binding, inert
+from .definitions import bindings, inert
 from .traps import CACHES, EXT, JUMPS, MODULE, RESUME, handlers, units_of
 
 LOAD_GLOBAL, LOAD_CONST, RETURN = opmap["LOAD_GLOBAL"], opmap["LOAD_CONST"], opmap["RETURN_VALUE"]
@@ -89,13 +89,12 @@ def _align(before, after, k):
 
 def _definitions(before, k, after, last):
     """Functions to bind and to unbind, so that the module holds what the new version would have bound by now."""
-    had = {before.inert[i].name: before.inert[i] for i in before.inert if i <= k}
-    has = {after.inert[i].name: after.inert[i] for i in after.inert if i <= last}
-    if not had and not has:
-        return {"bind": [], "unbind": []}
-    head = lambda node: ast.dump(node.args) + ast.dump(node.returns or node.args) + str(ast.get_docstring(node, False)) + type(node).__name__
-    bind = [binding(node) for name, node in has.items() if name not in had or head(had[name]) != head(node)]
-    return {"bind": bind, "unbind": [name for name in had if name not in has]}
+    had = {entry["name"]: entry for i in before.inert if i <= k for entry in before.inert[i]}
+    has = {entry["name"]: entry for i in after.inert if i <= last for entry in after.inert[i]}
+    return {
+        "bind": [entry for name, entry in has.items() if had.get(name) != entry],
+        "unbind": [name for name in had if name not in has],
+    }
 
 
 class Instruction:
@@ -292,8 +291,8 @@ def _statements(tree, unit, code):
 
 
 def _inert(nodes, tree):
-    """{statement: its node} of definitions that only bind a name which nothing else in the file binds."""
-    found = {i: node for i, node in enumerate(nodes) if node is not None and inert(node)}
+    """{statement: what it binds} of statements that only bind names which nothing else in the file binds."""
+    found = {i: bindings(node) for i, node in enumerate(nodes) if node is not None and inert(node, node is tree.body[0])}
     bound = {}
     for node in ast.walk(tree):
         names = ()
@@ -305,7 +304,7 @@ def _inert(nodes, tree):
             names = ((node.asname or node.name).split(".")[0],)
         for name in names:
             bound[name] = bound.get(name, 0) + 1
-    return {i: node for i, node in found.items() if bound.get(node.name) == 1}
+    return {i: entries for i, entries in found.items() if all(bound.get(e["name"], 1) == 1 for e in entries)}
 
 
 def _flat(body, main):

@@ -118,7 +118,8 @@ export type AgentMessage = z.infer<typeof agentMessage>
 export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 
 /** A name to be bound in a module that ran already. */
-export const binding = z.object({ name: z.string(), unit: z.string(), values: z.unknown() })
+/** A name to bind in a module: what its statement would have bound it to. */
+export const binding = z.looseObject({ name: z.string(), kind: z.enum(['function', 'constant', 'import']) })
 export type Binding = z.infer<typeof binding>
 
 /** Where a running frame goes on in edited code. */

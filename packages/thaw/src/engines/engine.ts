@@ -38,7 +38,7 @@ export interface BranchListener {
 export interface BranchExit {
   code: number | null
   signal: string | null
-  /** Processes it had left running, which were ended. */
+  /** Processes it had left running. */
   strays: number
   /** Bytes of stdin that the program had taken. */
   stdinConsumed: number
@@ -66,6 +66,8 @@ export interface Image {
   readonly pid: number
   /** Whether it can still be restored. */
   readonly alive: boolean
+  /** Whether the directory it works in is still the one of that name. */
+  readonly inPlace: boolean
 }
 
 export interface LaunchSpec {

@@ -43,12 +43,15 @@ export function diskState(path: string): string | null {
   return `${stat.mode}:${stat.size}:${stat.mtimeNs}:${stat.ino}`
 }
 
+/** What tools leave behind without meaning: agents/python/thaw_agent/observe.py names the same. */
+const UNLISTED = new Set(['__pycache__', '.pytest_cache', '.benchmarks'])
+
 /** Digest of the names in a directory, without compiled Python files; null: absent. */
 export function listDigest(directory: string): string | null {
   try {
     const names = readdirSync(directory, { encoding: 'buffer' }).filter((name) => {
       const text = name.toString('latin1')
-      return text !== '__pycache__' && !text.endsWith('.pyc')
+      return !UNLISTED.has(text) && !text.endsWith('.pyc')
     })
     // By code point, as Python sorts, not by UTF-16 unit.
     names.sort(Buffer.compare)

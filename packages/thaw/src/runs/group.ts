@@ -54,7 +54,10 @@ export class Group implements CodeOracle, AsyncDisposable {
     return answer
   }
 
-  mentioned = async (names: string[], files: [file: string, hash: string][]): Promise<[string, string][] | null> => {
+  mentioned = async (
+    names: string[],
+    files: [file: string, hash: string][],
+  ): Promise<[string, string][] | null> => {
     const answer = await this.#ask(this.family.host.ask({ do: 'mentioned', names, files }))
     return answer === null ? null : answer.units
   };

@@ -9,7 +9,7 @@ import type { Present } from './present.js'
 const OLD = 'a'.repeat(40)
 const NEW = 'b'.repeat(40)
 const APP = '/p/app.py'
-const image: Image = { engine: 'fork', pid: 1, alive: true }
+const image: Image = { engine: 'fork', pid: 1, alive: true, inPlace: true }
 
 function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, version = OLD): BranchRecord {
   return {

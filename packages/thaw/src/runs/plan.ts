@@ -18,7 +18,10 @@ export interface CodeOracle {
     frame: Checkpoint['stack'][number] | null,
   ): Promise<Remapping | null>
   /** Units of the given versions of files that name one of `names`, or look through the names of modules. */
-  mentioned(names: string[], files: [file: string, hash: string][]): Promise<[file: string, unit: string][] | null>
+  mentioned(
+    names: string[],
+    files: [file: string, hash: string][],
+  ): Promise<[file: string, unit: string][] | null>
 }
 
 /** What the caller sends on stdin, compared with what a branch was sent. */
@@ -191,7 +194,10 @@ async function definitionNoticed(
   checkpoint: Checkpoint,
   survivals: Survivals,
 ): Promise<string | null> {
-  const names = [...survivals.values()].flatMap(({ bind, unbind }) => [...bind.map(({ name }) => name), ...unbind])
+  const names = [...survivals.values()].flatMap(({ bind, unbind }) => [
+    ...bind.map(({ name }) => name),
+    ...unbind,
+  ])
   if (names.length === 0) return null
   const files = [...versionsAt(checkpoint.branch, checkpoint.seq)]
   const units = await input.oracle(checkpoint.branch).mentioned(names, files)

@@ -157,8 +157,11 @@ export class Starter {
 
   #group(): Group | null {
     const { groups } = this.#run
-    const group = groups.find((candidate) => candidate.alive && this.#fits(candidate.root)) ?? null
-    if (group === null && groups.some((candidate) => candidate.alive)) {
+    const alive = groups.filter((candidate) => candidate.alive)
+    const fitting = alive.filter((candidate) => this.#fits(candidate.root))
+    const group = fitting.find(({ base }) => base.inPlace) ?? null
+    if (group === null && fitting.length > 0) this.#groupReason = 'the working directory was replaced'
+    else if (group === null && alive.length > 0) {
       this.#groupReason =
         'what the interpreter reads when it starts (PATH, PYTHON…, locale, umask, terminal) is not the same'
     }

@@ -8,8 +8,8 @@ import { hasOpen, type Family } from './family.js'
 import { ForkImage } from './image.js'
 import { InputPipe, OutputPipe } from './pipes.js'
 
-/** Time that processes left behind by the program have to finish what they print. Milliseconds. */
-const STRAY_GRACE = 250
+/** Processes left behind by the program may finish what they print for so long. Milliseconds. */
+const STRAY_GRACE = 100
 const LINE_GRACE = 2000
 
 /** The streams of a branch that is about to start. */
@@ -61,14 +61,19 @@ export class BranchStreams {
     for (const output of this.outputs) output.drain()
   }
 
-  /** Returns how many bytes of stdin were taken. */
-  async close(): Promise<number> {
+  /**
+   * Returns how many bytes of stdin were taken.
+   *
+   * @param shared somebody may still print: that is read and thrown away, so that it is not killed for it
+   */
+  async close(shared = false): Promise<number> {
     if (this.tty !== null && this.#family.host.alive) {
       await this.#family.host.ask({ do: 'hangup', tty: this.tty }).catch(() => {})
     }
     for (const output of this.outputs) {
       output.drain()
-      output.close()
+      if (shared) output.discard()
+      else output.close()
     }
     const consumed = this.input?.close() ?? 0
     for (const file of this.#files) rmSync(file, { force: true })
@@ -84,6 +89,7 @@ export class ForkBranch implements Branch {
   readonly #streams: BranchStreams
   readonly #listener: BranchListener
   #gone = false
+  #killed = false
   /** Messages are worked off one after the other. */
   #work: Promise<void> = Promise.resolve()
 
@@ -129,6 +135,7 @@ export class ForkBranch implements Branch {
 
   async signal(name: string): Promise<void> {
     if (this.#gone || !this.#family.host.alive) return
+    if (name === 'SIGKILL') this.#killed = true
     await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: name, group: true })
   }
 
@@ -177,25 +184,29 @@ export class ForkBranch implements Branch {
   async #follow(line: AgentLine | null, exit: Promise<ExitNotice>): Promise<BranchExit> {
     const { code, signal } = await exit
     this.#gone = true
-    const strays = await this.#endStrays()
+    const strays = await this.#leaveStrays()
     if (line !== null) {
       await Promise.race([line.closed, new Promise((resolve) => setTimeout(resolve, LINE_GRACE).unref())])
       line.close()
     }
     await this.#work
-    const stdinConsumed = await this.#streams.close()
+    const stdinConsumed = await this.#streams.close(strays > 0 && !this.#killed)
     return { code, signal, strays, stdinConsumed }
   }
 
-  async #endStrays(): Promise<number> {
+  /**
+   * What the program left running lives on, as it would under a shell, but nobody waits for it for long. Where thaw
+   * itself killed the program, it ends too.
+   */
+  async #leaveStrays(): Promise<number> {
     const { host, parked } = this.#family
     try {
       const keep = [...parked]
-      const { pids } = await host.ask({ do: 'strays', keep, kill: false })
-      if (pids.length === 0) return 0
+      const { pids } = await host.ask({ do: 'strays', keep, then: this.#killed ? 'kill' : 'look' })
+      if (pids.length === 0 || this.#killed) return pids.length
       const silent = Promise.all(this.#streams.outputs.map((output) => output.ended))
       await Promise.race([silent, new Promise((resolve) => setTimeout(resolve, STRAY_GRACE))])
-      return (await host.ask({ do: 'strays', keep, kill: true })).pids.length
+      return (await host.ask({ do: 'strays', keep, then: 'release' })).pids.length
     } catch {
       // Without its host nothing of the family is left.
       return 0

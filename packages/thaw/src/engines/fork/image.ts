@@ -1,3 +1,4 @@
+import { readlinkSync, statSync } from 'node:fs'
 import type { Image } from '../engine.js'
 import type { AgentLine } from './agents.js'
 import type { Family } from './family.js'
@@ -35,6 +36,16 @@ export class ForkImage implements Image {
 
   get alive(): boolean {
     return this.#alive
+  }
+
+  get inPlace(): boolean {
+    try {
+      const link = `/proc/${this.pid}/cwd`
+      const [mine, named] = [statSync(link), statSync(readlinkSync(link))]
+      return mine.dev === named.dev && mine.ino === named.ino
+    } catch {
+      return false
+    }
   }
 
   async discard(): Promise<void> {

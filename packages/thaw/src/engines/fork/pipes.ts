@@ -12,7 +12,7 @@ function wouldBlock(error: unknown): boolean {
 export class OutputPipe {
   readonly #fd: number
   readonly #socket: Socket
-  readonly #take: (bytes: Buffer) => boolean
+  #take: (bytes: Buffer) => boolean
   readonly #buffer = Buffer.allocUnsafe(CHUNK)
   #open = true
   /** Resolves when the last writer has closed, or this end was. */
@@ -29,7 +29,7 @@ export class OutputPipe {
       writable: false,
       onread: {
         buffer: Buffer.allocUnsafe(CHUNK),
-        callback: (size, bytes) => take(Buffer.from(bytes.buffer, bytes.byteOffset, size)),
+        callback: (size, bytes) => this.#take(Buffer.from(bytes.buffer, bytes.byteOffset, size)),
       },
     }
     this.#socket = new Socket(options)
@@ -62,6 +62,14 @@ export class OutputPipe {
       if (size === 0) return
       this.#take(this.#buffer.subarray(0, size))
     }
+  }
+
+  /** Reads on to the end of file, for nobody. */
+  discard(): void {
+    if (!this.#open) return
+    this.#take = () => true
+    this.#socket.resume()
+    void this.ended.then(() => this.#socket.destroy())
   }
 
   close(): void {
