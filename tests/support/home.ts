@@ -31,7 +31,7 @@ export class Home {
 
   constructor(env: Record<string, string> = {}) {
     const { NODE_EXTRA_CA_CERTS: _slow, ...own } = process.env as Record<string, string>
-    for (const name of Object.keys(own)) if (name.startsWith('THAW_')) delete own[name]
+    for (const name of Object.keys(own)) if (/^(THAW_|PYTHON)/.test(name)) delete own[name]
     this.env = {
       ...own,
       HOME: this.directory,

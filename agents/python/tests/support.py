@@ -6,6 +6,7 @@ on must equal a cold run of the edited program.
 """
 import builtins
 import contextlib
+import gc
 import io
 import os
 import shutil
@@ -151,10 +152,14 @@ class Stage:
             edit["unbind"] += answer["unbind"]
         names = [entry["name"] for entry in edit["bind"]] + edit["unbind"]
         if names:
-            for _, unit in definitions.mentioned(names, [[FILE, old]], self.cache)["units"]:
+            answer = definitions.mentioned(names, [[FILE, old]], [[FILE, new]], self.cache)
+            for _, unit in answer["units"]:
                 if unit in ran:
                     outcome.refused = "%s may have noticed" % unit
                     return
+            if answer["ordered"]:
+                outcome.refused = "the order of names may show"
+                return
         outcome.refused = patch.impossible([edit])
         if outcome.refused is None:
             patch.apply([edit])
@@ -164,6 +169,8 @@ class Stage:
         module = types.ModuleType("program")
         sys.modules["program"] = module
         module.__dict__.update(__name__="__main__", __file__=FILE, __builtins__=builtins)
+        # What the last run left behind must not end in the middle of this one.
+        gc.collect()
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             try:
@@ -175,9 +182,10 @@ class Stage:
         return outcome
 
 
-for _name, _value in list(vars(Stage).items()):
-    if callable(_value) and hasattr(_value, "__code__") and _name == "edit":
-        layout.hide(_value.__code__)
+# Below a program there are the same frames in every run.
+for _member in vars(Stage).values():
+    if isinstance(_member, types.FunctionType):
+        layout.hide(_member.__code__)
 
 
 class Case(unittest.TestCase):
@@ -186,10 +194,13 @@ class Case(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.stage = Stage()
+        gc.collect()
+        gc.freeze()
 
     @classmethod
     def tearDownClass(cls):
         cls.stage.close()
+        gc.unfreeze()
 
     def same(self, old, new, at="mark#0"):
         """An edit at a checkpoint leads where a cold run leads."""

@@ -10,8 +10,9 @@ from .layout import FunctionType, hide_module
 
 
 def bind(module, entry, units):
-    """Bind one name. `units`: the edited file's code by unit."""
+    """Bind one name in a module, or in the class `owner` of it. `units`: the edited file's code by unit."""
     names = vars(module)
+    owner = entry.get("owner")
     if entry["kind"] == "import":
         name, member = entry["values"]
         found = __import__(name, names, names, [member] if member else [])
@@ -19,13 +20,47 @@ def bind(module, entry, units):
         return
     value = marshal.loads(binascii.a2b_base64(entry["values"]))
     if entry["kind"] == "constant":
-        names[entry["name"]] = value
+        place(names, owner, entry["name"], value)
         return
     defaults, keywords, notes = value
     function = FunctionType(units[entry["unit"]], names, entry["name"], defaults)
+    function.__qualname__ = entry["unit"].rpartition("#")[0]
     function.__kwdefaults__ = keywords
     function.__annotations__ = {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
-    names[entry["name"]] = function
+    place(names, owner, entry["name"], function)
+
+
+def place(names, owner, name, value):
+    if owner is None:
+        names[name] = value
+    else:
+        setattr(names[owner], name, value)
+
+
+def unbind(module, name):
+    owner, _, name = name.rpartition(".")
+    if owner:
+        delattr(vars(module)[owner], name)
+    else:
+        vars(module).pop(name, None)
+
+
+def closed(module, entry, known):
+    """Why a class cannot change its members unnoticed, or None. `known`: names of the project's modules."""
+    owner = entry["owner"] if isinstance(entry, dict) else entry.rpartition(".")[0]
+    if not owner:
+        return None
+    cls = vars(module).get(owner)
+    if type(cls) is not type or cls.__module__ != module.__name__ or cls.__qualname__ != owner:
+        return "%s is not a plain class" % owner
+    for base in cls.__mro__[:-1]:
+        if type(base) is not type or base.__module__ not in known or "__init_subclass__" in vars(base):
+            return "%s has a base that may look at its members" % owner
+    if "__slots__" in vars(cls):
+        return "%s has slots" % owner
+    if isinstance(entry, dict) and entry["name"] not in vars(cls) and hasattr(cls, entry["name"]):
+        return "%s.%s would hide another" % (owner, entry["name"])
+    return None
 
 
 def shadowed(entry):

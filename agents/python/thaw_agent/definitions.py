@@ -65,6 +65,24 @@ def _plain_function(statement):
     )
 
 
+def annotated(statement):
+    """Whether a statement is a function with annotations."""
+    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return False
+    return statement.returns is not None or any(isinstance(n, ast.arg) and n.annotation is not None for n in ast.walk(statement.args))
+
+
+def _yields(statement):
+    todo = list(statement.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            todo += ast.iter_child_nodes(node)
+    return False
+
+
 def _annotation(node):
     return node is None or isinstance(node, ast.Constant) and node.value is None or isinstance(node, ast.Name) and node.id in TYPES
 
@@ -97,7 +115,7 @@ def bindings(statement):
     if statement.returns is not None:
         notes["return"] = getattr(statement.returns, "id", None)
     # The shape of the parameters and the docstring belong to the definition although the code carries them.
-    shape = ast.dump(arguments) + type(statement).__name__ + repr(ast.get_docstring(statement, False))
+    shape = ast.dump(arguments) + type(statement).__name__ + repr(ast.get_docstring(statement, False)) + str(_yields(statement))
     packed = _pack((defaults or None, keywords or None, notes))
     return [{"name": statement.name, "kind": "function", "unit": statement.name + "#0", "shape": shape, "values": packed}]
 
@@ -136,6 +154,8 @@ def _named(file, digest, cache):
             bound.update(entry["name"] for entry in bindings(statement))
         else:
             _spoken(statement, used)
+            if isinstance(statement, ast.ClassDef):
+                bound.update(e["name"] for member in statement.body if inert(member) for e in bindings(member))
     out[MODULE] = (out[MODULE] - bound) | (bound & used) | (used & LOOKS_AROUND)
     return out
 
@@ -143,7 +163,8 @@ def _named(file, digest, cache):
 def _spoken(node, used):
     """Names that running a statement may use; bodies of functions are units of their own."""
     if isinstance(node, ast.Name):
-        used.add(node.id)
+        if isinstance(node.ctx, ast.Load):
+            used.add(node.id)
     elif isinstance(node, ast.Attribute):
         used.add(node.attr)
     elif isinstance(node, ast.alias):
@@ -151,22 +172,27 @@ def _spoken(node, used):
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         used.add(node.value)
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        used.add(node.name)
         children = [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]
     else:
-        if isinstance(node, ast.ClassDef):
-            used.add(node.name)
         children = ast.iter_child_nodes(node)
     for child in children:
         _spoken(child, used)
 
 
-def mentioned(names, files, cache):
-    """{"units": [[file, unit], …]}: units that name one of `names`, or look around. `files`: [[file, hash], …]"""
-    wanted = set(names) | LOOKS_AROUND
-    units = []
+# Through these the order of a module's names shows, and names that come later stand last.
+SHOWS_ORDER = {"globals", "vars", "locals", "__dict__", "f_globals", "__globals__", "getmembers", "modules"}
+
+
+def mentioned(names, files, edited, cache):
+    """{"units": [[file, unit], …], "ordered"}: units that name one of `names`, or look around; and whether any code, run or
+    not, may see in which order a module's names were bound. `files`, `edited`: [[file, hash], …] before and after the edit."""
+    wanted = {name.rpartition(".")[2] for name in names} | LOOKS_AROUND
+    units, ordered = [], False
     for file, digest in files:
         for unit, found in _named(file, digest, cache).items():
+            ordered = ordered or bool(found & SHOWS_ORDER)
             if found & wanted:
                 units.append([file, unit])
-    return {"units": units}
+    for file, digest in edited:
+        ordered = ordered or any(found & SHOWS_ORDER for found in _named(file, digest, cache).values())
+    return {"units": units, "ordered": ordered}

@@ -34,8 +34,13 @@ def impossible(edits):
             continue
         if (edit.get("bind") or edit.get("unbind")) and file.module not in sys.modules:
             return "%s is not a module any more" % file.module
-        for entry in edit.get("bind", ()):
-            if binding.shadowed(entry):
+        known = {f.module for f in S.files.values()}
+        for entry in [*edit.get("bind", ()), *edit.get("unbind", ())]:
+            if type(entry) is str or "owner" in entry:
+                why = binding.closed(sys.modules[file.module], entry, known)
+                if why is not None:
+                    return why
+            elif binding.shadowed(entry):
                 return "%s is not the standard library's here" % entry["values"][0]
         if file.rewrite is None:
             try:
@@ -49,6 +54,12 @@ def impossible(edits):
                     return "%s is not on the stack" % wanted["unit"]
                 if need_of(fresh[wanted["unit"]]) > room_of(frame.f_code):
                     return "the frame of %s is too small for the edited code" % wanted["unit"]
+            for name, code in fresh.items():
+                for tree in file.trees if name in edit["changed"] else ():
+                    old = units_of(tree).get(name)
+                    # The frame of a generator is made with it, maybe long before its first instruction.
+                    if old is not None and old.co_flags & GENERATOR and need_of(code) > room_of(old):
+                        return "the frame of %s may be too small for the edited code" % name
             top = _entering()
             if top is not None and top[0] == edit["file"] and top[1] in edit["changed"]:
                 code = fresh.get(top[1])
@@ -57,6 +68,10 @@ def impossible(edits):
                 if need_of(code) > room_of(top[2].f_code):
                     return "the frame of %s is too small for the edited code" % top[1]
     return None
+
+
+# CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+GENERATOR = 0x2A0
 
 
 def parameters(code):
@@ -100,7 +115,11 @@ def _apply(file, edit):
                 continue
             if name in changed or id(old) in S.edited:
                 S.edited[id(old)] = target
-                ensure_room(old, need_of(target))
+                if not old.co_flags & GENERATOR:
+                    ensure_room(old, need_of(target))
+                if name in file.seen:
+                    # What it made while it ran stays: lambdas, comprehensions, classes.
+                    _move_made(old, target)
                 if name not in on_stack:
                     _first_line(old, target)
             else:
@@ -121,7 +140,7 @@ def _define(file, edit, fresh):
         return
     module = sys.modules[file.module]
     for name in edit.get("unbind", ()):
-        vars(module).pop(name, None)
+        binding.unbind(module, name)
     for entry in edit.get("bind", ()):
         binding.bind(module, entry, fresh)
         if entry["kind"] == "import":
@@ -139,10 +158,16 @@ def _first_line(old, new):
 def _move(old, new):
     """Positions of unchanged code, and of the lambdas, comprehensions and class bodies that belong to it."""
     relocate(old, new)
-    mine, theirs = traps.nested(old), traps.nested(new)
+    _move_made(old, new)
+
+
+def _move_made(old, new):
+    """Constants stand in the order of the statements that use them: what the executed ones use comes first in both."""
+    mine, theirs = ([c for c in traps.nested(code) if not traps.is_unit(c)] for code in (old, new))
     for a, b in zip(mine, theirs):
-        if not traps.is_unit(a):
-            _move(a, b)
+        if a.co_code != b.co_code or a.co_qualname != b.co_qualname:
+            break
+        _move(a, b)
 
 
 def _under(frame, old, new, wanted):

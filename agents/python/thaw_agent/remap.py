@@ -8,8 +8,8 @@ from bisect import bisect_right
 from opcode import hascompare, hasconst, hasfree, haslocal, hasname, opmap, opname
 
 from .compare import constant, version
-from .definitions import bindings, inert
-from .traps import CACHES, EXT, JUMPS, MODULE, RESUME, handlers, units_of
+from .definitions import TYPES, annotated, bindings, inert
+from .traps import CACHES, EXT, JUMPS, MODULE, RESUME, CodeType, handlers, is_unit, nested, units_of
 
 LOAD_GLOBAL, LOAD_CONST, RETURN = opmap["LOAD_GLOBAL"], opmap["LOAD_CONST"], opmap["RETURN_VALUE"]
 LEAVES = {opmap[n] for n in ("RETURN_VALUE", "RAISE_VARARGS", "RERAISE", "JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT")}
@@ -23,7 +23,7 @@ class Impossible(Exception):
 def remap(file, old, new, unit, lasti, inline, cache):
     """The answer to the host's `remap` request. `lasti` null: module code that ran to its end."""
     try:
-        before, after = Body(file, old, unit, cache), Body(file, new, unit, cache)
+        before, after = Body.of_unit(file, old, unit, cache), Body.of_unit(file, new, unit, cache)
         if lasti is None:
             return _settled(before, after)
         return _remap(before, after, lasti, inline)
@@ -35,13 +35,15 @@ def _settled(before, after):
     _align(before, after, before.count - 1)
     rest = [i for i in range(after.count) if i not in after.inert]
     if len(rest) != len([i for i in range(before.count) if i not in before.inert]):
-        raise Impossible("statements were added to a module that has run")
+        raise Impossible("statements were added to code that has run")
     return {"can": True, **_definitions(before, before.count - 1, after, after.count - 1)}
 
 
 def _remap(before, after, lasti, inline):
     if before.code.co_freevars != after.code.co_freevars:
         raise Impossible("its free variables changed")
+    if before.code.co_flags & 0x2A0 != after.code.co_flags & 0x2A0:
+        raise Impossible("it became, or is no longer, a generator")
     instruction = before.at(lasti & ~1)
     k = instruction.statement
     if lasti & 1 and instruction is before.first(k):
@@ -58,6 +60,8 @@ def _remap(before, after, lasti, inline):
     exits = before.exits(k)
     if not exits:
         raise Impossible("the running statement is the last")
+    if before.places(k) != after.places(last):
+        raise Impossible("its lines moved, and C code above it holds the old ones")
     target = after.first(last + 1).start
     for start in exits:
         room = before.at(start)
@@ -81,10 +85,29 @@ def _align(before, after, k):
         raise Impossible("an executed statement was removed")
     for i, j in zip(olds, news):
         if before.shape(i) != after.shape(j):
-            raise Impossible("line %d ran already and was edited" % before.line(i))
+            _align_class(before, i, after, j)
     if k == before.count:
         return k
     return news[-1] if news else -1
+
+
+def _align_class(before, i, after, j):
+    """A class that differs in methods and constants only: they come and go like a module's names."""
+    old, new = before.nodes[i], after.nodes[j]
+    if not (isinstance(old, ast.ClassDef) and isinstance(new, ast.ClassDef) and old.name == new.name and not old.decorator_list):
+        raise Impossible("line %d ran already and was edited" % before.line(i))
+    if before.shape(i, old.name) != after.shape(j, new.name):
+        raise Impossible("line %d ran already and was edited" % before.line(i))
+    mine, theirs = before.class_body(i), after.class_body(j)
+    changes = _settled(mine, theirs)
+    for entry in changes["bind"]:
+        if "unit" in entry:
+            entry["unit"] = "%s.%s" % (new.name, entry["unit"])
+            if after.units[entry["unit"]].co_freevars:
+                raise Impossible("a method that uses super() was added or changed its parameters")
+        entry["owner"] = new.name
+    before.members_changed["bind"] += changes["bind"]
+    before.members_changed["unbind"] += ["%s.%s" % (old.name, name) for name in changes["unbind"]]
 
 
 def _definitions(before, k, after, last):
@@ -92,8 +115,8 @@ def _definitions(before, k, after, last):
     had = {entry["name"]: entry for i in before.inert if i <= k for entry in before.inert[i]}
     has = {entry["name"]: entry for i in after.inert if i <= last for entry in after.inert[i]}
     return {
-        "bind": [entry for name, entry in has.items() if had.get(name) != entry],
-        "unbind": [name for name in had if name not in has],
+        "bind": [entry for name, entry in has.items() if had.get(name) != entry] + before.members_changed["bind"],
+        "unbind": [name for name in had if name not in has] + before.members_changed["unbind"],
     }
 
 
@@ -104,15 +127,12 @@ class Instruction:
 class Body:
     """A unit's instructions, sorted into its statements."""
 
-    def __init__(self, file, digest, unit, cache):
-        source, module = version(file, digest, cache)
-        code = units_of(module).get(unit)
-        if code is None:
-            raise Impossible("it was removed")
-        self.code = code
-        self.ranges, self.returns, self.inert = _statements(ast.parse(source), unit, code)
+    def __init__(self, code, ranges, nodes, returns, bound):
+        self.code, self.ranges, self.nodes, self.returns, self.inert = code, ranges, nodes, returns, bound
         # The end of the body is a statement of its own.
         self.count = len(self.ranges)
+        # Methods and constants of executed classes that differ in the other version.
+        self.members_changed = {"bind": [], "unbind": []}
         self.instructions = self._decode()
         self.by_offset = {}
         for instruction in self.instructions:
@@ -120,6 +140,25 @@ class Body:
                 self.by_offset[offset] = instruction
         self._assign()
         self.handlers = handlers(code.co_exceptiontable)
+
+    @staticmethod
+    def of_unit(file, digest, unit, cache):
+        """The body of a function, or of a module."""
+        source, module = version(file, digest, cache)
+        units = units_of(module)
+        if unit not in units:
+            raise Impossible("it was removed")
+        body = Body(units[unit], *_statements(ast.parse(source), unit, units[unit]))
+        body.units = units
+        return body
+
+    def class_body(self, k):
+        """The body of the class that statement k defines."""
+        node = self.nodes[k]
+        found = [c for c in nested(self.code) if not is_unit(c) and c.co_qualname == node.name]
+        if len(found) != 1:
+            raise Impossible("the class %s is defined more than once" % node.name)
+        return Body(found[0], *_members(node))
 
     def _decode(self):
         out, bytecode, i, begun = [], self.code.co_code, 0, False
@@ -163,6 +202,15 @@ class Body:
         for instruction in self.instructions:
             self.members[instruction.statement].append(instruction)
 
+    def places(self, k):
+        """Positions of a statement's instructions, lines counted from the start of the definition."""
+        first, out = self.code.co_firstlineno, []
+        positions = list(self.code.co_positions())
+        for instruction in self.kept(k):
+            line, end, column, end_column = positions[instruction.offset // 2]
+            out.append((line and line - first, end and end - first, column, end_column))
+        return out
+
     def line(self, k):
         return self.ranges[k][0] if k < self.count else self.code.co_firstlineno
 
@@ -197,8 +245,8 @@ class Body:
         step = 2 * instruction.arg
         return self.at(instruction.end - step if "BACKWARD" in opname[instruction.op] else instruction.end + step)
 
-    def shape(self, k):
-        """What a statement does, independent of where it stands."""
+    def shape(self, k, open_class=None):
+        """What a statement does, independent of where it stands; what is in the body of `open_class` left aside."""
         members = self.kept(k)
         places = {i.index: n for n, i in enumerate(members)}
 
@@ -222,7 +270,9 @@ class Body:
                 argument = place(self.target(instruction))
                 name = name.replace("_BACKWARD", "").replace("_FORWARD", "")
             elif instruction.op in hasconst:
-                argument = constant(self.code.co_consts[argument])
+                value = self.code.co_consts[argument]
+                opened = type(value) is CodeType and value.co_qualname == open_class and not is_unit(value)
+                argument = "class body" if opened else constant(value)
             elif instruction.op == LOAD_GLOBAL:
                 argument = (self.code.co_names[argument >> 1], argument & 1)
             elif instruction.op in hasname:
@@ -263,7 +313,7 @@ def _slot(code, number):
 
 
 def _statements(tree, unit, code):
-    """Line ranges of a unit's statements, and the lines of its explicit returns."""
+    """Of a unit: line ranges of its statements, their nodes, the lines of its explicit returns, what inert ones bind."""
     if unit == MODULE:
         body = tree.body
     else:
@@ -276,8 +326,33 @@ def _statements(tree, unit, code):
         if len(found) != 1:
             raise Impossible("its definition was not found")
         body = found[0].body
+    ranges, nodes = _ranges(_flat(body, unit == MODULE))
+    return ranges, nodes, _returns(body), _inert(nodes, tree) if unit == MODULE else {}
+
+
+def _members(node):
+    """The same of a class; its header counts as its first statement."""
+    first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
+    ranges, nodes = _ranges([(first, node.body[0].lineno - 1, None), *_flat(node.body, False)])
+    bound = {}
+    for statement in ast.walk(node):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            bound[statement.name] = bound.get(statement.name, 0) + 1
+        elif isinstance(statement, ast.Name) and not isinstance(statement.ctx, ast.Load):
+            bound[statement.id] = bound.get(statement.id, 0) + 1
+    found = {}
+    for i, statement in enumerate(nodes):
+        if statement is not None and not isinstance(statement, (ast.Import, ast.ImportFrom)) and inert(statement) and not annotated(statement):
+            entries = bindings(statement)
+            # Names with underscores mean something to the interpreter, or are mangled.
+            if all(not e["name"].startswith("__") and bound[e["name"]] == 1 for e in entries):
+                found[i] = entries
+    return ranges, nodes, set(), found
+
+
+def _ranges(flat):
     ranges, nodes = [], []
-    for first, last, node in _flat(body, unit == MODULE):
+    for first, last, node in flat:
         if ranges and first <= ranges[-1][1]:
             # Several statements on one line count as one.
             ranges[-1] = (ranges[-1][0], max(last, ranges[-1][1]))
@@ -287,7 +362,7 @@ def _statements(tree, unit, code):
             nodes.append(node)
     if not ranges:
         raise Impossible("it has no statements")
-    return ranges, _returns(body), _inert(nodes, tree) if unit == MODULE else {}
+    return ranges, nodes
 
 
 def _inert(nodes, tree):
@@ -304,7 +379,12 @@ def _inert(nodes, tree):
             names = ((node.asname or node.name).split(".")[0],)
         for name in names:
             bound[name] = bound.get(name, 0) + 1
-    return {i: entries for i, entries in found.items() if all(bound.get(e["name"], 1) == 1 for e in entries)}
+    # Where annotations are kept as text, or a type's name may mean something else, functions with annotations run code.
+    strange = any(name in bound for name in TYPES | {"*", "annotations"})
+    return {
+        i: entries for i, entries in found.items()
+        if all(bound.get(e["name"], 1) == 1 for e in entries) and not (strange and annotated(nodes[i]))
+    }
 
 
 def _flat(body, main):

@@ -247,7 +247,8 @@ class Body:
         landing = trailer + len(call)
         self.consts.append((MARK, self.file, unit, start, bytes(self.bytes[start : start + 2 * units]), landing, kind, trailer))
         body = call + bytes((POP, 0))
-        lines = no_location(len(body) // 2)
+        # A signal's handler may run, and raise, inside the call: the program then stands at the instruction displaced.
+        lines = self.positions(start // 2, 1, len(body) // 2)
         if kind == TWICE:
             copy_at = (trailer + len(body)) // 2
             copied = (end - start) // 2
@@ -265,19 +266,24 @@ class Body:
         self.lines += lines + no_location(len(back) // 2)
         return True
 
-    def positions(self, first, count):
-        """Line table entries that repeat those of `count` code units from `first`."""
+    def positions(self, first, count, times=1):
+        """Line table entries that repeat those of `count` code units from `first`, each `times` over."""
         out = b""
         for line, end_line, column, end_column in islice(self.code.co_positions(), first, first + count):
             if line is None:
-                out += no_location(1)
+                out += no_location(times)
                 continue
-            delta = line - self.last_line()
-            self.line = line
-            if column is None or end_column is None or end_line is None:
-                out += bytes((0x80 | 13 << 3,)) + _signed(delta)
-            else:
-                out += bytes((0x80 | 14 << 3,)) + _signed(delta) + _varint(end_line - line) + _varint(column + 1) + _varint(end_column + 1)
+            left = times
+            while left:
+                some = min(8, left)
+                left -= some
+                delta = line - self.last_line()
+                self.line = line
+                if column is None or end_column is None or end_line is None:
+                    out += bytes((0x80 | 13 << 3 | some - 1,)) + _signed(delta)
+                else:
+                    out += bytes((0x80 | 14 << 3 | some - 1,)) + _signed(delta)
+                    out += _varint(end_line - line) + _varint(column + 1) + _varint(end_column + 1)
         return out
 
     def finish(self):

@@ -5,6 +5,9 @@ import { binding, sourceHash } from './agent.js'
 const pid = z.number().int().positive()
 const nothing = z.object({})
 
+/** A version of a file: its path and the hash of its source. */
+export type Version = [file: string, hash: string]
+
 export type HostRequest =
   | { do: 'hello'; cache: string }
   | { do: 'fifo'; paths: string[] }
@@ -38,7 +41,7 @@ export type HostRequest =
       lasti: number | null
       inline: boolean
     }
-  | { do: 'mentioned'; names: string[]; files: [file: string, hash: string][] }
+  | { do: 'mentioned'; names: string[]; files: Version[]; edited: Version[] }
   | { do: 'stub'; python: string }
   | { do: 'shutdown' }
 
@@ -65,6 +68,13 @@ export const remapping = z.union([
 ])
 export type Remapping = z.infer<typeof remapping>
 
+/** Units that name something, and whether any code may see the order of a module's names. */
+export const mentioned = z.object({
+  units: z.array(z.tuple([z.string(), z.string()])),
+  ordered: z.boolean(),
+})
+export type Mentioned = z.infer<typeof mentioned>
+
 export const hostResults = {
   hello: z.object({ version: z.array(z.number().int()), pid }),
   fifo: nothing,
@@ -80,7 +90,7 @@ export const hostResults = {
   check: z.object({ hash: sourceHash }),
   diff: unitDifference,
   remap: remapping,
-  mentioned: z.object({ units: z.array(z.tuple([z.string(), z.string()])) }),
+  mentioned,
   stub: z.object({ path: z.string() }),
   shutdown: nothing,
 } as const satisfies Record<HostRequest['do'], z.ZodType>

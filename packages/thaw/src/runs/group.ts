@@ -1,5 +1,5 @@
 /** A base process with everything that descends from it. */
-import type { UnitDifference, Remapping } from '@thaw/protocol/host'
+import type { Mentioned, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
 import type { Image } from '../engines/engine.js'
 import type { Family } from '../engines/fork/family.js'
 import type { Frame } from '@thaw/protocol/agent'
@@ -54,13 +54,8 @@ export class Group implements CodeOracle, AsyncDisposable {
     return answer
   }
 
-  mentioned = async (
-    names: string[],
-    files: [file: string, hash: string][],
-  ): Promise<[string, string][] | null> => {
-    const answer = await this.#ask(this.family.host.ask({ do: 'mentioned', names, files }))
-    return answer === null ? null : answer.units
-  };
+  mentioned = (names: string[], files: Version[], edited: Version[]): Promise<Mentioned | null> =>
+    this.#ask(this.family.host.ask({ do: 'mentioned', names, files, edited }));
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.family[Symbol.asyncDispose]()

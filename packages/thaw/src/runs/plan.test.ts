@@ -81,7 +81,7 @@ function input(
     oracle: () => ({
       diff: () => Promise.resolve({ ...nothing, ...edits }),
       remap: () => Promise.resolve({ can: true, at: 7 }),
-      mentioned: () => Promise.resolve([]),
+      mentioned: () => Promise.resolve({ units: [], ordered: false }),
     }),
     stdin: { samePrefix: () => Promise.resolve(true), sameWhole: () => Promise.resolve(true) },
     disk: new Map(),

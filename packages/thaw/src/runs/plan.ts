@@ -1,7 +1,7 @@
 /** From what changed to where a run goes on. */
 import type { Change } from '@thaw/protocol'
 import type { Binding, FilePatch, FramePatch } from '@thaw/protocol/agent'
-import type { Remapping, UnitDifference } from '@thaw/protocol/host'
+import type { Mentioned, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
 import { historyOf, unitTitle, type History, type Hit } from './changes.js'
 import { segmentsOf, versionsAt, type BranchRecord, type Checkpoint } from './lineage.js'
 import type { Present } from './present.js'
@@ -18,10 +18,8 @@ export interface CodeOracle {
     frame: Checkpoint['stack'][number] | null,
   ): Promise<Remapping | null>
   /** Units of the given versions of files that name one of `names`, or look through the names of modules. */
-  mentioned(
-    names: string[],
-    files: [file: string, hash: string][],
-  ): Promise<[file: string, unit: string][] | null>
+  /** Who names one of `names`, in the versions before (`files`) and after (`edited`) an edit. */
+  mentioned(names: string[], files: Version[], edited: Version[]): Promise<Mentioned | null>
 }
 
 /** What the caller sends on stdin, compared with what a branch was sent. */
@@ -200,9 +198,15 @@ async function definitionNoticed(
   ])
   if (names.length === 0) return null
   const files = [...versionsAt(checkpoint.branch, checkpoint.seq)]
-  const units = await input.oracle(checkpoint.branch).mentioned(names, files)
-  if (units === null) return 'definitions changed in code that had run'
-  const mentions = new Set(units.map(([file, unit]) => `${file}\0${unit}`))
+  const edited: Version[] = []
+  for (const [file, old] of files) {
+    const now = input.present.source(file)
+    if (now !== null && now !== old) edited.push([file, now])
+  }
+  const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited)
+  if (answer === null) return 'definitions changed in code that had run'
+  if (answer.ordered) return 'definitions changed, and the program looks at its names in their order'
+  const mentions = new Set(answer.units.map(([file, unit]) => `${file}\0${unit}`))
   for (const { branch, limit } of segmentsOf(checkpoint.branch)) {
     for (const event of branch.events) {
       if (event[0] > Math.min(limit, checkpoint.seq)) break

@@ -9,6 +9,7 @@ import { Host } from './host.js'
 
 /** How long a process of ours may take to report after it was started. */
 const REPORT_TIMEOUT = 20_000
+const ACCEPT_GRACE = 500
 
 interface Expected {
   matches: (line: AgentLine) => boolean
@@ -84,7 +85,9 @@ export class Family implements AsyncDisposable {
         if (this.#expected.delete(expected)) reject(new ThawError('ENGINE_FAILED', why))
       }
       const timer = setTimeout(() => fail('The program did not report in time.'), REPORT_TIMEOUT)
-      void gone.then(() => fail('The program ended before it reported.'))
+      // A short program may have reported and ended before its connection was even accepted here.
+      const late = () => setImmediate(() => setImmediate(() => fail('The program ended before it reported.')))
+      void gone.then(() => setTimeout(late, ACCEPT_GRACE))
       this.#expected.add(expected)
     })
   }
