@@ -18,8 +18,10 @@ const daemon = async () => (await home.json<{ pid: number }>(['daemon', 'status'
 const kill = (pid: number) => process.kill(pid, 'SIGKILL')
 
 /** No process, socket, FIFO or half record of the killed daemon; what it lost is told, once. */
-async function expectNothingLeft(lost: RegExp): Promise<void> {
-  await until('all processes are gone', () => home.processes().length === 0)
+async function expectNothingLeft(lost: RegExp, killed = 0): Promise<void> {
+  // A command that was asking the killed daemon may have started the next one.
+  const isNext = (pid: number) => killed !== 0 && pid !== killed && cmdline(pid).includes('daemon.js')
+  await until('all processes are gone', () => home.processes().every(isNext))
   const next = await home.run(['run', 'echo', 'next'])
   expect(next).toMatchObject({ code: 0, stdout: 'next\n' })
   expect(next.stderr).toMatch(lost)
@@ -93,10 +95,10 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
   })
 
   // At moments spread over a run whose checkpoints follow one another as fast as they can.
-  it.each([5, 60, 140, 230])('during checkpoints, %i ms after the first output', async (delay) => {
+  it.each([5, 120])('during checkpoints, %i ms after the first output', async (delay) => {
     const steps = Array.from({ length: 40 }, (_, n) => `def f${n}():\n    work(0.012)\nf${n}()\n`).join('')
     project.write('app.py', `${WORK}\nprint("on", flush=True)\n${steps}`)
-    project.write('thaw.toml', 'min_gap = 0.001\nfactor = 0\n')
+    project.write('thaw.toml', 'min_gap = 0.001\nfactor = 0.01\n')
     await home.run(['daemon', 'start'])
     const pid = await daemon()
     const one = project.start(PYTHON)
@@ -108,7 +110,7 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
     expect(await project.run(PYTHON)).toMatchObject({ code: 0, stdout: 'on\n', report: { outcome: 'cold' } })
   })
 
-  it.each([0, 8, 20, 40])('during a resume, %i ms after it was asked for', async (delay) => {
+  it.each([0, 10, 30])('during a resume, %i ms after it was asked for', async (delay) => {
     project.write('app.py', STEPS)
     await project.run(PYTHON)
     project.edit('app.py', 'print("c")', 'print("C"); work(0.5)')
@@ -126,7 +128,7 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
     expect(await project.run(PYTHON)).toMatchObject({ code: 0, stdout: 'a\nb\nC\n', report: { outcome: 'cold' } })
   })
 
-  it.each([0, 5, 20])('during gc, %i ms after it was asked for', async (delay) => {
+  it.each([0, 5])('during gc, %i ms after it was asked for', async (delay) => {
     project.write('app.py', STEPS)
     for (let n = 0; n < 3; n++) {
       await project.run(PYTHON, { flags: ['--fresh'] })
@@ -138,7 +140,7 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
     if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
     kill(pid)
     await gc.ended
-    await expectNothingLeft(/lost: [1-9]\d* checkpoint/)
+    await expectNothingLeft(/lost: [1-9]\d* checkpoint/, pid)
     expect((await home.run(['show', run])).code).toBe(0)
     expect(await project.run(PYTHON)).toMatchObject({ code: 0, stdout: 'a\nb\nc\n' })
   })

@@ -14,9 +14,10 @@ from .layout import hide, hide_module
 from .paths import classify
 from .state import S, File
 
-# What a cached file begins with; then the source's mtime in ns, its size, and the sha1 of its bytes.
-_FORMAT = b"thaw2-%s\n" % sys.version.split()[0].encode()
-_HEAD = len(_FORMAT) + 36
+# What a cached file begins with; then the source's mtime and ctime in ns, its size, and the sha1 of its bytes.
+_FORMAT = b"thaw3-%s\n" % sys.version.split()[0].encode()
+_STAMP = 24
+_HEAD = len(_FORMAT) + _STAMP + 20
 
 
 def digest_of(source):
@@ -24,8 +25,19 @@ def digest_of(source):
 
 
 def read(path):
-    with open(path, "rb") as file:
-        return file.read()
+    """All of a file, with as few calls as will do: this runs for every module of every import."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        size = posix.fstat(fd).st_size
+        data = posix.read(fd, size + 1)
+        while len(data) != size:
+            more = posix.read(fd, 1 << 20)
+            if not more:
+                break
+            data += more
+        return data
+    finally:
+        posix.close(fd)
 
 
 def _write(path, data):
@@ -78,13 +90,14 @@ def load(cache, path, digest):
 def load_unread(cache, path, status):
     """(sha1, code) of a source that looks as when it was cached, or None. Spares reading it."""
     found = _cached("%s/code/%s" % (cache, _name(path)))
-    if found is None or found[0][:16] != _stamp(status):
+    if found is None or found[0][:_STAMP] != _stamp(status):
         return None
-    return found[0][16:].hex(), found[1]
+    return found[0][_STAMP:].hex(), found[1]
 
 
 def _stamp(status):
-    return status.st_mtime_ns.to_bytes(8, "little", signed=True) + status.st_size.to_bytes(8, "little")
+    times = status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    return b"".join([value.to_bytes(8, "little", signed=True) for value in times])
 
 
 def build(cache, path, source, digest, status=None):
@@ -101,8 +114,8 @@ GRAIN = 50_000_000
 
 def keep(cache, path, digest, code, status):
     """Cache a version of a file; `status`: how the file looked before it was read, to know it again unread."""
-    known = status is not None and time.time_ns() - status.st_mtime_ns > GRAIN
-    head = _FORMAT + (_stamp(status) if known else bytes(16)) + bytes.fromhex(digest)
+    known = status is not None and time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > GRAIN
+    head = _FORMAT + (_stamp(status) if known else bytes(_STAMP)) + bytes.fromhex(digest)
     data = head + marshal.dumps(code)
     _write(code_path(cache, path, digest), data)
     if known:

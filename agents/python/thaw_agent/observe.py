@@ -80,17 +80,17 @@ def saw_read(path):
     if _kept_by_tool(path):
         return
     _read.add(path)
-    if place == "package":
-        cut = path.rpartition("/__pycache__/")
-        if cut[1] and path.endswith(".pyc"):
-            source = cut[0] + "/" + cut[2].split(".", 1)[0] + ".py"
-            found = signature(source)
-            if found is not None:
-                S.event("package", source, found)
-                return
+    directory, cached, name = path.rpartition("/__pycache__/")
+    if cached and name.endswith(".pyc"):
+        # The import system took the compiled form; what counts is the source it was made from.
+        path = directory + "/" + name.split(".", 1)[0] + ".py"
+        place = classify(path)
+        if place in ("project", None) or path in _read:
+            return
+        _read.add(path)
         S.event("package", path, signature(path))
-    elif not path.endswith(".pyc") and "/__pycache__/" not in path:
-        S.event("read", path, signature(path))
+    else:
+        S.event("package" if place == "package" else "read", path, signature(path))
 
 
 EXISTENCE = {"exists", "isfile", "isdir", "lexists", "is_file", "is_dir", "islink", "is_symlink", "is_mount", "ismount", "_joinrealpath", "rglob", "glob"}
@@ -135,6 +135,11 @@ def names_digest(path):
 
 
 def saw_list(path):
+    if isinstance(path, int):
+        try:
+            path = posix.readlink("/proc/self/fd/%d" % path)
+        except OSError:
+            return
     path = resolve("." if path is None else path)
     if path is None or path in _listed or _meaningless(path) or classify(path) == "package":
         return
@@ -401,14 +406,19 @@ def on_getframe(args):
         frame = frame.f_back
 
 
-def on_trace(args):
-    from . import hook
+def on_watcher(what):
+    """Somebody else wants to see every step: what the agent does would show, and what it may do would not be known."""
 
-    if getframe(1).f_code.co_filename.endswith("threading.py"):
-        return
-    S.event("opaque", "a tracer or profiler was installed")
-    S.opaque = True
-    hook.disarm_all()
+    def handler(args):
+        from . import hook
+
+        if getframe(1).f_code.co_filename.endswith("threading.py"):
+            return
+        S.event("opaque", what)
+        S.opaque = True
+        hook.disarm_all()
+
+    return handler
 
 
 HANDLERS = {
@@ -432,7 +442,8 @@ HANDLERS = {
     "fcntl.flock": on_lock, "fcntl.lockf": on_lock,
     "object.__getattr__": on_attribute,
     "sys._getframe": on_getframe,
-    "sys.settrace": on_trace, "sys.setprofile": on_trace,
+    "sys.settrace": on_watcher("a tracer was installed"), "sys.setprofile": on_watcher("a profiler was installed"),
+    "sys.addaudithook": on_watcher("an audit hook was installed"),
 }
 for _handler in HANDLERS.values():
     if _handler.__name__ == "<lambda>" or _handler.__name__ == "handler":

@@ -88,8 +88,13 @@ export class AgentServer implements AsyncDisposable {
     })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes every line. */
+  hangUp(): void {
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.hangUp()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
 }

@@ -107,6 +107,7 @@ export class ForkBranch implements Branch {
     this.pid = pid
     this.#streams = streams
     this.#listener = listener
+    family.follow(pid)
     line?.listen((message) => {
       this.#work = this.#work
         .then(() => this.#on(message, line))

@@ -3,7 +3,14 @@ import { mkdtempSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AgentMessage } from '@thaw/protocol/agent'
 import type { ExitNotice } from '@thaw/protocol/host'
-import { ThawError, type Log, type Scope } from '../../system/index.js'
+import {
+  identify,
+  isAlive,
+  ThawError,
+  type Log,
+  type ProcessIdentity,
+  type Scope,
+} from '../../system/index.js'
 import { AgentServer, type AgentLine } from './agents.js'
 import { Host } from './host.js'
 
@@ -30,6 +37,8 @@ export class Family implements AsyncDisposable {
   readonly #early = new Map<number, ExitNotice>()
   /** Pids of the processes that are to stay: base and parked ones. */
   readonly parked = new Set<number>()
+  /** The programs that run. */
+  readonly #programs = new Map<number, ProcessIdentity>()
   #fifos = 0
 
   private constructor(host: Host, agents: AgentServer, directory: string, cache: string, log: Log) {
@@ -40,6 +49,7 @@ export class Family implements AsyncDisposable {
     this.log = log
     host.onExit = (notice) => this.#exited(notice)
     void host.gone.then(() => {
+      this.#endOrphans()
       for (const pid of this.#exits.keys())
         this.#exited({ event: 'exit', pid, code: null, signal: 'SIGKILL' })
     })
@@ -103,6 +113,12 @@ export class Family implements AsyncDisposable {
     return new Promise((resolve) => this.#exits.set(pid, resolve))
   }
 
+  /** A program that runs from now on. */
+  follow(pid: number): void {
+    const identity = identify(pid)
+    if (identity !== undefined) this.#programs.set(pid, identity)
+  }
+
   /** Makes FIFOs in the private directory. */
   async fifos(...names: string[]): Promise<string[]> {
     const number = ++this.#fifos
@@ -128,7 +144,24 @@ export class Family implements AsyncDisposable {
     void line.closed.then(() => this.#unclaimed.delete(line))
   }
 
+  /** A host that was killed could end nobody: what it had is ended here, group by group. */
+  #endOrphans(): void {
+    // Parked processes end with their line.
+    this.agents.hangUp()
+    for (const [pid, identity] of this.#programs) {
+      if (!isAlive(identity)) continue
+      for (const target of [-pid, pid]) {
+        try {
+          process.kill(target, 'SIGKILL')
+        } catch {
+          // Gone in the meantime.
+        }
+      }
+    }
+  }
+
   #exited(notice: ExitNotice): void {
+    this.#programs.delete(notice.pid)
     const resolve = this.#exits.get(notice.pid)
     this.#exits.delete(notice.pid)
     if (resolve !== undefined) return resolve(notice)
