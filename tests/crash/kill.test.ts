@@ -28,9 +28,12 @@ async function expectNothingLeft(lost: RegExp, killed = 0): Promise<void> {
   expect((await home.run(['run', 'echo', 'next'])).stderr).not.toMatch(/lost/)
   const run = join(home.env['THAW_HOME'] as string, 'run')
   // Plain runs end with their directories, so that only the daemon's own files are there.
-  expect(readdirSync(run).filter((name) => /^f/.test(name))).toEqual([])
+  expect(readdirSync(run).filter((name) => name.startsWith('f'))).toEqual([])
   for (const one of await home.json<{ id: string; state: string }[]>(['ls'])) {
-    const tree = await home.json<{ branches: { state: string }[]; checkpoints: { state: string }[] }>(['tree', one.id])
+    const tree = await home.json<{ branches: { state: string }[]; checkpoints: { state: string }[] }>([
+      'tree',
+      one.id,
+    ])
     expect(one.state).not.toBe('live')
     expect(tree.branches.filter(({ state }) => state === 'live')).toEqual([])
     expect(tree.checkpoints.filter(({ state }) => state === 'parked')).toEqual([])
@@ -62,7 +65,10 @@ time.sleep(60)
     const one = project.start(PYTHON)
     await until('all are there', () => one.text('stdout').includes('daemon'))
     kill(await daemon())
-    expect(await one.ended).toMatchObject({ code: 125, stderr: expect.stringMatching(/^thaw: DAEMON_LOST: /) })
+    expect(await one.ended).toMatchObject({
+      code: 125,
+      stderr: expect.stringMatching(/^thaw: DAEMON_LOST: /),
+    })
     await expectNothingLeft(/lost: python3 app\.py \(r_\w+\) while it ran, [1-9]\d* checkpoint/)
     project.edit('app.py', 'print("daemon", flush=True)', 'os._exit(0)')
     project.edit('app.py', '\ntime.sleep(60)\n', '\nos._exit(0)\n')
@@ -119,13 +125,19 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
     // The command line takes some time to start: from there on counts when the daemon has opened its record.
     const records = join(home.env['THAW_HOME'] as string, 'state', 'runs')
     const branches = () =>
-      readdirSync(records).flatMap((run) => readdirSync(join(records, run)).filter((name) => name.startsWith('b_')))
+      readdirSync(records).flatMap((run) =>
+        readdirSync(join(records, run)).filter((name) => name.startsWith('b_')),
+      )
     await until('the resume has begun', () => branches().length > 1)
     if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
     kill(pid)
     expect((await one.ended).code).toBe(125)
     await expectNothingLeft(/lost: /)
-    expect(await project.run(PYTHON)).toMatchObject({ code: 0, stdout: 'a\nb\nC\n', report: { outcome: 'cold' } })
+    expect(await project.run(PYTHON)).toMatchObject({
+      code: 0,
+      stdout: 'a\nb\nC\n',
+      report: { outcome: 'cold' },
+    })
   })
 
   it.each([0, 5])('during gc, %i ms after it was asked for', async (delay) => {
@@ -157,7 +169,11 @@ describe("kill -9 of a run's helper process", () => {
     await one.ended
     await until('only the daemon is left', () => home.processes().every((each) => each === pid))
     project.edit('app.py', 'time.sleep(60)', 'pass')
-    expect(await project.run(PYTHON)).toMatchObject({ code: 0, stdout: 'a\nb\nc\non\n', report: { outcome: 'cold' } })
+    expect(await project.run(PYTHON)).toMatchObject({
+      code: 0,
+      stdout: 'a\nb\nc\non\n',
+      report: { outcome: 'cold' },
+    })
   })
 })
 

@@ -23,7 +23,9 @@ describe('an edit with a syntax error', () => {
     project.edit('app.py', 'print("c")', 'print("c"')
     const broken = await project.run(['python3', 'app.py'])
     expect(broken.code).toBe(1)
-    expect(broken.stderr).toMatch(/File ".*app\.py", line 16\n\s+print\("c"\n\s+\^\nSyntaxError: '\(' was never closed/)
+    expect(broken.stderr).toMatch(
+      /File ".*app\.py", line 16\n\s+print\("c"\n\s+\^\nSyntaxError: '\(' was never closed/,
+    )
     expect({ ...broken, report: null }).toEqual({ ...project.plain(['python3', 'app.py']), report: null })
     expect(await parked(id)).toEqual(expect.arrayContaining(before))
 
@@ -56,13 +58,19 @@ describe('a file that cannot be read', () => {
     // Nobody, root included, can open a link that leads to itself.
     symlinkSync('app.py', project.path('app.py'))
     const done = await project.run(['python3', 'app.py'])
-    expect(done).toMatchObject({ code: 2, report: { engine: 'plain', reason: expect.stringContaining('app.py') } })
+    expect(done).toMatchObject({
+      code: 2,
+      report: { engine: 'plain', reason: expect.stringContaining('app.py') },
+    })
     expect(done.stderr).toBe(project.plain(['python3', 'app.py']).stderr)
   })
 
   it('as an input of the program counts as changed', async () => {
     const project = new Project(home, 'unreadable-input')
-    project.write('app.py', `${STEPS}\ntry:\n    print(open("data").read())\nexcept OSError as e:\n    print(e.strerror)\n`)
+    project.write(
+      'app.py',
+      `${STEPS}\ntry:\n    print(open("data").read())\nexcept OSError as e:\n    print(e.strerror)\n`,
+    )
     project.write('data', 'one')
     await project.run(['python3', 'app.py'])
     unlinkSync(project.path('data'))

@@ -52,7 +52,11 @@ it('a post to a server happens each time', async () => {
   }
   project.edit('app.py', 'print("end")', 'print("END")')
   const third = await project.run(PYTHON)
-  expect(third).toMatchObject({ code: 0, stdout: 'a\nb\nc\nok\nEND\n', report: { outcome: 'resumed', kept_effects: [] } })
+  expect(third).toMatchObject({
+    code: 0,
+    stdout: 'a\nb\nc\nok\nEND\n',
+    report: { outcome: 'resumed', kept_effects: [] },
+  })
   expect(posted).toHaveLength(3)
   expect(third.report.reason).toMatch(/has to happen again/)
 })
@@ -73,7 +77,6 @@ it('with --effects keep, or in thaw.toml, a post happens once, and is named', as
     const third = await project.run(PYTHON, { flags })
     expect(third).toMatchObject({ stdout: 'a\nb\nc\nok\nEND\n', report: { outcome: 'resumed' } })
     expect(third.report.kept_effects.join()).toMatch(/127\.0\.0\.1/)
-    expect(third.report.checkpoint?.before).toBe('end')
     expect(posted).toHaveLength(1)
   }
 })
@@ -105,7 +108,7 @@ end()
     }
     const kept = await project.run(PYTHON, { env, flags: ['--effects', 'keep'] })
     expect(kept.stdout).toBe(printed(3))
-    expect(kept.report.kept_effects.join()).toMatch(/sh/)
+    expect(kept.report.kept_effects.join()).toMatch(/wc -l/)
   } finally {
     execFileSync('rm', ['-f', `/tmp/${env.COUNTER}`])
   }
@@ -113,7 +116,10 @@ end()
 
 it('a file made by touch in a child is made again', async () => {
   const project = new Project(home, 'touch')
-  project.write('app.py', `${WORK}\nimport subprocess\nsubprocess.run(["touch", "made"])\nwork()\nprint("x")\n`)
+  project.write(
+    'app.py',
+    `${WORK}\nimport subprocess\nsubprocess.run(["touch", "made"])\nwork()\nprint("x")\n`,
+  )
   await project.run(PYTHON)
   execFileSync('rm', [project.path('made')])
   expect((await project.run(PYTHON)).stdout).toBe('x\n')

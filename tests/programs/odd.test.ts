@@ -74,7 +74,7 @@ def crash():
     ctypes.string_at(0)
 crash()
 `,
-  'aborts': `
+  aborts: `
 import os
 print("before", flush=True)
 os.abort()
@@ -257,7 +257,10 @@ print("done")
     await own.run(['daemon', 'stop', '--force'])
     await until('only what the program started is left', () => own.processes().length === 2)
     project.write('go', '')
-    await until('both have gone on', () => existsSync(project.path('child')) && existsSync(project.path('daemon')))
+    await until(
+      'both have gone on',
+      () => existsSync(project.path('child')) && existsSync(project.path('daemon')),
+    )
     await until('nothing is left', () => own.processes().length === 0)
   })
 
@@ -292,7 +295,9 @@ describe('a program that ignores SIGTERM', () => {
     )
     const one = project.start(PYTHON)
     await until('it runs', () => one.text('stdout').includes('on'))
-    const run = (await home.json<{ id: string; state: string }[]>(['ls'])).find(({ state }) => state === 'live')
+    const run = (await home.json<{ id: string; state: string }[]>(['ls'])).find(
+      ({ state }) => state === 'live',
+    )
     await home.run(['stop', run?.id ?? ''])
     expect((await one.told).report.exit).toEqual({ code: null, signal: 'SIGKILL' })
   })
@@ -387,7 +392,11 @@ it('a full disk harms neither the program nor the runs after it', async ({ skip 
     rmSync(`${own.env['THAW_HOME']}/filler`)
     await own.run(['gc'])
     for (const { id } of await own.json<{ id: string }[]>(['ls'])) await own.run(['rm', id])
-    expect(await own.run(['run', '-q', 'echo', 'again'])).toMatchObject({ code: 0, stdout: 'again\n', stderr: '' })
+    expect(await own.run(['run', '-q', 'echo', 'again'])).toMatchObject({
+      code: 0,
+      stdout: 'again\n',
+      stderr: '',
+    })
   } finally {
     await own.run(['daemon', 'stop', '--force'])
     spawnSync('umount', ['-l', own.env['THAW_HOME'] as string])
@@ -398,7 +407,10 @@ it('the disk being full while output is recorded does not harm the program', asy
   // A limit on the size of files stands in for a full disk: writing fails in the same place.
   await using own = new Home()
   const project = new Project(own, 'full')
-  project.write('app.py', `${WORK}\nimport sys\nfor n in range(64):\n    sys.stdout.write("x" * 65536)\nwork()\nprint("end")\n`)
+  project.write(
+    'app.py',
+    `${WORK}\nimport sys\nfor n in range(64):\n    sys.stdout.write("x" * 65536)\nwork()\nprint("end")\n`,
+  )
   const started = own.shell('ulimit -f 2048; trap "" XFSZ; exec 2>&1; thaw daemon start')
   expect(started.code).toBe(0)
   const first = await project.run(PYTHON)

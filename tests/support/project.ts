@@ -38,7 +38,10 @@ export class Project {
   edit(name: string, before: string, after: string): void {
     const text = this.read(name)
     if (text.split(before).length !== 2) throw new Error(`${name} does not hold ${before} once`)
-    this.write(name, text.replace(before, () => after))
+    this.write(
+      name,
+      text.replace(before, () => after),
+    )
   }
 
   /** Every file with its content, by relative path. */
@@ -57,7 +60,10 @@ export class Project {
 
   /** Starts `thaw run -q --report … COMMAND`. */
   start(command: readonly string[], options: Options & { flags?: string[] } = {}) {
-    const file = join(this.home.directory, `report-${process.pid}-${this.directory.length}-${++this.#reports}.json`)
+    const file = join(
+      this.home.directory,
+      `report-${process.pid}-${this.directory.length}-${++this.#reports}.json`,
+    )
     const one = this.home.start(['run', '-q', '--report', file, ...(options.flags ?? []), '--', ...command], {
       cwd: this.directory,
       ...options,

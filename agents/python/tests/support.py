@@ -95,22 +95,23 @@ class Stage:
         """A run under the agent without an edit."""
         return self.resumed(source, source, None)
 
-    def resumed(self, old, new, at="mark#0"):
-        """A run of `old` that goes on as `new` from `at` on: a unit about to run, or the line of a module's statement."""
+    def resumed(self, old, new, at="mark#0", then=()):
+        """A run of `old` that goes on as `new` from `at` on: a unit about to run, or the line of a module's statement.
+        `then`: further edits, [(at, source), …]."""
         self.settle()
         outcome = Outcome()
         code, digest = self.keep(old)
-        target = self.keep(new)[1]
+        steps = [(place, self.keep(source)[1]) for place, source in [(at, new), *then]]
         S.files[FILE] = File(FILE, digest, code, None, "program")
         problems = []
 
         @layout.hidden
         def checkpoint(file, unit, line, trap):
             here = line if trap[traps.KIND] == traps.STATEMENT else unit
-            if here != at or outcome.refused or outcome.applied:
+            if outcome.refused or not steps or here != steps[0][0]:
                 return
             try:
-                self.edit(outcome, trap, digest, target)
+                self.edit(outcome, trap, S.files[FILE].hash, steps.pop(0)[1])
             except Exception as error:
                 problems.append(error)
 
@@ -124,8 +125,9 @@ class Stage:
         outcome.events = [event[:1] + event[2:] for event in S.pending]
         if problems:
             raise problems[0]
-        if at is not None and not outcome.applied and not outcome.refused:
-            raise AssertionError("the program never came to %s" % (at,))
+        outcome.applied = outcome.applied and not outcome.refused and not steps
+        if at is not None and steps and not outcome.refused:
+            raise AssertionError("the program never came to %s" % (steps[0][0],))
         return outcome
 
     def edit(self, outcome, trap, old, new):
@@ -209,9 +211,10 @@ class Case(unittest.TestCase):
         self.assertEqual(outcome.seen(), self.stage.cold(new).seen())
         return outcome
 
-    def never_wrong(self, old, new, at="mark#0"):
+    def never_wrong(self, old, new, at="mark#0", then=()):
         """The edit is refused, or leads where a cold run leads."""
-        outcome = self.stage.resumed(old, new, at)
+        outcome = self.stage.resumed(old, new, at, then)
+        new = then[-1][1] if then else new
         if outcome.applied:
             self.assertEqual(outcome.seen(), self.stage.cold(new).seen())
         return outcome

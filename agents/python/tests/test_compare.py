@@ -113,7 +113,6 @@ class Differences(Case):
         self.changed("b=2, *", "b=2, d=5, *", MODULE, PLAIN)
         self.changed("(y)", "(y, *z)", METHOD, INNER)
         self.changed("a: int, b=2", "a: int, /, b=2", MODULE, PLAIN)
-        self.changed("async def co", "async def co", *()) if False else None
 
     def test_docstrings(self):
         self.changed('"""Doc."""', '"""Other."""', MODULE, PLAIN)
@@ -156,7 +155,8 @@ class Differences(Case):
 
     def test_what_moves(self):
         self.assertEqual(self.differ("return inner(1)", "return inner(1)  # comment")["moved"], set())
-        self.assertEqual(self.differ("return [a, b, c]", "return [a,  b, c]")["moved"], {PLAIN})
+        # A definition ends where its body ends.
+        self.assertEqual(self.differ("return [a, b, c]", "return [a,  b, c]")["moved"], {PLAIN, MODULE})
         self.assertEqual(self.differ("        return x + y", "        # c\n            return x + y")["moved"] & {INNER}, {INNER})
         everything = set(self.stage.diff(BASE, "# c\n" + BASE)["moved"])
         self.assertEqual(everything, {MODULE, PLAIN, METHOD, INNER, PROPERTY, "co#0", "twice#0", "twice#1"})

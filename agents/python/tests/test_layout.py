@@ -240,11 +240,27 @@ class InTheMiddle(Case):
                     self.same(program % (call, "print(1)"), program % (call, block))
 
     def test_edited_twice(self):
-        """The code under a frame may be exchanged once more before the first one was ever run."""
-        old, new, newest = (MARK + STEP + "def f(a):\n    r = step(a)\n    x = later()\n    return (r, x, %s)\ndef later():\n    return 1\nprint(f(5))\n" % tail for tail in ("1", "(lambda: a)()", "[a for _ in (1, 2)]"))
-        outcome = self.same(old, new)
-        self.assertTrue(outcome.applied)
-        self.same(new, newest)
+        """A run that goes on under an edit is edited again."""
+        frame = "def f(x):\n    %s\n    y = 1\n    %s\n    %s\ndef late(v):\n    %s\nprint(f(3))\n"
+        both = "max(map(lambda _: (mark(), mark2())[0], [1]))"
+        tails = ("return y", "return [y]", "return [y, x, (lambda: y)()]")
+        cases = []
+        for first, second in (("mark()", "mark2()"), ("max(map(mark, [1]))", "max(map(mark2, [1]))"), (both, "0"), ("(mark(), mark2())", "0"), ("mark()", "max(map(mark2, [1]))")):
+            cases.append([frame % (first, second, tail, "pass") for tail in tails])
+            cases.append([frame % (first, second, tail, "pass") for tail in (tails[0], tails[1], tails[0])])
+        uncalled = lambda *bodies: [frame % ("mark()", "mark2()", "return late(y)", body) for body in bodies]  # noqa: E731
+        cases += [uncalled("return 1", "return [v]", "q = lambda: v; return q()"), uncalled("return 1", "return [v]", "return 1")]
+        moved = uncalled("return 1", "return v / 0")
+        cases += [[*moved, "\n\n" + moved[1]], [moved[0], moved[1].replace("return late(y)", "return [late(y)]"), "\n\n" + moved[1].replace("return late(y)", "return [late(y)]")]]
+        module = "mark()\nx = %s\nmark2()\nprint(%s)\n"
+        cases += [
+            [module % (1, "x"), module % (2, "x"), module % (2, "[x]") + "1 / 0\n"], [module % (1, "x"), "def z(): return 5\n" + module % (1, "x"), "def z(a=1): return [a]\n" + module % (1, "z()")],
+            [module % (1, "x"), "def z(): return 5\n" + module % (1, "x"), module % (1, "x")], [module % (1, "x"), "def z(): return 5\n" + module % (1, "x"), "# c\ndef z(): return 6 / 0\n" + module % (1, "z()")],
+        ]
+        for first, second, third in ([MARK + MARK.replace("mark", "mark2") + text for text in case] for case in cases):
+            with self.subTest(third, before=second):
+                outcome = self.never_wrong(first, second, then=[("mark2#0", third)])
+                self.assertTrue(outcome.applied, outcome.refused)
 
 
 class References(unittest.TestCase):

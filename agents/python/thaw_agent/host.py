@@ -432,10 +432,10 @@ class Host:
         """Living processes that are none of `keep`: looked for, killed, or released to outlive the host."""
         keep = set(request["keep"])
         pids = [pid for pid in self.bound(keep) if not _is_zombie(pid)]
-        if request["then"] == "kill":
+        if request["action"] == "kill":
             for pid in pids:
                 _kill(pid, signal.SIGKILL)
-        elif request["then"] == "release":
+        elif request["action"] == "release":
             groups = {_group_of(pid) for pid in pids} - {None}
             self.released |= groups - {_group_of(pid) for pid in keep | {self.pid}}
         return {"pids": pids}

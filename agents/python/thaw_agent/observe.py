@@ -299,6 +299,7 @@ def _words(value):
 
 
 def on_popen(args):
+    S.alone = False
     words = _words(args[1])
     shell = bool(words) and words[0] in ("/bin/sh", "sh") and words[1:2] == ["-c"]
     directory = resolve("." if args[2] is None else args[2])
@@ -310,6 +311,7 @@ def on_popen(args):
 
 def on_child(name):
     def handler(args):
+        S.alone = False
         first = _words(args[0])[:1] if args and name != "fork" else []
         effect("child", " ".join([name, *first])[:200])
         if name == "exec":

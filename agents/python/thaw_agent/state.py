@@ -44,6 +44,10 @@ class State:
         self.cost = 0.002
         self.refusal = None
         self.number = 0
+        # Bytes written when the daemon last knew how much the program had printed.
+        self.printed = None
+        # No other process was ever given the streams.
+        self.alone = True
 
     def event(self, *event):
         """Record an event; it counts from now on, and reaches the daemon with the next checkpoint."""

@@ -67,6 +67,7 @@ class Wire:
             sock.close()
         self.identity = self._identity()
         self.buffer = b""
+        self.sent = 0
 
     def _identity(self):
         try:
@@ -87,7 +88,9 @@ class Wire:
         data = encode(message).encode("ascii") + b"\n"
         try:
             while data:
-                data = data[os.write(self.fd, data):]
+                some = os.write(self.fd, data)
+                self.sent += some
+                data = data[some:]
         except OSError:
             self.close()
             return False

@@ -101,6 +101,7 @@ export const agentMessage = z.discriminatedUnion('t', [
     work: z.number().nonnegative(),
     cost: z.number().nonnegative(),
     stdin_unread: count,
+    quiet: z.boolean().default(false),
   }),
   z.object({ t: z.literal('refused'), why: z.string().nullable() }),
   z.object({

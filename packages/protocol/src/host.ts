@@ -24,7 +24,7 @@ export type HostRequest =
     }
   | { do: 'signal'; pid: number; signal: string; group: boolean }
   | { do: 'kill'; pids: number[]; tree: boolean }
-  | { do: 'strays'; keep: number[]; then: 'look' | 'kill' | 'release' }
+  | { do: 'strays'; keep: number[]; action: 'look' | 'kill' | 'release' }
   | { do: 'tty'; rows: number; cols: number; stdin: string | null; stdout: string }
   | { do: 'resize'; tty: string; rows: number; cols: number }
   | { do: 'flush'; tty: string }

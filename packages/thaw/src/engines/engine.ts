@@ -28,7 +28,10 @@ export interface BranchListener {
   output(stream: 'stdout' | 'stderr', bytes: Buffer): boolean
   events(list: AgentEvent[]): void
   write(path: string, seq: number, pre: PreImage, mode: number | null): void
-  /** All output from before the checkpoint has been handed over; the branch goes on when this resolves. */
+  /**
+   * All output from before the checkpoint has been handed over, and the branch goes on when this resolves; or the message
+   * is `quiet`: nothing was printed since the checkpoint before, nor read from stdin, and the branch goes on already.
+   */
   checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void>
   refused(why: string | null): void
   /** The agent has sent everything there is to know. */

@@ -3,7 +3,7 @@ import type { AgentEvent, CheckpointMessage, PreImage, ReadSignature } from '@th
 import type { Branch, BranchExit, BranchListener, Image } from '../engines/engine.js'
 import type { ContentHashes } from '../files/signature.js'
 import { OutputFlow, type RunSink } from './flow.js'
-import type { BranchRecord, Checkpoint } from './lineage.js'
+import type { BranchRecord, Checkpoint, Offsets } from './lineage.js'
 import { askQuery, queryKey } from './query.js'
 import { openScope } from '../system/index.js'
 import type { OutputRecord } from './record.js'
@@ -28,8 +28,10 @@ export class Execution implements BranchListener {
   readonly #hooks: ExecutionHooks
   #branch: Branch | null = null
   #ended: { work: number } | null = null
-  #lastWork = 0
+  #lastWork: number
   #unhashed: ReadEvent[] = []
+  /** What was printed and taken when the program last waited to be asked; a branch starts with nothing of its own. */
+  #known: { offsets: Offsets; stdin: number }
 
   constructor(
     record: BranchRecord,
@@ -40,7 +42,9 @@ export class Execution implements BranchListener {
     hooks: ExecutionHooks,
   ) {
     this.record = record
+    this.#lastWork = record.parent?.work ?? 0
     this.recorded = output
+    this.#known = { offsets: output.offsets(), stdin: record.parent?.stdin ?? 0 }
     this.flow = flow
     this.feed = feed
     this.#contents = contents
@@ -107,7 +111,13 @@ export class Execution implements BranchListener {
   async checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void> {
     const { record } = this
     this.#lastWork = message.work
-    const stdin = (record.parent?.stdin ?? 0) + stdinConsumed
+    if (!message.quiet) {
+      this.#known = {
+        offsets: this.recorded.offsets(),
+        stdin: (record.parent?.stdin ?? 0) + stdinConsumed,
+      }
+    }
+    const { offsets, stdin } = this.#known
     const checkpoint: Checkpoint = {
       id: this.#hooks.newCheckpointId(),
       branch: record,
@@ -116,7 +126,7 @@ export class Execution implements BranchListener {
       stack: message.stack,
       work: message.work,
       stdin,
-      offsets: this.recorded.offsets(),
+      offsets,
       image,
       state: 'parked',
       memory: null,
@@ -128,11 +138,13 @@ export class Execution implements BranchListener {
     }
     record.checkpoints.push(checkpoint)
     this.#hooks.checkpoint(checkpoint)
-    await this.flow.relaxed()
+    if (!message.quiet) await this.flow.relaxed()
   }
 
   refused(why: string | null): void {
-    if (why !== null) this.#hooks.refused(this.#lastWork, why)
+    if (why === null) return
+    this.record.refusals.push({ work: this.#lastWork, why })
+    this.#hooks.refused(this.#lastWork, why)
   }
 
   end(_seq: number, work: number): void {

@@ -69,6 +69,8 @@ export interface BranchRecord {
   rebased: Set<string>
   /** Where the record cannot be used any more, from a position on. */
   broken: { seq: number; why: string } | null
+  /** Checkpoints that were due and impossible; `work` is that of the last one before, 0 where there was none. */
+  refusals: { work: number; why: string }[]
   /** What the written paths held at the end; kept under a budget. */
   left: Map<string, Content>
   end: BranchEnd | null
@@ -78,6 +80,18 @@ export function chainOf(branch: BranchRecord): BranchRecord[] {
   const chain = [branch]
   for (let b = branch.parent; b !== null; b = b.branch.parent) chain.unshift(b.branch)
   return chain
+}
+
+/** Why there is no checkpoint soon after the given one, or after the start; null where there is one, or none was due. */
+export function refusalAfter(
+  branches: readonly BranchRecord[],
+  checkpoint: Checkpoint | null,
+): string | null {
+  const after = branches.filter(
+    (branch) => branch.parent === checkpoint || (checkpoint !== null && branch === checkpoint.branch),
+  )
+  const work = checkpoint?.work ?? 0
+  return after.at(-1)?.refusals.find((refusal) => refusal.work === work)?.why ?? null
 }
 
 /** The part of each branch that belongs to the lineage of `leaf`: up to and including `limit`. */

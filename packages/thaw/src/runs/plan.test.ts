@@ -25,6 +25,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     versions: new Map([[APP, { hash: version, seq: 0 }]]),
     rebased: new Set(),
     broken: null,
+    refusals: [],
     left: new Map(),
     end: {
       complete: true,

@@ -1,5 +1,5 @@
 /** What a branch printed, on disk, with the order of its two streams as far as it is known. */
-import { closeSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Offsets } from './lineage.js'
 
@@ -17,6 +17,7 @@ export class OutputRecord {
   readonly #orderFd: number
   readonly #limit: number
   readonly #sizes: Record<StreamName, number> = { stdout: 0, stderr: 0 }
+  #mark: Offsets = { stdout: 0, stderr: 0, order: 0 }
   #entries = 0
   #pending: Buffer[] = []
   #current: { stream: StreamName; size: number } | null = null
@@ -50,15 +51,16 @@ export class OutputRecord {
       this.#current ??= { stream, size: 0 }
       this.#current.size += bytes.length
     } catch (error) {
-      this.broken = `its output could not be recorded (${(error as NodeJS.ErrnoException).code ?? String(error)})`
+      this.#fail(error)
     }
   }
 
-  /** Where the record stands now. */
+  /** Where the record stands now. What comes before stays, whatever happens. */
   offsets(): Offsets {
     this.#endEntry()
     this.#flush()
-    return { ...this.#sizes, order: this.#entries }
+    this.#mark = { ...this.#sizes, order: this.#entries }
+    return this.#mark
   }
 
   close(): void {
@@ -84,8 +86,22 @@ export class OutputRecord {
     try {
       writeSync(this.#orderFd, Buffer.concat(this.#pending))
     } catch (error) {
-      this.broken = `its output could not be recorded (${(error as NodeJS.ErrnoException).code ?? String(error)})`
+      this.#fail(error)
     }
+    this.#pending = []
+  }
+
+  /** What nobody can use any more gives its space back: it may be the last there was. */
+  #fail(error: unknown): void {
+    this.broken = `its output could not be recorded (${(error as NodeJS.ErrnoException).code ?? String(error)})`
+    const { stdout, stderr, order } = this.#mark
+    ftruncateSync(this.#fds.stdout, stdout)
+    ftruncateSync(this.#fds.stderr, stderr)
+    ftruncateSync(this.#orderFd, order * ENTRY)
+    this.#sizes.stdout = stdout
+    this.#sizes.stderr = stderr
+    this.#entries = order
+    this.#current = null
     this.#pending = []
   }
 }

@@ -9,7 +9,14 @@ import { checkScope, ThawError, type Scope } from '../system/index.js'
 import { Execution } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { Group, startEnvironment } from './group.js'
-import { chainOf, versionsAt, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
+import {
+  chainOf,
+  refusalAfter,
+  versionsAt,
+  type BranchRecord,
+  type Checkpoint,
+  type Root,
+} from './lineage.js'
 import { makePlan, type Plan } from './plan.js'
 import { lookNow } from './present.js'
 import { OutputRecord, readRecord, type StreamName } from './record.js'
@@ -118,7 +125,7 @@ export class Starter {
         const reason = this.#run.branches.length === 0 ? this.#shop.firstRunReason(this.#run) : plan.reason
         return this.#coldFrom(
           this.#group() ?? (await this.#keepGroup()),
-          this.#groupReason ?? reason,
+          this.#groupReason ?? this.#withRefusal(reason, null),
           plan.changed,
         )
       }
@@ -245,6 +252,13 @@ export class Starter {
     })
   }
 
+  #withRefusal(reason: string | null, checkpoint: Checkpoint | null): string | null {
+    const why = refusalAfter(this.#run.branches, checkpoint)
+    return reason === null || why === null
+      ? reason
+      : `${reason}; no checkpoint was possible for a while: ${why}`
+  }
+
   /** Everything printed in the lineage before a point. */
   *#printedBefore(checkpoint: Checkpoint): Generator<[StreamName, Buffer]> {
     const chain = chainOf(checkpoint.branch)
@@ -308,7 +322,7 @@ export class Starter {
       outcome: 'resumed',
       checkpoint,
       changed: plan.changed,
-      reason: plan.reason,
+      reason: this.#withRefusal(plan.reason, checkpoint),
       effects: plan.effects,
       planned,
       restored: seconds(from),
@@ -476,6 +490,7 @@ export class Starter {
       versions: new Map(),
       rebased: new Set(),
       broken: null,
+      refusals: [],
       left: new Map(),
       end: null,
     }

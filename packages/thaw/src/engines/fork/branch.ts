@@ -168,6 +168,8 @@ export class ForkBranch implements Branch {
         return listener.end(message.seq, message.work)
       case 'checkpoint': {
         const image = new ForkImage(this.#family, message.pid, null)
+        // It did not wait: by now it may have printed more, none of which belongs before the checkpoint.
+        if (message.quiet) return listener.checkpoint(image, message, 0)
         try {
           await this.#streams.drain()
           const written = this.#streams.input?.written ?? 0
@@ -203,11 +205,11 @@ export class ForkBranch implements Branch {
     const { host, parked } = this.#family
     try {
       const keep = [...parked]
-      const { pids } = await host.ask({ do: 'strays', keep, then: this.#killed ? 'kill' : 'look' })
+      const { pids } = await host.ask({ do: 'strays', keep, action: this.#killed ? 'kill' : 'look' })
       if (pids.length === 0 || this.#killed) return pids.length
       const silent = Promise.all(this.#streams.outputs.map((output) => output.ended))
       await Promise.race([silent, new Promise((resolve) => setTimeout(resolve, STRAY_GRACE))])
-      return (await host.ask({ do: 'strays', keep, then: 'release' })).pids.length
+      return (await host.ask({ do: 'strays', keep, action: 'release' })).pids.length
     } catch {
       // Without its host nothing of the family is left.
       return 0

@@ -87,7 +87,10 @@ export class ForkEngine implements Engine<Family> {
   async #restore(family: Family, image: ForkImage, spec: RestoreSpec, scope: Scope): Promise<Branch> {
     const line = await within(scope, 'waiting for the parked process', image.line)
     if (!image.inPlace) {
-      throw new ThawError('ENGINE_FAILED', 'The directory in which the checkpoint works was removed or replaced.')
+      throw new ThawError(
+        'ENGINE_FAILED',
+        'The directory in which the checkpoint works was removed or replaced.',
+      )
     }
     const streams = await BranchStreams.open(family, spec.streams, spec.listener)
     let pid: number | null = null

@@ -1,0 +1,166 @@
+"""Names of an executed module that may come, go and change unnoticed."""
+import ast
+import unittest
+
+from support import FILE, MARK, MODULE, Case, definitions
+
+# Between two markers, a program in which nothing names `new` before the checkpoint.
+PROGRAM = MARK + "%sdef late():\n    %s\ndef main():\n    mark()\n    late()\nmain()\n"
+
+
+def statement(text):
+    return ast.parse(text).body[0]
+
+
+class Inert(unittest.TestCase):
+    def test_what_only_binds(self):
+        for text in (
+            "def f(): pass", "def f(a, /, b=1, *c, d='x', **e): pass", "async def f(): pass", "def f(a: int, b: 'None' = None) -> str: pass".replace("'None'", "bool"),
+            "X = 1", "X = -1.5", "X = (1, 'a', None)", "X = b''", "import os", "import os, sys as s", "from os import path, sep as p", "def f(a=(1, (2,))): pass",
+        ):
+            self.assertTrue(definitions.inert(statement(text)), text)
+
+    def test_what_does_more(self):
+        for text in (
+            "@d\ndef f(): pass", "def f(a=[]): pass", "def f(a=g()): pass", "def f(a=X): pass", "def f(a: g()): pass", "def f(a: K): pass", "def f() -> 'K': pass".replace("'K'", "K"),
+            "X = []", "X = {}", "X = {1}", "X = f()", "X = Y", "X = Y = 1", "X, Y = 1, 2", "X.y = 1", "X[0] = 1", "X += 1", "X: int = 1", "class K: pass", "print()", "if 1: pass",
+            "import this", "import antigravity", "import nothing_of_this_name", "from os import *", "from os import nothing_of_this_name", "from . import x", "from __future__ import annotations",
+            "del X", "'text'", "for i in (): pass", "X = f'{y}'", "X = lambda: 1",
+        ):
+            self.assertFalse(definitions.inert(statement(text)), text)
+
+    def test_the_docstring_is_the_first(self):
+        self.assertTrue(definitions.inert(statement("'doc'"), True))
+        self.assertFalse(definitions.inert(statement("5"), True))
+
+    def test_bindings_differ_with_what_calls_can_see(self):
+        base = "def f(a, b=1, *, c: int = 2): return 1"
+        same = ["def f(a, b=1, *, c: int = 2): return 2", "def f(a, b=1, *, c: int = 2):\n    x = 5\n    # c\n    print(x)"]
+        other = [
+            "def f(a, b=2, *, c: int = 2): return 1", "def f(a, b=1.0, *, c: int = 2): return 1", "def f(a, b=True, *, c: int = 2): return 1", "def f(a, b=1, *, c: str = 2): return 1",
+            "def f(a, b=1, *, d: int = 2): return 1", "def f(b, a=1, *, c: int = 2): return 1", "def f(a, b=1, c: int = 2): return 1", "def f(a, /, b=1, *, c: int = 2): return 1",
+            "def f(a, b=1, *, c: int = 2) -> int: return 1", "def f(a, b=1, *, c: int = 2): 'doc'", "async def f(a, b=1, *, c: int = 2): return 1", "def f(a, b=1, *, c: int = 2): yield 1",
+            "def f(a, b=1, *, c: int = 2): x = yield", "def f(a, b=1, *, c: int = 2): return (yield from a)",
+        ]
+        wanted = definitions.bindings(statement(base))
+        for text in same:
+            self.assertEqual(definitions.bindings(statement(text)), wanted, text)
+        for text in other:
+            self.assertNotEqual(definitions.bindings(statement(text)), wanted, text)
+        yielding = "def f():\n    g = lambda: (yield 1)\n    def h(): yield 2\n    class K:\n        x = 1\n    return 1"
+        self.assertEqual(definitions.bindings(statement(yielding))[0]["shape"], definitions.bindings(statement("def f(): return 1"))[0]["shape"])
+
+
+class Coming(Case):
+    def test_definitions_come_go_and_change(self):
+        see = "print(new)"
+        function = (
+            "print(new(1), new.__defaults__, new.__kwdefaults__, new.__annotations__, new.__doc__, new.__module__, new.__qualname__, "
+            "new.__name__, new.__code__.co_firstlineno, new.__closure__)"
+        )
+        cases = (
+            ("", "new = 5\n", see), ("new = 5\n", "new = 5.0\n", see), ("new = 5\n", "new = (1, 'a', -0.0)\n", see), ("new = 5\n", "", see), ("def new(): pass\n", "", see),
+            ("", "def new(a, /, b=1, *, c: int = 'x', **d: dict) -> list:\n    'doc'\n    return [a, b, c, d]\n", function), ("", "\n\ndef new(x):\n    return x\n", function),
+            ("def new(a):\n    return a\n", "def new(a, b=2):\n    return a, b\n", function), ("def new(a):\n    'x'\n    return a\n", "def new(a):\n    'y'\n    return a\n", function),
+            ("def new(a):\n    return a\n", "def new(a):\n    yield a\n", "print(list(new(1)))"), ("def new(a):\n    yield a\n", "def new(a):\n    return [a]\n", "print(list(new(1)))"),
+            ("def new(a):\n    return a\n", "async def new(a):\n    return a\n", "c = new(1)\n    print(type(c))\n    c.close()"), ("def new(a):\n    return a\n", "new = 5\n", see), ("new = 5\n", "def new(a):\n    return a\n", "print(new(3))"),
+            ("", "def new(a):\n    def g():\n        return a\n    return g()\n", "print(new(3), new(4))"), ("", "def new(n):\n    return n and new(n - 1)\n", "print(new(3), new(4))"),
+            ("", "import textwrap as new\n", "print(new.dedent(' a'))"), ("", "from string import digits as new\n", see), ("import math as new\n", "import cmath as new\n", "print(new.sqrt(4))"),
+            ("import os.path as new\n", "import posixpath as new\n", "print(new.__name__)"),
+        )
+        for old, new, look in cases:
+            with self.subTest(new, old=old):
+                late = "try:\n        %s\n    except NameError as e: print(e)" % look.replace("\n    ", "\n        ")
+                outcome = self.never_wrong(PROGRAM % (old, late), PROGRAM % (new, late))
+                if "os.path" not in old:
+                    self.assertTrue(outcome.applied, outcome.refused)
+
+    def test_called_only_where_edited(self):
+        late = "print('old')"
+        outcome = self.stage.resumed(PROGRAM % ("", late), (PROGRAM % ("def new(a: int, b=2):\n    return a + b\n", "print(new(1))")))
+        self.assertTrue(outcome.applied)
+        self.assertEqual(outcome.printed, "3\n")
+
+    def test_special_names_and_future_annotations(self):
+        see = "import sys\n    m = sys.modules['program']\n    print(%s)"
+        for old, new, late in (
+            ("", "def __getattr__(name):\n    return name\n", see % "m.nothing"), ("", "__name__ = 'other'\n", see % "m.__name__"), ("", "__all__ = ('late',)\n", see % "m.__all__"),
+            ("", "def __dir__():\n    return ['a']\n", see % "m"), ("", "print = len\n", see % "1"), ("", "def print(*a):\n    pass\n", see % "1"), ("", "def len(a):\n    return 5\n", see % "len([])"),
+            ("class K: pass\n", "__name__ = 'other'\nclass K: pass\n", "print(K.__module__)"),
+            ("int = float\n", "int = float\ndef new(a: int): pass\n", "print(new.__annotations__)"), ("", "int = 5\ndef new(a: int): pass\n", "print(new.__annotations__)"),
+        ):
+            late = "try:\n        %s\n    except (NameError, AttributeError) as e: pass" % late.replace("\n    ", "\n        ")
+            with self.subTest(new):
+                self.never_wrong(PROGRAM % (old, late), PROGRAM % (new, late))
+        future = "from __future__ import annotations\n"
+        self.never_wrong(future + PROGRAM % ("", "print(1)"), future + PROGRAM % ("def new(a: int): pass\n", "print(new.__annotations__)"))
+
+    def test_the_order_of_names(self):
+        for look in ("list(globals())", "[n for n in vars()]", "list(__import__('program').__dict__)", "[n for n, _ in __import__('inspect').getmembers(__import__('program'))]", "dir(__import__('program'))"):
+            late = "print([n for n in %s if n[0] != '_'])" % look.replace("vars()", "vars(__import__('program'))")
+            with self.subTest(look):
+                self.never_wrong(PROGRAM % ("", late), PROGRAM % ("def new(): pass\n", late))
+
+    def test_noticed(self):
+        for before in (
+            "try: new\nexcept NameError: pass\n", "globals().get('new')\n", "x = 'new' in dir()\n", "import sys\nhasattr(sys.modules[__name__], 'new')\n", "def used():\n    return new\ntry: used()\nexcept NameError: pass\n",
+            "eval('1')\n", "x = [lambda: new for _ in (1,)]\n", "class K:\n    try: y = new\n    except NameError: pass\n", "x = vars\nx()\n", "import program\ngetattr(program, 'n' + 'ew', 0)\n",
+        ):
+            with self.subTest(before):
+                outcome = self.never_wrong(PROGRAM % (before, "print(1)"), PROGRAM % (before + "def new(): pass\n", "print(1)"))
+                self.assertFalse(outcome.applied)
+
+    def test_bound_elsewhere_too(self):
+        for extra in ("for new in (): pass\n", "def g():\n    global new\n    new = 1\ng()\n", "import os as new\n", "class new: pass\n", "if 0:\n    new = 2\n", "try: 1 / 0\nexcept ZeroDivisionError as new: pass\n", "for x, *new in ((1, 2),): pass\n", "import os.path as new\n", "from os import sep as new\n", "def g():\n    globals()['new'] = 7\ng()\n", "if 1:\n    def new(): pass\n", "with open('/dev/null') as new: pass\n", "[new := 3]\n", "match 1:\n    case new: pass\n", "match {}:\n    case {**new}: pass\n", "match [1]:\n    case [*new]: pass\n"):
+            late = "try: print(new)\n    except NameError as e: print(e)"
+            with self.subTest(extra):
+                self.never_wrong(PROGRAM % ("new = 5\n" + extra, late), PROGRAM % ("new = 6\n" + extra, late))
+                self.never_wrong(PROGRAM % (extra, late), PROGRAM % (extra + "new = 6\n", late))
+                self.never_wrong(PROGRAM % (extra, late), PROGRAM % ("new = 6\n" + extra, late))
+
+    def test_members_of_classes(self):
+        for old, new, late in (
+            ("class K:\n    def a(self):\n        return 1\n", "class K:\n    def a(self):\n        return 2\n", "print(K().a())"),
+            ("class K:\n    def a(self):\n        return 1\n", "class K:\n    x = 5\n    def a(self, b=2):\n        return b + self.x\n    def c(self):\n        return self.a()\n", "print(K().a(), K.x, K().c(), K.c.__qualname__, [n for n in sorted(K.__dict__)])"),
+            ("class K:\n    x = 1\n", "class K:\n    pass\n", "print(hasattr(K, 'x'))"), ("class K:\n    x = 1\n", "class K:\n    x = 2\n", "print(K.x)"),
+            ("class A:\n    def f(self): return 1\nclass K(A):\n    x = 1\n", "class A:\n    def f(self): return 1\nclass K(A):\n    x = 1\n    def f(self): return super().f() + 1\n", "print(K().f())"),
+            ("class K:\n    y = x = 1\n", "class K:\n    x = 3\n    y = x = 1\n", "print(K.x)"), ("class K:\n    x = 1\n    y = x\n", "class K:\n    x = 2\n    y = x\n", "print(K.x, K.y)"),
+            ("class M(type):\n    def __new__(m, n, b, d):\n        print(sorted(d)); return type.__new__(m, n, b, d)\nclass K(metaclass=M):\n    pass\n", "class M(type):\n    def __new__(m, n, b, d):\n        print(sorted(d)); return type.__new__(m, n, b, d)\nclass K(metaclass=M):\n    x = 1\n", "print(K.x)"),
+            ("class B:\n    def __init_subclass__(c): print(sorted(vars(c)))\nclass K(B):\n    pass\n", "class B:\n    def __init_subclass__(c): print(sorted(vars(c)))\nclass K(B):\n    x = 1\n", "print(K.x)"),
+            ("import dataclasses\n@dataclasses.dataclass\nclass K:\n    x: int = 1\n", "import dataclasses\n@dataclasses.dataclass\nclass K:\n    x: int = 2\n", "print(K())"),
+            ("import enum\nclass K(enum.Enum):\n    x = 1\n", "import enum\nclass K(enum.Enum):\n    x = 2\n", "print(K.x)"), ("class K:\n    __slots__ = ()\n", "class K:\n    __slots__ = ('a',)\n", "k = K(); k.a = 1; print(k.a)"),
+            ("class K:\n    pass\n", "class K:\n    def __eq__(self, o):\n        return True\n", "print(K() == 1, K.__hash__)"), ("class K:\n    pass\n", "class K:\n    def __len__(self):\n        return 3\n", "print(len(K()))"),
+            ("class K:\n    'doc'\n", "class K:\n    'other'\n", "print(K.__doc__)"), ("class K:\n    def __p(self): return 1\n    def q(self): return self.__p()\n", "class K:\n    def __p(self, a=2): return a\n    def q(self): return self.__p()\n", "print(K().q())"),
+            ("class K:\n    def a(self): return 1\n    def b(self): return 1\n", "class K:\n    def c(self): return 1\n    def a(self): return 1\n    def b(self): return 1\n", "print([n for n in K.__dict__])"),
+            ("class D:\n    def __set_name__(self, o, n): print(n)\nclass K:\n    x = D()\n", "class D:\n    def __set_name__(self, o, n): print(n)\nclass K:\n    y = 1\n    x = D()\n", "print(K.y)"),
+            ("k = None\nclass K:\n    x = 1\nk = K()\nk.x = 7\n", "k = None\nclass K:\n    x = 2\nk = K()\nk.x = 7\n", "print(k.x, K.x)"),
+            ("class K:\n    def g(self):\n        return 1\n", "class K:\n    def g(self):\n        yield 1\n", "print(list(K().g()) if 0 else type(K().g()))"),
+            ("class K:\n    class L:\n        x = 1\n", "class K:\n    class L:\n        x = 2\n", "print(K.L.x)"), ("class K: x = 1\n", "class K: x = 2\n", "print(K.x)"),
+            ("class K:\n    x = 1\nclass L(K):\n    pass\n", "class K:\n    x = 1\nclass L(K):\n    x = 2\n", "print(L.x, K.x)"), ("class K:\n    @staticmethod\n    def s(): return 1\n", "class K:\n    @classmethod\n    def s(c): return 1\n", "print(K.s())"),
+        ):
+            with self.subTest(new):
+                self.never_wrong(PROGRAM % (old, late), PROGRAM % (new, late))
+
+
+class Mentioned(Case):
+    def test_who_names_what(self):
+        source = (
+            "import helper\nX = 1\ndef a():\n    return new\ndef b():\n    return helper.new\ndef c():\n    return 'new'\ndef d():\n    return ('x', ('new',))\ndef e():\n    return {'k': 1, 'new': 2}\n"
+            "def f():\n    return [lambda: new]\ndef g():\n    def h():\n        return new\n    return 1\ndef i():\n    return 'other'\ndef j():\n    return globals\ndef k(new):\n    return 1\nclass K:\n    def m(self):\n        return self.new\n"
+            "def l():\n    from helper import new as other\ndef n():\n    return [new for x in y]\ndef o():\n    import new\n"
+        )
+        digest = self.stage.keep(source)[1]
+        found = {unit for _, unit in definitions.mentioned(["new"], [[FILE, digest]], [], self.stage.cache)["units"]}
+        self.assertEqual(found & {"a#0", "b#0", "c#0", "d#0", "e#0", "f#0", "j#0", "K.m#0", "l#0", "n#0", "o#0", "g.<locals>.h#0"}, {"a#0", "b#0", "c#0", "d#0", "e#0", "f#0", "j#0", "K.m#0", "l#0", "n#0", "o#0", "g.<locals>.h#0"})
+        self.assertEqual(found & {"i#0", "k#0", "g#0", MODULE}, set())
+
+    def test_module_code_names_what_it_uses(self):
+        for text, named in (("def new(): pass\n", False), ("new = 1\n", False), ("def new(): pass\nnew()\n", True), ("x = [new]\n", True), ("@new\ndef f(): pass\n", True), ("def f(a=new): pass\n", True), ("class K(new): pass\n", True), ("from os import *\n", True), ("import other\nother.new\n", True), ("x = {'new': 1}\n", True), ("def f(a: new): pass\n", True), ("def f() -> new: pass\n", True), ("del new\n", True), ("new += 1\n", True), ("f'{new}'\n", True), ("class K:\n    x = new\n", True)):
+            digest = self.stage.keep(text)[1]
+            found = [unit for _, unit in definitions.mentioned(["new"], [[FILE, digest]], [], self.stage.cache)["units"]]
+            with self.subTest(text):
+                self.assertEqual(MODULE in found, named)
+
+
+if __name__ == "__main__":
+    unittest.main()

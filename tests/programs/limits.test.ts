@@ -1,0 +1,112 @@
+import { afterAll, beforeAll, describe, it } from 'vitest'
+import { Home } from '../support/home.js'
+import { Project, WORK } from '../support/project.js'
+
+const PYTHON = ['python3', 'app.py']
+
+let home: Home
+beforeAll(() => {
+  home = new Home()
+})
+afterAll(() => home[Symbol.asyncDispose]())
+
+/** What makes a copy impossible while it lasts: how it begins, how it ends, and the reason that is given. */
+const OBSTACLES: Record<string, { begin: string; end: string; why: RegExp }> = {
+  'a thread': {
+    begin: 'import threading; go = threading.Event(); t = threading.Thread(target=go.wait); t.start()',
+    end: 'go.set(); t.join()',
+    why: /thread/,
+  },
+  'a child process': {
+    begin: 'import subprocess; p = subprocess.Popen(["sleep", "60"])',
+    end: 'p.kill(); p.wait()',
+    why: /live child process/,
+  },
+  'a forked child': {
+    begin: 'import os, signal; p = os.fork() or time.sleep(60)',
+    end: 'os.kill(p, signal.SIGKILL); os.waitpid(p, 0)',
+    why: /live child process/,
+  },
+  'an open socket': {
+    begin: 'import socket; s = socket.create_server(("127.0.0.1", 0))',
+    end: 's.close()',
+    why: /open socket/,
+  },
+  'an open pipe': {
+    begin: 'import os; r, w = os.pipe()',
+    end: 'os.close(r); os.close(w)',
+    why: /open pipe/,
+  },
+  'shared writable memory': {
+    begin: 'import mmap; m = mmap.mmap(-1, 4096)',
+    end: 'm.close()',
+    why: /shared writable memory/,
+  },
+  'a pending timer': {
+    begin: 'import signal; signal.setitimer(signal.ITIMER_REAL, 60)',
+    end: 'signal.setitimer(signal.ITIMER_REAL, 0)',
+    why: /timer/,
+  },
+  'a locked file': {
+    begin: 'import fcntl; f = open("lock", "w"); fcntl.flock(f, fcntl.LOCK_EX)',
+    end: 'f.close()',
+    why: /lock/,
+  },
+}
+
+describe('no checkpoint, with the reason said, and again afterwards, is there during', () => {
+  it.for(Object.entries(OBSTACLES))('%s', async ([name, { begin, end, why }], { expect: check }) => {
+    const project = new Project(home, name.replaceAll(' ', '-'))
+    project.write(
+      'app.py',
+      `${WORK}
+def before():
+    print("before")
+def during():
+    print("during")
+def after():
+    print("after")
+def last():
+    print("last")
+work()
+before()
+${begin}
+work()
+during()
+work()
+${end}
+work()
+after()
+work()
+last()
+`,
+    )
+    const first = await project.run(PYTHON)
+    check(first).toMatchObject({ code: 0, stdout: 'before\nduring\nafter\nlast\n', stderr: '' })
+    const tree = await project.tree(first.report.run)
+    const lines = project.read('app.py').split('\n')
+    const from = lines.indexOf(begin) + 1
+    const to = lines.indexOf(end) + 1
+    const places = tree.checkpoints.map(({ before }) => before)
+    // Functions stand above all of that, and are told by their names.
+    const meanwhile = places.filter(
+      ({ unit, line }) => unit === 'during' || ((line ?? 0) > from && (line ?? 0) <= to),
+    )
+    check(meanwhile).toEqual([])
+    check(places.some(({ unit, line }) => unit === 'after' || unit === 'last' || (line ?? 0) > to)).toBe(true)
+    check(tree.refusals.map((one) => one.why).join()).toMatch(why)
+    check((await home.run(['tree', first.report.run])).stdout).toMatch(why)
+
+    // Effects aside, an edit of the end goes on from after it, and one of the middle from before it.
+    const flags = ['--effects', 'keep']
+    project.edit('app.py', 'print("last")', 'print("LAST")')
+    const ended = await project.run(PYTHON, { flags })
+    check(ended).toMatchObject({ stdout: 'before\nduring\nafter\nLAST\n', report: { outcome: 'resumed' } })
+    check(ended.report.checkpoint?.at_seconds).toBeGreaterThan(0.24)
+    project.edit('app.py', 'print("during")', 'print("DURING")')
+    const middle = await project.run(PYTHON, { flags })
+    check(middle).toMatchObject({ stdout: 'before\nDURING\nafter\nLAST\n', report: { outcome: 'resumed' } })
+    check(middle.report.checkpoint?.at_seconds).toBeLessThan(0.2)
+    check(middle.report.reason).toMatch(why)
+  })
+})

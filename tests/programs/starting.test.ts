@@ -1,0 +1,138 @@
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Home } from '../support/home.js'
+import { Project, STEPS } from '../support/project.js'
+
+let home: Home
+beforeAll(() => {
+  home = new Home()
+})
+afterAll(() => home[Symbol.asyncDispose]())
+
+/** Runs, edits and runs again: the second time it must go on from the middle, and print what it prints without thaw. */
+async function expectResumed(
+  project: Project,
+  file: string,
+  command: string[],
+  env: Record<string, string> = {},
+) {
+  const first = await project.run(command, { env })
+  const shown = ({ code, stdout, stderr }: { code: number | null; stdout: string; stderr: string }) => ({
+    code,
+    stdout,
+    stderr,
+  })
+  expect(shown(first)).toEqual(shown(project.plain(command, { env })))
+  expect(first.report).toMatchObject({ outcome: 'cold', engine: 'fork', reason: 'first run' })
+  project.edit(file, 'print("c")', 'print("C", __debug__)')
+  const second = await project.run(command, { env })
+  expect(shown(second)).toEqual(shown(project.plain(command, { env })))
+  expect(second.report).toMatchObject({ outcome: 'resumed', engine: 'fork' })
+}
+
+describe('a program resumes that is started as', () => {
+  it.each([
+    ['python x.py', ['python3', 'app.py', 'argument']],
+    ['python -u x.py', ['python3', '-u', 'app.py']],
+    ['python -O x.py', ['python3', '-O', 'app.py']],
+    ['python -W error x.py', ['python3', '-W', 'error', 'app.py']],
+    ['python -X dev -B x.py', ['python3', '-X', 'dev', '-B', 'app.py']],
+    ['python -m module', ['python3', '-m', 'app']],
+    ['python of another directory', ['python3', '../{}/app.py']],
+  ])('%s', async (name, command) => {
+    const directory = name.replaceAll(/\W+/g, '-')
+    const project = new Project(home, directory)
+    project.write('app.py', `import sys\nprint(sys.argv, sys.flags.optimize, sys.warnoptions)\n${STEPS}`)
+    await expectResumed(
+      project,
+      'app.py',
+      command.map((word) => word.replace('{}', directory)),
+    )
+  })
+
+  it('python -m package', async () => {
+    const project = new Project(home, 'package')
+    project.write('tool/__init__.py', '')
+    project.write('tool/__main__.py', 'from .steps import main\nprint(__name__, __package__)\nmain()\n')
+    project.write('tool/steps.py', STEPS.replace(/\nmain\(\)\n$/, '\n'))
+    await expectResumed(project, 'tool/steps.py', ['python3', '-m', 'tool'])
+  })
+
+  it('python -c', async () => {
+    const project = new Project(home, 'command')
+    project.write('steps.py', STEPS)
+    await expectResumed(project, 'steps.py', [
+      'python3',
+      '-c',
+      'import sys; print(sys.argv); import steps',
+      'x',
+    ])
+  })
+
+  it('a script with a first line', async () => {
+    const project = new Project(home, 'script')
+    project.write('script', `#!/usr/bin/env python3\nimport sys\nprint(sys.argv)\n${STEPS}`, 0o755)
+    await expectResumed(project, 'script', ['./script', '1'])
+  })
+
+  it('a console script of a virtual environment', async () => {
+    const project = new Project(home, 'console')
+    const made = project.plain(['python3', '-m', 'venv', '--without-pip', 'env'])
+    expect(made).toMatchObject({ code: 0 })
+    const python = join(project.directory, 'env', 'bin', 'python3')
+    const library = join(project.directory, 'env', 'lib')
+    const site = join(library, readdirSync(library)[0] ?? '', 'site-packages')
+    writeFileSync(join(site, 'installed.py'), 'def name():\n    return __name__\n')
+    project.write('steps.py', STEPS.replace(/\nmain\(\)\n$/, '\n'))
+    project.write(
+      'env/bin/steps',
+      `#!${python}\nimport sys\nsys.path.insert(0, ${JSON.stringify(project.directory)})\nimport installed\nfrom steps import main\nif __name__ == "__main__":\n    print(installed.name(), sys.prefix != sys.base_prefix)\n    sys.exit(main())\n`,
+      0o755,
+    )
+    await expectResumed(project, 'steps.py', ['env/bin/steps'])
+    const onPath = { PATH: `${join(project.directory, 'env', 'bin')}:${home.env['PATH']}` }
+    project.edit('steps.py', 'print("C", __debug__)', 'print("c")')
+    await expectResumed(project, 'steps.py', ['steps'], onPath)
+  })
+
+  it('what a version manager puts in front of the interpreter', async () => {
+    const project = new Project(home, 'shim')
+    const real = project.plain(['python3', '-c', 'import sys; print(sys.executable)']).stdout.trim()
+    mkdirSync(project.path('shims'))
+    writeFileSync(project.path('shims/python3'), `#!/usr/bin/env bash\nset -e\nexec "${real}" "$@"\n`)
+    chmodSync(project.path('shims/python3'), 0o755)
+    project.write('app.py', `import sys\nprint(sys.executable)\n${STEPS}`)
+    const env = { PATH: `${project.path('shims')}:${home.env['PATH']}` }
+    await expectResumed(project, 'app.py', ['python3', 'app.py'], env)
+  })
+})
+
+describe('runs plainly, cold each time, with the reason said', () => {
+  const pythons = ['/usr/bin/python3.12', '/usr/bin/python3.13', '/usr/bin/pypy3'].filter((one) =>
+    existsSync(one),
+  )
+  it.each([
+    ['a program that is not Python', ['sh', '-c', 'echo x'], /not a Python program/],
+    ['a directory', ['python3', 'directory'], /a directory/],
+    ['a compiled file', ['python3', 'compiled.pyc'], /compiled already/],
+    ['the program on stdin', ['python3', '-'], /comes from stdin/],
+    ['an interpreter alone', ['python3'], /interactive/],
+    ['an option that traces imports', ['python3', '-X', 'importtime', 'app.py'], /importtime/],
+    ...pythons.map((python): [string, string[], RegExp] => [
+      python,
+      [python, 'app.py'],
+      /only release builds/,
+    ]),
+  ])('%s', async (name, command, reason) => {
+    const project = new Project(home, `plain-${name.replaceAll(/\W+/g, '-')}`)
+    project.write('app.py', 'print("x")\n')
+    project.write('directory/__main__.py', 'print("x")\n')
+    project.plain(['python3', '-c', 'import py_compile; py_compile.compile("app.py", "compiled.pyc")'])
+    for (let n = 0; n < 2; n++) {
+      const done = await project.run(command, { input: 'print("x")\n' })
+      expect(done).toMatchObject({ code: 0, stdout: 'x\n', report: { outcome: 'cold', engine: 'plain' } })
+      expect(done.report.reason).toMatch(reason)
+    }
+  })
+})
