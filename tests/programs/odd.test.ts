@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Home, until } from '../support/home.js'
 import { Project, WORK } from '../support/project.js'
@@ -227,7 +227,28 @@ describe('the same as without thaw, twice, is a program that', () => {
   })
 })
 
+it('a program that ends, or closes its descriptors, before anyone has looked runs once', async () => {
+  const ends = ['os._exit(0)', 'os.closerange(3, 4096)', 'os.kill(os.getpid(), 9)']
+  const projects = [...ends, ...ends].map((end, n) => {
+    const project = new Project(home, `at-once-${n}`)
+    project.write('app.py', `import os\nos.write(1, b"once ")\n${end}\n`)
+    return project
+  })
+  for (let n = 0; n < 3; n++) {
+    const all = await Promise.all(projects.map((project) => project.run(PYTHON)))
+    expect(all.map(({ stdout, stderr }) => stdout + stderr)).toEqual(all.map(() => 'once '))
+  }
+})
+
 describe('what a program leaves running', () => {
+  it('does not delay the end with a terminal either', async () => {
+    const done = await home.run(['run', '-q', '-t', 'sh', '-c', 'trap "" HUP; sleep 3 & echo on'], {
+      cwd: new Project(home, 'terminal').directory,
+    })
+    expect(done).toMatchObject({ code: 0, stdout: 'on\r\n' })
+    await until('it lives on', () => home.processes().some((pid) => commandOf(pid) === 'sleep 3'), 2)
+  })
+
   it('lives on, does not delay the end, and ends with nothing of thaw left', async () => {
     await using own = new Home()
     const project = new Project(own, 'daemon')
@@ -359,6 +380,14 @@ rest()
     expect((await project.run(PYTHON, { input: 'two' })).report.outcome).toBe('replayed')
   })
 })
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim()
+  } catch {
+    return ''
+  }
+}
 
 /** A small file system of its own for THAW_HOME, where that is allowed. */
 function mountSmall(home: Home): boolean {

@@ -220,10 +220,11 @@ class InTheMiddle(Case):
             self.same(program % (call, "print('old')"), program % (call, "b = 5\nprint('new', a, r, b)\nclass K:\n    v = a\nprint(K.v)\ndef new():\n    return a\nprint(new())\ndel a\n1 / 0"))
 
     def test_long_bodies(self):
-        for size in (60, 7000):
+        # Jumps of one, two and three code units.
+        for size, calls in ((5, ("r = step(1)", "r = list(map(step, [1]))")), (60, ("r = step(1)", "r = list(map(step, [1]))")), (7000, ("r = list(map(step, [1]))",))):
             filler = "    x = x + 1\n" * size
             program = MARK + STEP + "def f(x):\n" + filler + "    %s\n    %s\n" + filler + "    return x\nprint(f(1))\n"
-            for call in ("r = step(1)", "r = list(map(step, [1]))"):
+            for call in calls:
                 with self.subTest(call, size=size):
                     self.same(program % (call, "print(r)"), program % (call, "y = [r]\n    x = -5\n    print(y)"))
 
@@ -248,7 +249,10 @@ class InTheMiddle(Case):
         for first, second in (("mark()", "mark2()"), ("max(map(mark, [1]))", "max(map(mark2, [1]))"), (both, "0"), ("(mark(), mark2())", "0"), ("mark()", "max(map(mark2, [1]))")):
             cases.append([frame % (first, second, tail, "pass") for tail in tails])
             cases.append([frame % (first, second, tail, "pass") for tail in (tails[0], tails[1], tails[0])])
-        uncalled = lambda *bodies: [frame % ("mark()", "mark2()", "return late(y)", body) for body in bodies]  # noqa: E731
+
+        def uncalled(*bodies):
+            return [frame % ("mark()", "mark2()", "return late(y)", body) for body in bodies]
+
         cases += [uncalled("return 1", "return [v]", "q = lambda: v; return q()"), uncalled("return 1", "return [v]", "return 1")]
         moved = uncalled("return 1", "return v / 0")
         cases += [[*moved, "\n\n" + moved[1]], [moved[0], moved[1].replace("return late(y)", "return [late(y)]"), "\n\n" + moved[1].replace("return late(y)", "return [late(y)]")]]

@@ -161,7 +161,7 @@ def scan(locked):
         flags = fcntl.fcntl(fd, fcntl.F_GETFL)
         if stream is None and kind == stat.S_IFREG and flags & 3 and found.st_nlink and path not in journal.touched and classify(path) is not None:
             raise Unsafe("%s was opened for writing by native code" % path)
-        if path in sqlite_files:
+        if path in journal.databases:
             raise Unsafe("open database %s" % path)
         for group in groups:
             if group.key == (found.st_dev, found.st_ino) and group.stream == stream and _same(group.fds[0], fd):
@@ -171,10 +171,6 @@ def scan(locked):
             offset = posix.lseek(fd, 0, 1) if kind in (stat.S_IFREG, stat.S_IFDIR) else 0
             groups.append(Group(fd, found, path, flags, offset, stream))
     return Files(groups)
-
-
-# Databases the program has opened: their locks belong to the process that took them.
-sqlite_files = set()
 
 
 def attach_streams(files, order):

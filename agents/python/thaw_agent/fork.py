@@ -4,6 +4,7 @@ Clones are made with CLONE_PARENT: all become children of the host, so that the 
 know of, and without Python's at-fork hooks, which would reseed `random`. Where native threads with at-fork handlers of
 their own (OpenBLAS) run, the C library's fork is used, followed by a second clone that hands the process to the host.
 """
+import _signal
 import ctypes
 import gc
 import os
@@ -11,6 +12,7 @@ import posix
 import sys
 
 from . import descriptors, journal, observe
+from .environment import Environment
 from .layout import called_inline, hide_module
 from .state import S, clock
 
@@ -80,6 +82,9 @@ def clone_below():
     return libc.syscall(SYS_CLONE, ctypes.c_long(flags), ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(_tid), ctypes.c_long(0))
 
 
+EVERY = _signal.valid_signals()
+
+
 class Refused(Exception):
     """Why no checkpoint can be taken now."""
 
@@ -114,8 +119,7 @@ def safe_to_clone():
     for line in _read_text("/proc/self/maps").splitlines():
         if line[line.find(b" ") + 4 : line.find(b" ") + 5] == b"s" and b"w" in line[line.find(b" ") + 1 : line.find(b" ") + 4]:
             raise Refused("shared writable memory is mapped (%s)" % (line.split(None, 5)[5:] or [b"anonymous"])[0].decode("utf-8", "replace"))
-    signal = sys.modules.get("_signal")
-    if signal is not None and any(any(signal.getitimer(which)) for which in (0, 1, 2)):
+    if any(any(_signal.getitimer(which)) for which in (0, 1, 2)):
         raise Refused("a timer signal is pending")
     try:
         return descriptors.scan(observe.locked), tasks > 1
@@ -168,8 +172,9 @@ def checkpoint(file, unit, line, trap):
         S.due = float("inf")
         return
     begun = clock()
-    # A collection would run finalizers of the program's in the middle of the agent's work.
+    # A collection would run finalizers of the program's in the middle of the agent's work, a signal its handlers.
     collecting = gc.isenabled()
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, EVERY)
     try:
         files, threads = safe_to_clone()
         if collecting:
@@ -181,6 +186,7 @@ def checkpoint(file, unit, line, trap):
     finally:
         if collecting:
             gc.enable()
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     now = clock()
     S.cost = 0.5 * S.cost + 0.5 * (now - begun)
     S.due = now + max(S.config["min_gap"], S.config["factor"] * S.cost)
@@ -297,10 +303,10 @@ def _environment(wanted):
     for name, value in wanted.items():
         key = os.fsencode(name)
         if value is None:
-            observe.Environment.outer.pop(key, None)
+            Environment.outer.pop(key, None)
         else:
-            observe.Environment.outer[key] = os.fsencode(value)
-        if key in observe.Environment.own:
+            Environment.outer[key] = os.fsencode(value)
+        if key in Environment.own:
             continue
         if value is None:
             posix.unsetenv(key)

@@ -11,6 +11,8 @@ from .state import S
 since, touched = set(), set()
 # Directories this program made: what is below them is its own doing too.
 own = set()
+# Databases the program has opened: their locks belong to the process that took them.
+databases = set()
 _count = [0]
 
 

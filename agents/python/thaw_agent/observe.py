@@ -10,11 +10,10 @@ import sys
 
 import _sha1
 
-from . import journal, queries
-from .layout import FunctionType, hide_module
+from . import environment, inspection, journal, queries
+from .layout import hide, hide_module
 from .paths import classify, resolve
 from .state import S
-from .traps import FILE, UNIT, trap_of
 
 getframe = sys._getframe
 raw_stat, raw_lstat = posix.stat, posix.lstat
@@ -278,6 +277,7 @@ def on_sqlite(args):
     if name.startswith("file:"):
         name = name[5:].split("?", 1)[0]
     path = resolve(name)
+    journal.databases.add(path)
     saw_read(path)
     for suffix in ("", "-journal", "-wal", "-shm"):
         wrote(path + suffix, "sqlite %s" % path)
@@ -337,92 +337,6 @@ def on_lock(args):
         locked.add(args[0])
 
 
-# ------------------------------------------------------------------ code and lines
-# Who reads a function's __code__ for its parameters only: these belong to the statement that defines it.
-HEADER_ONLY = {
-    "_signature_from_function", "_signature_from_callable", "_signature_is_functionlike", "_has_code_flag", "iscoroutinefunction",
-    "isgeneratorfunction", "isasyncgenfunction", "unwrap", "isfunction", "ismethod", "_is_wrapper", "getfullargspec", "update_wrapper",
-    "_get_globals", "_has_coroutine_mark", "_inspect_func",
-}
-# Who asks for a frame only to learn a module's name.
-NAME_ONLY = {
-    ("namedtuple", "collections/__init__.py"), ("_caller", "typing.py"), ("__init__", "typing.py"), ("_create_", "enum.py"),
-    ("__call__", "enum.py"), ("__set_name__", "enum.py"), ("NewType", "typing.py"), ("_make_nmtuple", "typing.py"), ("__new__", "typing.py"),
-    ("TypedDict", "typing.py"), ("NamedTuple", "typing.py"), ("_find_caller_module", "abc.py"), ("make_dataclass", "dataclasses.py"),
-    ("_currentframe", "warnings.py"),
-}
-
-
-def unit_of(code):
-    """(file, unit) of project code, or None."""
-    trap = trap_of(code)
-    return (trap[FILE], trap[UNIT]) if trap is not None else None
-
-
-def on_attribute(args):
-    subject, name = args[0], args[1]
-    if name == "__code__":
-        if type(subject) is not FunctionType:
-            return
-        unit = unit_of(subject.__code__)
-        if unit is None:
-            return
-        caller = getframe(1).f_code
-        if caller.co_name in HEADER_ONLY and caller.co_filename.endswith(("inspect.py", "functools.py", "coroutines.py")):
-            return
-        if id(subject.__code__) in S.edited:
-            subject.__code__ = S.edited[id(subject.__code__)]
-        S.event("code", *unit)
-    elif name == "tb_frame" or name.endswith("_frame"):
-        frame = getattr(subject, name, None)
-        if frame is not None:
-            line_seen(frame)
-
-
-_lines = set()
-
-
-def line_seen(frame):
-    """The position of a frame was observed."""
-    code = frame.f_code
-    unit = unit_of(code)
-    if unit is None:
-        # A class body, lambda or comprehension: it belongs to the unit around it.
-        unit = (code.co_filename, MODULE_LINES) if code.co_filename in S.files else None
-    if unit is not None and unit not in _lines:
-        _lines.add(unit)
-        S.event("line", *unit)
-
-
-MODULE_LINES = "*"
-
-
-def on_getframe(args):
-    frame = getframe(1)
-    code = frame.f_code
-    for name, file in NAME_ONLY:
-        if code.co_name == name and code.co_filename.endswith(file):
-            return
-    while frame is not None:
-        line_seen(frame)
-        frame = frame.f_back
-
-
-def on_watcher(what):
-    """Somebody else wants to see every step: what the agent does would show, and what it may do would not be known."""
-
-    def handler(args):
-        from . import hook
-
-        if getframe(1).f_code.co_filename.endswith("threading.py"):
-            return
-        S.event("opaque", what)
-        S.opaque = True
-        hook.disarm_all()
-
-    return handler
-
-
 HANDLERS = {
     "open": on_open,
     "os.listdir": lambda args: saw_list(args[0]),
@@ -442,16 +356,10 @@ HANDLERS = {
     "socket.gethostbyaddr": on_network("lookup"),
     "os.kill": on_kill, "os.killpg": on_kill,
     "fcntl.flock": on_lock, "fcntl.lockf": on_lock,
-    "object.__getattr__": on_attribute,
-    "sys._getframe": on_getframe,
-    "sys.settrace": on_watcher("a tracer was installed"), "sys.setprofile": on_watcher("a profiler was installed"),
-    "sys.addaudithook": on_watcher("an audit hook was installed"),
 }
 for _handler in HANDLERS.values():
-    if _handler.__name__ == "<lambda>" or _handler.__name__ == "handler":
-        from .layout import hide
-
-        hide(_handler.__code__)
+    hide(_handler.__code__)
+HANDLERS.update(inspection.HANDLERS)
 
 
 def audit(event, args, get=HANDLERS.get):
@@ -471,77 +379,6 @@ def audit(event, args, get=HANDLERS.get):
 audit.__cantrace__ = False
 
 
-# ------------------------------------------------------------------ environment
-def shown(value):
-    return None if value is None else os.fsdecode(value)
-
-
-class Environment(dict):
-    """os.environ's own dictionary, which notes what is read."""
-
-    own = set()
-    seen = set()
-    everything = False
-    # As the caller gave it, whatever the program or the interpreter made of it since.
-    outer = {}
-
-    def peek(self, key):
-        value = dict.get(self, key)
-        return shown(value)
-
-    def note(self, key):
-        if key not in Environment.seen and key not in Environment.own and not S.busy and not S.inert:
-            Environment.seen.add(key)
-            S.event("env", shown(key), shown(Environment.outer.get(key)))
-
-    def note_all(self):
-        if not Environment.everything and not S.busy and not S.inert:
-            Environment.everything = True
-            pairs = sorted(k + b"=" + v for k, v in Environment.outer.items())
-            S.event("env", "*", _sha1.sha1(b"\0".join(pairs)).hexdigest())
-
-    def __getitem__(self, key):
-        self.note(key)
-        return dict.__getitem__(self, key)
-
-    def __contains__(self, key):
-        self.note(key)
-        return dict.__contains__(self, key)
-
-    def get(self, key, default=None):
-        self.note(key)
-        return dict.get(self, key, default)
-
-    def __setitem__(self, key, value):
-        Environment.own.add(key)
-        dict.__setitem__(self, key, value)
-
-    def __delitem__(self, key):
-        self.note(key)
-        Environment.own.add(key)
-        dict.__delitem__(self, key)
-
-    def __iter__(self):
-        self.note_all()
-        return dict.__iter__(self)
-
-    def keys(self):
-        self.note_all()
-        return dict.keys(self)
-
-    def values(self):
-        self.note_all()
-        return dict.values(self)
-
-    def items(self):
-        self.note_all()
-        return dict.items(self)
-
-    def copy(self):
-        self.note_all()
-        return dict(dict.items(self))
-
-
 def wrap_status(name, original, follow):
     """A function that looks at a file, with the look noted. Frames of the wrapper are hidden."""
 
@@ -557,8 +394,6 @@ def wrap_status(name, original, follow):
     looked.__name__ = looked.__qualname__ = name
     looked.__module__ = "posix"
     looked.__doc__ = original.__doc__
-    from .layout import hide
-
     hide(looked.__code__)
     supported = (os.supports_dir_fd, os.supports_follow_symlinks, os.supports_fd, os.supports_effective_ids)
     for group in supported:
@@ -569,11 +404,7 @@ def wrap_status(name, original, follow):
 
 def install():
     """Start observing. Audit hooks cannot be taken back; `S.inert` silences them."""
-    if type(os.environ._data) is not Environment:
-        os.environ._data = Environment(os.environ._data)
-        with open("/proc/self/environ", "rb") as file:
-            pairs = [entry.partition(b"=") for entry in file.read().split(b"\0") if b"=" in entry]
-        Environment.outer.update((name, value) for name, _, value in pairs if name != b"THAW_AGENT")
+    environment.install()
     for name, follow in (("stat", True), ("lstat", False), ("access", True), ("readlink", False)):
         wrap_status(name, getattr(posix, name), follow)
     sys.addaudithook(audit)

@@ -74,6 +74,10 @@ def _remap(before, after, lasti, inline):
 
 def _align(before, after, k):
     """The statement of the new version up to which it does what the old one did up to statement k; -1: none yet."""
+    reach = k + 1 + len(after.inert)
+    if any(map(before.star, range(min(k + 1, before.count)))) or any(map(after.star, range(min(reach, after.count)))):
+        # Which names it bound cannot be told.
+        before.inert = after.inert = {}
     if k == before.count:
         if before.count != after.count or before.inert or after.inert:
             raise Impossible("its end was edited")
@@ -211,6 +215,11 @@ class Body:
             out.append((line and line - first, end and end - first, column, end_column))
         return out
 
+    def star(self, k):
+        """Whether a statement imports names without naming them."""
+        node = self.nodes[k]
+        return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+
     def line(self, k):
         return self.ranges[k][0] if k < self.count else self.code.co_firstlineno
 
@@ -334,12 +343,7 @@ def _members(node):
     """The same of a class; its header counts as its first statement."""
     first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
     ranges, nodes = _ranges([(first, node.body[0].lineno - 1, None), *_flat(node.body, False)])
-    bound = {}
-    for statement in ast.walk(node):
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound[statement.name] = bound.get(statement.name, 0) + 1
-        elif isinstance(statement, ast.Name) and not isinstance(statement.ctx, ast.Load):
-            bound[statement.id] = bound.get(statement.id, 0) + 1
+    bound = _bound(node)
     found = {}
     for i, statement in enumerate(nodes):
         if statement is not None and not isinstance(statement, (ast.Import, ast.ImportFrom)) and inert(statement) and not annotated(statement):
@@ -368,23 +372,33 @@ def _ranges(flat):
 def _inert(nodes, tree):
     """{statement: what it binds} of statements that only bind names which nothing else in the file binds."""
     found = {i: bindings(node) for i, node in enumerate(nodes) if node is not None and inert(node, node is tree.body[0])}
-    bound = {}
-    for node in ast.walk(tree):
-        names = ()
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names = (node.id,)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names = (node.name,)
-        elif isinstance(node, ast.alias):
-            names = ((node.asname or node.name).split(".")[0],)
-        for name in names:
-            bound[name] = bound.get(name, 0) + 1
+    bound = _bound(tree)
     # Where annotations are kept as text, or a type's name may mean something else, functions with annotations run code.
-    strange = any(name in bound for name in TYPES | {"*", "annotations"})
+    strange = any(name in bound for name in TYPES | {"annotations"})
     return {
         i: entries for i, entries in found.items()
         if all(bound.get(e["name"], 1) == 1 for e in entries) and not (strange and annotated(nodes[i]))
     }
+
+
+def _bound(tree):
+    """How often each name is bound below a node, by whatever kind of statement."""
+    bound = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            names = () if isinstance(node.ctx, ast.Load) else (node.id,)
+        elif isinstance(node, ast.alias):
+            names = ((node.asname or node.name).split(".")[0],)
+        elif isinstance(node, ast.MatchMapping):
+            names = (node.rest,)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+            names = (node.name,)
+        else:
+            continue
+        for name in names:
+            if name is not None:
+                bound[name] = bound.get(name, 0) + 1
+    return bound
 
 
 def _flat(body, main):

@@ -17,6 +17,7 @@ import { Host } from './host.js'
 /** How long a process of ours may take to report after it was started. */
 const REPORT_TIMEOUT = 20_000
 const ACCEPT_GRACE = 500
+const UNCLAIMED_KEPT = 64
 
 interface Expected {
   matches: (line: AgentLine) => boolean
@@ -140,8 +141,10 @@ export class Family implements AsyncDisposable {
         return expected.resolve(line)
       }
     }
+    // A line that has closed already still says that its program ran: it stays until somebody asks, or many came after.
     this.#unclaimed.add(line)
-    void line.closed.then(() => this.#unclaimed.delete(line))
+    const [oldest] = this.#unclaimed
+    if (this.#unclaimed.size > UNCLAIMED_KEPT && oldest !== undefined) this.#unclaimed.delete(oldest)
   }
 
   /** A host that was killed could end nobody: what it had is ended here, group by group. */

@@ -1,0 +1,109 @@
+"""A program that looks at code, frames and line numbers, its own or another's: what it saw must still be so."""
+import sys
+
+from .layout import FunctionType, hide, hide_module
+from .state import S
+from .traps import FILE, UNIT, trap_of
+
+getframe = sys._getframe
+
+# Who reads a function's __code__ for its parameters only: these belong to the statement that defines it.
+HEADER_ONLY = {
+    "_signature_from_function", "_signature_from_callable", "_signature_is_functionlike", "_has_code_flag", "iscoroutinefunction",
+    "isgeneratorfunction", "isasyncgenfunction", "unwrap", "isfunction", "ismethod", "_is_wrapper", "getfullargspec", "update_wrapper",
+    "_get_globals", "_has_coroutine_mark", "_inspect_func",
+}
+# Who asks for a frame only to learn a module's name.
+NAME_ONLY = {
+    ("namedtuple", "collections/__init__.py"), ("_caller", "typing.py"), ("__init__", "typing.py"), ("_create_", "enum.py"),
+    ("__call__", "enum.py"), ("__set_name__", "enum.py"), ("NewType", "typing.py"), ("_make_nmtuple", "typing.py"), ("__new__", "typing.py"),
+    ("TypedDict", "typing.py"), ("NamedTuple", "typing.py"), ("_find_caller_module", "abc.py"), ("make_dataclass", "dataclasses.py"),
+    ("_currentframe", "warnings.py"),
+}
+
+
+def unit_of(code):
+    """(file, unit) of project code, or None."""
+    trap = trap_of(code)
+    return (trap[FILE], trap[UNIT]) if trap is not None else None
+
+
+def on_attribute(args):
+    subject, name = args[0], args[1]
+    if name == "__code__":
+        if type(subject) is not FunctionType:
+            return
+        unit = unit_of(subject.__code__)
+        if unit is None:
+            return
+        caller = getframe(1).f_code
+        if caller.co_name in HEADER_ONLY and caller.co_filename.endswith(("inspect.py", "functools.py", "coroutines.py")):
+            return
+        if id(subject.__code__) in S.edited:
+            subject.__code__ = S.edited[id(subject.__code__)]
+        S.event("code", *unit)
+    elif name == "tb_frame" or name.endswith("_frame"):
+        frame = getattr(subject, name, None)
+        if frame is not None:
+            line_seen(frame)
+
+
+_lines = set()
+
+
+def line_seen(frame):
+    """The position of a frame was observed."""
+    code = frame.f_code
+    unit = unit_of(code)
+    if unit is None:
+        # A class body, lambda or comprehension: it belongs to the unit around it.
+        unit = (code.co_filename, MODULE_LINES) if code.co_filename in S.files else None
+    if unit is not None and unit not in _lines:
+        _lines.add(unit)
+        S.event("line", *unit)
+
+
+MODULE_LINES = "*"
+
+
+def on_getframe(args):
+    frame = getframe(1)
+    code = frame.f_code
+    for name, file in NAME_ONLY:
+        if code.co_name == name and code.co_filename.endswith(file):
+            return
+    # A log record takes the first line outside logging itself.
+    logging = code.co_filename if code.co_filename.endswith("logging/__init__.py") else None
+    while frame is not None:
+        if frame.f_code.co_filename != logging:
+            line_seen(frame)
+            if logging is not None:
+                return
+        frame = frame.f_back
+
+
+def on_watcher(what):
+    """Somebody else wants to see every step: what the agent does would show, and what it may do would not be known."""
+
+    def handler(args):
+        from . import hook
+
+        if getframe(1).f_code.co_filename.endswith("threading.py"):
+            return
+        S.event("opaque", what)
+        S.opaque = True
+        hook.disarm_all()
+
+    return handler
+
+
+HANDLERS = {
+    "object.__getattr__": on_attribute,
+    "sys._getframe": on_getframe,
+    "sys.settrace": on_watcher("a tracer was installed"),
+    "sys.setprofile": on_watcher("a profiler was installed"),
+    "sys.addaudithook": on_watcher("an audit hook was installed"),
+}
+for _handler in HANDLERS.values():
+    hide(_handler.__code__)
+hide_module(globals())
