@@ -70,8 +70,7 @@ time.sleep(60)
       stderr: expect.stringMatching(/^thaw: DAEMON_LOST: /),
     })
     await expectNothingLeft(/lost: python3 app\.py \(r_\w+\) while it ran, [1-9]\d* checkpoint/)
-    project.edit('app.py', 'print("daemon", flush=True)', 'os._exit(0)')
-    project.edit('app.py', '\ntime.sleep(60)\n', '\nos._exit(0)\n')
+    project.write('app.py', STEPS)
     expect((await project.run(PYTHON)).report).toMatchObject({ outcome: 'cold', exit: { code: 0 } })
   })
 

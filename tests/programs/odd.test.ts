@@ -291,7 +291,7 @@ print("done")
     project.write(
       'app.py',
       `import signal, subprocess, time
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGINT, lambda *_: print("caught", flush=True))
 subprocess.Popen(["sleep", "60"], start_new_session=True)
 print("on", flush=True)
 time.sleep(60)
@@ -300,6 +300,7 @@ time.sleep(60)
     const one = project.start(PYTHON)
     await until('it runs', () => one.text('stdout').includes('on'))
     one.child.kill('SIGINT')
+    await until('it has caught the first', () => one.text('stdout').includes('caught'))
     one.child.kill('SIGINT')
     expect((await one.ended).code).toBe(137)
     await own.run(['daemon', 'stop', '--force'])

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { RunReport, RunTree } from '@thaw/protocol'
 import type { Ended, Home, Options } from './home.js'
 
@@ -60,10 +60,7 @@ export class Project {
 
   /** Starts `thaw run -q --report … COMMAND`. */
   start(command: readonly string[], options: Options & { flags?: string[] } = {}) {
-    const file = join(
-      this.home.directory,
-      `report-${process.pid}-${this.directory.length}-${++this.#reports}.json`,
-    )
+    const file = join(this.home.directory, `report-${basename(this.directory)}-${++this.#reports}.json`)
     const one = this.home.start(['run', '-q', '--report', file, ...(options.flags ?? []), '--', ...command], {
       cwd: this.directory,
       ...options,

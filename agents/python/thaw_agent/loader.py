@@ -60,7 +60,7 @@ def source_path(cache, digest):
 
 
 def _name(path):
-    return "%s-%d%d" % (_sha1.sha1(os.fsencode(path)).hexdigest(), sys.flags.optimize, sys.flags.dev_mode)
+    return "%s-%d" % (_sha1.sha1(os.fsencode(path)).hexdigest(), sys.flags.optimize)
 
 
 def code_path(cache, path, digest):

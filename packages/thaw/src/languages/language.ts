@@ -13,6 +13,8 @@ export interface Adapted {
     argv: (stub: string) => string[]
     main: AgentSetup['main']
     origArgv: string[]
+    /** The level at which its code is compiled, as -O gives it: code is compared as it runs. */
+    optimize: number
   } | null
   /** Why it runs plainly, cold each time; null with an agent. */
   plainReason: string | null

@@ -188,7 +188,7 @@ export class Starter {
     if (agent === null || interpreter === null)
       throw new ThawError('INTERNAL', 'A plain program has no base.')
     const { paths } = this.#shop
-    const family = await Family.open(interpreter, paths.runtime, paths.cache, this.#scope)
+    const family = await Family.open(interpreter, paths.runtime, paths.cache, agent.optimize, this.#scope)
     try {
       const base = await this.#engine.prepare(
         family,
@@ -363,6 +363,7 @@ export class Starter {
       await this.#shop.anyPython(this.#scope),
       this.#shop.paths.runtime,
       this.#shop.paths.cache,
+      0,
       this.#scope,
     )
     const execution = this.#newExecution(this.#newRecord(null, null))

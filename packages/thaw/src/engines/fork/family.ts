@@ -61,11 +61,17 @@ export class Family implements AsyncDisposable {
    * @param python interpreter of the host; the run's own where code is to be compared
    * @param runtime directory in which the family makes its private one
    */
-  static async open(python: string, runtime: string, cache: string, scope: Scope): Promise<Family> {
+  static async open(
+    python: string,
+    runtime: string,
+    cache: string,
+    optimize: number,
+    scope: Scope,
+  ): Promise<Family> {
     const directory = mkdtempSync(join(runtime, 'f'))
     try {
       const [host, agents] = await Promise.all([
-        Host.start(python, cache, scope),
+        Host.start(python, cache, optimize, scope),
         AgentServer.listen(join(directory, 's'), scope.log),
       ])
       return new Family(host, agents, directory, cache, scope.log)

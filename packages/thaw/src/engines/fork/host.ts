@@ -74,13 +74,15 @@ export class Host implements AsyncDisposable {
    * Starts a host under the given interpreter (CPython 3.8 or later).
    *
    * @param cache directory for instrumented code
+   * @param optimize the level at which it compiles
    * @throws ThawError ENGINE_FAILED
    */
-  static async start(python: string, cache: string, scope: Scope): Promise<Host> {
+  static async start(python: string, cache: string, optimize: number, scope: Scope): Promise<Host> {
     const program = join(agentsDirectory(), 'python', 'thaw_agent', 'host.py')
     // Its life is the run's, not that of the request that happened to need it first.
     const lasting: Scope = { signal: new AbortController().signal, log: scope.log }
-    const child = await startProcess([python, '-I', '-S', program], { cwd: '/', atExit: 'leave' }, lasting)
+    const argv = [python, '-I', '-S', ...Array<string>(optimize).fill('-O'), program]
+    const child = await startProcess(argv, { cwd: '/', atExit: 'leave' }, lasting)
     const host = new Host(child, scope.log)
     try {
       await host.ask({ do: 'hello', cache })

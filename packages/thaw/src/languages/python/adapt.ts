@@ -61,6 +61,15 @@ function whyPlain(parsed: PythonCommand, cwd: string, env: Record<string, string
   return null
 }
 
+/** `sys.flags.optimize` of an interpreter started with these. */
+function optimizeLevel(flags: string[], env: Record<string, string>): number {
+  const given = flags.filter((flag) => /^-[a-zA-Z]+$/.test(flag)).join('')
+  const asked = given.split('O').length - 1
+  const variable = /[EI]/.test(given) ? '' : (env['PYTHONOPTIMIZE'] ?? '')
+  const named = variable === '' ? 0 : /^\d+$/.test(variable) ? Number(variable) : 1
+  return Math.min(2, Math.max(asked, named))
+}
+
 /** A Python command, with an agent where that is possible; null when the command is not Python's. */
 export async function adaptPython(context: CommandContext, scope: Scope): Promise<Adapted | null> {
   const { cwd, env } = context
@@ -97,6 +106,7 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
       argv: (stub) => [python, ...flags, stub, ...args],
       main,
       origArgv: [python, ...flags, ...option, main.name, ...args],
+      optimize: optimizeLevel(flags, env),
     },
     plainReason: null,
   }
