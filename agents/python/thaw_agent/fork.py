@@ -233,10 +233,19 @@ def _stdin():
     return found.st_dev, found.st_ino
 
 
+PR_SET_PDEATHSIG, SIGKILL = 1, 9
+
+
+def _die_with_host():
+    """The host ends what it looks after; where it is killed itself, the kernel does."""
+    libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+
+
 def park(role, name, files, work):
     """This process is a checkpoint now. Returns in restored clones only."""
     S.pid = posix.getpid()
     posix.setpgid(0, 0)
+    _die_with_host()
     S.connect(role, name)
     files.separate()
     files.detach_streams()
@@ -287,6 +296,7 @@ def _become_branch(order, files):
         posix.setsid()
     else:
         posix.setpgid(0, 0)
+    _die_with_host()
     S.connect("branch", order["branch"])
     S.number = 0
     files.separate()

@@ -39,6 +39,8 @@ export class Runs implements AsyncDisposable {
   /** Starts of one run go one after the other up to the point where its program runs. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #expiry: NodeJS.Timeout
+  /** Commands on their way to a program. */
+  #starting = 0
 
   private constructor(shop: Workshop, journal: Journal, settings: DaemonSettings) {
     this.#shop = shop
@@ -63,6 +65,23 @@ export class Runs implements AsyncDisposable {
   }
 
   async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle> {
+    this.#starting++
+    let ready: Promise<unknown> = Promise.resolve()
+    try {
+      const begun = await this.#start(request, sink, scope)
+      ready = begun.ready
+      return begun.handle
+    } finally {
+      const settled = () => void this.#starting--
+      ready.then(settled, settled)
+    }
+  }
+
+  async #start(
+    request: StartRequest,
+    sink: RunSink,
+    scope: Scope,
+  ): Promise<{ handle: RunHandle; ready: Promise<unknown> }> {
     const began = performance.now()
     if (!existsSync(request.cwd)) {
       throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
@@ -80,7 +99,7 @@ export class Runs implements AsyncDisposable {
     await early
     const done = started === null ? ready.then((value) => value.done) : (started as Started).done
     done.catch(() => {})
-    return this.#handle(feed, ready, done)
+    return { handle: this.#handle(feed, ready, done), ready }
   }
 
   async attach(branch: string, sink: RunSink): Promise<RunHandle> {
@@ -258,7 +277,9 @@ export class Runs implements AsyncDisposable {
   /** Whether something lives only in memory. */
   busy(): boolean {
     return (
-      this.live() > 0 || [...this.#shop.runs.values()].some((run) => run.groups.some((group) => group.alive))
+      this.#starting > 0 ||
+      this.live() > 0 ||
+      [...this.#shop.runs.values()].some((run) => run.groups.some((group) => group.alive))
     )
   }
 

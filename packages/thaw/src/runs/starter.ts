@@ -19,6 +19,7 @@ import {
 } from './lineage.js'
 import { makePlan, type Plan } from './plan.js'
 import { lookNow } from './present.js'
+import { reportOf, type Begun } from './report.js'
 import { OutputRecord, readRecord, type StreamName } from './record.js'
 import type { Run } from './run.js'
 import { StdinFeed } from './stdin.js'
@@ -29,17 +30,6 @@ export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'q
   engine: RunSettings['engine']
   effects: RunSettings['effects']
   settings: RunSettings
-}
-
-/** What a start has come to, before the program's end is known. */
-interface Begun {
-  outcome: RunReport['outcome']
-  checkpoint: Checkpoint | null
-  changed: Change[]
-  reason: string | null
-  effects: string[]
-  planned: number
-  restored: number
 }
 
 export interface Started {
@@ -529,36 +519,14 @@ export class Starter {
     program: number,
     cold: number | null,
   ): RunReport {
-    const { checkpoint } = begun
-    return {
+    return reportOf(begun, exit, {
       run: this.#run.identity.id,
-      outcome: begun.outcome,
-      checkpoint:
-        checkpoint === null
-          ? null
-          : {
-              id: checkpoint.id,
-              before: checkpoint.before.unit.replace(/#\d+$/, ''),
-              file: this.#shop.relative(this.#run, checkpoint.before.file),
-              line: checkpoint.before.line,
-              at_seconds: checkpoint.work,
-            },
-      changed: begun.changed.map((change) => ({
-        ...change,
-        file: this.#shop.relative(this.#run, change.file),
-      })),
-      reason: begun.reason,
-      kept_effects: begun.effects,
       engine: this.#adapted.agent === null ? 'plain' : 'fork',
-      seconds: {
-        total: seconds(this.#began),
-        plan: begun.planned,
-        restore: begun.restored,
-        program,
-        cold_estimate: cold,
-      },
-      exit: { code: exit.code, signal: exit.signal },
-    }
+      relative: (file) => this.#shop.relative(this.#run, file),
+      total: seconds(this.#began),
+      program,
+      cold,
+    })
   }
 }
 

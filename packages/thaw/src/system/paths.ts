@@ -119,5 +119,6 @@ function makeDirectories(directory: string): void {
     throw Object.assign(new Error('it takes no entries'), { code: 'ENOENT' })
   }
   makeDirectories(dirname(directory))
-  mkdirSync(directory, { mode: 0o700 })
+  // Another command that starts at the same time may have been first.
+  if (make() !== undefined) throw Object.assign(new Error('it vanished again'), { code: 'ENOENT' })
 }

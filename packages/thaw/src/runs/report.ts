@@ -1,0 +1,54 @@
+/** What a start has come to, for people and programs. */
+import type { Change, RunReport } from '@thaw/protocol'
+import type { Checkpoint } from './lineage.js'
+
+/** What a start has come to, before the program's end is known. */
+export interface Begun {
+  outcome: RunReport['outcome']
+  checkpoint: Checkpoint | null
+  changed: Change[]
+  reason: string | null
+  effects: string[]
+  planned: number
+  restored: number
+}
+
+export interface ReportContext {
+  run: string
+  engine: RunReport['engine']
+  /** How a file is named to the caller. */
+  relative: (file: string) => string
+  /** Seconds. */
+  total: number
+  program: number
+  /** What a cold run would have taken; null when that is not known. */
+  cold: number | null
+}
+
+export function reportOf(
+  begun: Begun,
+  exit: { code: number | null; signal: string | null },
+  { run, engine, relative, total, program, cold }: ReportContext,
+): RunReport {
+  const { checkpoint } = begun
+  return {
+    run,
+    outcome: begun.outcome,
+    checkpoint:
+      checkpoint === null
+        ? null
+        : {
+            id: checkpoint.id,
+            before: checkpoint.before.unit.replace(/#\d+$/, ''),
+            file: relative(checkpoint.before.file),
+            line: checkpoint.before.line,
+            at_seconds: checkpoint.work,
+          },
+    changed: begun.changed.map((change) => ({ ...change, file: relative(change.file) })),
+    reason: begun.reason,
+    kept_effects: begun.effects,
+    engine,
+    seconds: { total, plan: begun.planned, restore: begun.restored, program, cold_estimate: cold },
+    exit: { code: exit.code, signal: exit.signal },
+  }
+}
