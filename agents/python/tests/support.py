@@ -115,12 +115,12 @@ class Stage:
             except Exception as error:
                 problems.append(error)
 
-        original, fork.checkpoint = fork.checkpoint, checkpoint
+        original, hook.checkpoint = hook.checkpoint, checkpoint
         hook.install()
         try:
             self._execute(code, outcome)
         finally:
-            fork.checkpoint = original
+            hook.checkpoint = original
             S.inert = True
         outcome.events = [event[:1] + event[2:] for event in S.pending]
         if problems:

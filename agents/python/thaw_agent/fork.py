@@ -11,7 +11,7 @@ import os
 import posix
 import sys
 
-from . import descriptors, journal, observe
+from . import descriptors, journal, observe, patch
 from .environment import Environment
 from .layout import called_inline, hide_module
 from .state import S, clock
@@ -265,8 +265,6 @@ def park(role, name, files, work):
 
 def restore(order, files):
     """Clone this parked process; in the clone, put streams, environment and edited code in place. True in the clone."""
-    from . import patch
-
     why = patch.impossible(order["files"])
     if why is not None:
         S.wire.send({"t": "failed", "why": why})

@@ -2,46 +2,44 @@
 import builtins
 import sys
 
-from . import traps
-from .layout import enter, exchange, hide_module, write_code
+from .arming import disarm, switches
+from .fork import checkpoint
+from .layout import enter, exchange, hide_module
 from .state import S, clock
-from .traps import FILE, HOOK, KIND, LANDING, MODULE, OFFSET, ONCE, ORIGINAL, STATEMENT, UNIT, line_at, trap_of
+from .traps import FILE, HOOK, KIND, LANDING, MODULE, OFFSET, ONCE, STATEMENT, UNIT, line_at, trap_of
 
 getframe = sys._getframe
-# id of the old code of a running frame -> (new code, landing): switched when the frame reaches its next statement.
-switches = {}
 
 
 def thaw(trap):
     """Called by the trailers of instrumented code; nothing it does may be seen by the caller."""
-    from .fork import checkpoint
-
     S.busy += 1
     try:
         frame = getframe(1)
         code = frame.f_code
         kind, unit = trap[KIND], trap[UNIT]
         file = S.files.get(trap[FILE])
-        switch = switches.get(id(code))
-        if switch is not None:
-            _switch(frame, code, switch)
+        # Asking for an id is an audit event: only where there is something to find.
+        if switches and id(code) in switches:
+            new, landing = switches.pop(id(code))
+            exchange(frame, new, landing - 2)
             return
         if S.inert or file is None:
-            _restore(code, trap)
+            disarm(code, trap)
             return
         if kind == STATEMENT:
             if clock() >= S.due:
                 checkpoint(trap[FILE], unit, line_at(code, trap[OFFSET]), trap)
             # In a restored process another code may stand under the frame by now.
             if frame.f_code is code:
-                _restore(code, trap)
+                disarm(code, trap)
             return
         seen = file.seen.get(unit)
         if seen is None:
             if clock() >= S.due:
                 checkpoint(trap[FILE], unit, code.co_firstlineno, trap)
                 file = S.files[trap[FILE]]
-            if id(code) in S.edited:
+            if S.edited and id(code) in S.edited:
                 code = S.edited[id(code)]
                 trap = trap_of(code)
                 enter(frame, code, trap[LANDING])
@@ -49,12 +47,12 @@ def thaw(trap):
             file.seen[unit] = 1
             S.event("exec", trap[FILE], unit)
             if trap[KIND] == ONCE:
-                _restore(code, trap)
+                disarm(code, trap)
                 if unit != MODULE:
                     file.seen[unit] = 2
                     S.event("again", trap[FILE], unit)
             return
-        if id(code) in S.edited:
+        if S.edited and id(code) in S.edited:
             # Another function object over code that was edited before any of its calls.
             code = S.edited[id(code)]
             trap = trap_of(code)
@@ -62,43 +60,7 @@ def thaw(trap):
         if seen == 1:
             file.seen[unit] = 2
             S.event("again", trap[FILE], unit)
-        _restore(code, trap)
-    finally:
-        S.busy -= 1
-
-
-def _switch(frame, code, switch):
-    del switches[id(code)]
-    new, landing = switch
-    exchange(frame, new, landing - 2)
-
-
-def _restore(code, trap):
-    """Write the original instructions back. In code that is warm already they come back in their adaptive form."""
-    write_code(code, trap[OFFSET], adaptive(code, trap[ORIGINAL]))
-
-
-def adaptive(code, original):
-    if not traps.is_warm(code):
-        return original
-    out = bytearray(original)
-    i = 0
-    while i < len(out):
-        out[i] = traps.ADAPTIVE.get(out[i], out[i])
-        i += 2 + 2 * traps.CACHES[original[i]]
-    return bytes(out)
-
-
-def disarm_all():
-    """A tracer is there: take every trap out, and make no checkpoint any more."""
-    S.busy += 1
-    try:
-        for file in S.files.values():
-            for tree in file.trees:
-                for code in traps.units_of(tree).values():
-                    for const in code.co_consts:
-                        if type(const) is tuple and len(const) == 8 and const[0] == traps.MARK and id(code) not in S.edited:
-                            _restore(code, const)
+        disarm(code, trap)
     finally:
         S.busy -= 1
 

@@ -1,6 +1,7 @@
 """A program that looks at code, frames and line numbers, its own or another's: what it saw must still be so."""
 import sys
 
+from .arming import disarm_all
 from .layout import FunctionType, hide, hide_module
 from .state import S
 from .traps import FILE, UNIT, trap_of
@@ -86,13 +87,11 @@ def on_watcher(what):
     """Somebody else wants to see every step: what the agent does would show, and what it may do would not be known."""
 
     def handler(args):
-        from . import hook
-
         if getframe(1).f_code.co_filename.endswith("threading.py"):
             return
         S.event("opaque", what)
         S.opaque = True
-        hook.disarm_all()
+        disarm_all()
 
     return handler
 

@@ -3,7 +3,8 @@ numbers of everything that only moved."""
 
 import sys
 
-from . import binding, hook, traps
+from . import binding, traps
+from .arming import switches
 from .layout import ensure_room, exchange, hide_module, need_of, read_code, relocate, room_of, write_code
 from .state import S
 from .traps import FILE, FORWARD, TRAILER, UNIT, op, trap_of, units_of, with_landing
@@ -193,7 +194,7 @@ def _under(frame, old, new, wanted):
         if read_code(old, start - 2, 2) != plain[start - 2 : start]:
             write_code(old, start - 2, plain[start - 2 : start])
         write_code(old, start, op(FORWARD, distance - units, units))
-    hook.switches[id(old)] = (grown, landing)
+    switches[id(old)] = (grown, landing)
 
 
 hide_module(globals())

@@ -1,0 +1,41 @@
+"""Taking traps out of live code, and the jumps that lead a running frame to its edited code."""
+from . import traps
+from .layout import hide_module, write_code
+from .state import S
+from .traps import OFFSET, ORIGINAL
+
+# id of the old code of a running frame -> (new code, landing): switched when the frame reaches its next statement.
+switches = {}
+
+
+def disarm(code, trap):
+    """Write the original instructions back. In code that is warm already they come back in their adaptive form."""
+    write_code(code, trap[OFFSET], adaptive(code, trap[ORIGINAL]))
+
+
+def adaptive(code, original):
+    if not traps.is_warm(code):
+        return original
+    out = bytearray(original)
+    i = 0
+    while i < len(out):
+        out[i] = traps.ADAPTIVE.get(out[i], out[i])
+        i += 2 + 2 * traps.CACHES[original[i]]
+    return bytes(out)
+
+
+def disarm_all():
+    """A tracer is there: take every trap out, and make no checkpoint any more."""
+    S.busy += 1
+    try:
+        for file in S.files.values():
+            for tree in file.trees:
+                for code in traps.units_of(tree).values():
+                    for const in code.co_consts:
+                        if type(const) is tuple and len(const) == 8 and const[0] == traps.MARK and id(code) not in S.edited:
+                            disarm(code, const)
+    finally:
+        S.busy -= 1
+
+
+hide_module(globals())
