@@ -106,6 +106,43 @@ describe('a program resumes that is started as', () => {
     const env = { PATH: `${project.path('shims')}:${home.env['PATH']}` }
     await expectResumed(project, 'app.py', ['python3', 'app.py'], env)
   })
+
+  it('a console script behind a version manager', async () => {
+    const project = new Project(home, 'managed')
+    const script = project.write(
+      'version/bin/app',
+      '#!/usr/bin/env python3\nimport sys\nsys.path.insert(0, ".")\nprint(sys.argv)\nimport steps\n',
+      0o755,
+    )
+    const manager = project.write(
+      'pyenv',
+      `#!/bin/sh
+[ "$PYENV_ROOT" = "${project.directory}" ] || exit 1
+case "$1 $2" in
+  "which app") echo "${script}" ;;
+  "exec app") shift 2; exec "${script}" "$@" ;;
+  *) exit 1 ;;
+esac
+`,
+      0o755,
+    )
+    project.write(
+      'shims/app',
+      `#!/usr/bin/env bash
+set -e
+[ -n "$PYENV_DEBUG" ] && set -x
+
+program="\${0##*/}"
+
+export PYENV_ROOT="${project.directory}"
+exec "${manager}" exec "$program" "$@"
+`,
+      0o755,
+    )
+    project.write('steps.py', STEPS)
+    const env = { PATH: `${project.path('shims')}:${home.env['PATH']}` }
+    await expectResumed(project, 'steps.py', ['app', '1'], env)
+  })
 })
 
 describe('runs plainly, cold each time, with the reason said', () => {

@@ -5,8 +5,10 @@ import marshal
 import os
 import posix
 import sys
+from types import BuiltinFunctionType
 
 from .layout import FunctionType, hide_module
+from .traps import FILE, UNIT, trap_of
 
 
 def bind(module, entry, units):
@@ -45,10 +47,64 @@ def unbind(module, name):
         vars(module).pop(name, None)
 
 
+def _holder(module, entry):
+    return vars(module) if entry.get("owner") is None else vars(vars(module)[entry["owner"]])
+
+
+def untouched(module, entry, file):
+    """Whether a name is still bound to what the old version's statement bound it to. `file`: the module's path."""
+    missing = object()
+    now = _holder(module, entry).get(entry["name"], missing)
+    if entry["kind"] == "import":
+        name, member = entry["values"]
+        found = sys.modules.get(name, missing)
+        return now is (found if member is None else getattr(found, member, missing))
+    value = marshal.loads(binascii.a2b_base64(entry["values"]))
+    if entry["kind"] == "constant":
+        return type(now) is type(value) and repr(now) == repr(value)
+    if type(now) is not FunctionType:
+        return False
+    trap = trap_of(now.__code__)
+    return trap is not None and (trap[FILE], trap[UNIT]) == (file, entry["unit"]) and repr((now.__defaults__, now.__kwdefaults__)) == repr(value[:2])
+
+
+def original(entry):
+    """Whether what an import takes from a module is surely the module's own, not something the program put there."""
+    if entry["kind"] != "import" or entry["values"][1] is None:
+        return True
+    name, member = entry["values"]
+    if name not in sys.modules:
+        return True
+    found = getattr(sys.modules[name], member, None)
+    if type(found) not in (FunctionType, BuiltinFunctionType, type) or getattr(found, "__module__", None) not in (name, "_" + name):
+        return False
+    return type(found) is not FunctionType or trap_of(found.__code__) is None
+
+
+def refusal(module, edit, file, known):
+    """Why names cannot come and go unnoticed in this process, or None."""
+    had = {(entry.get("owner"), entry["name"]) for entry in edit.get("was", ())}
+    for entry in edit.get("was", ()):
+        why = closed(module, entry, known)
+        if why is None and not untouched(module, entry, file):
+            why = "%s is not what its statement had bound" % entry["name"]
+        if why is not None:
+            return why
+    for entry in edit.get("bind", ()):
+        why = closed(module, entry, known)
+        if why is not None:
+            return why
+        if (entry.get("owner"), entry["name"]) not in had and entry["name"] in _holder(module, entry) and entry["name"] != "__doc__":
+            return "%s is bound already" % entry["name"]
+        if shadowed(entry) or not original(entry):
+            return "%s is not the standard library's here" % entry["values"][0]
+    return None
+
+
 def closed(module, entry, known):
     """Why a class cannot change its members unnoticed, or None. `known`: names of the project's modules."""
-    owner = entry["owner"] if isinstance(entry, dict) else entry.rpartition(".")[0]
-    if not owner:
+    owner = entry.get("owner")
+    if owner is None:
         return None
     cls = vars(module).get(owner)
     if type(cls) is not type or cls.__module__ != module.__name__ or cls.__qualname__ != owner:
@@ -58,7 +114,7 @@ def closed(module, entry, known):
             return "%s has a base that may look at its members" % owner
     if "__slots__" in vars(cls):
         return "%s has slots" % owner
-    if isinstance(entry, dict) and entry["name"] not in vars(cls) and hasattr(cls, entry["name"]):
+    if entry["name"] not in vars(cls) and hasattr(cls, entry["name"]):
         return "%s.%s would hide another" % (owner, entry["name"])
     return None
 

@@ -8,6 +8,7 @@ import ast
 import base64
 import importlib
 import marshal
+import re
 import sys
 from functools import lru_cache
 
@@ -15,16 +16,27 @@ from . import traps
 from .compare import version
 from .traps import MODULE, nested, units_of
 
-# Names that let code find out what a module holds without naming it.
+# Names that let code find out what a module holds, or change it, without naming it.
 LOOKS_AROUND = {
-    "globals", "vars", "dir", "locals", "__dict__", "exec", "eval", "getmembers", "getattr", "hasattr", "import_module", "__import__",
-    "attrgetter", "methodcaller", "*", "f_globals", "__globals__", "modules", "getmodule", "runpy",
+    "globals", "vars", "dir", "locals", "__dict__", "exec", "eval", "getmembers", "getattr", "hasattr", "setattr", "delattr",
+    "__setattr__", "__delattr__", "import_module", "__import__", "resolve_name", "attrgetter", "methodcaller", "*", "f_globals",
+    "__globals__", "modules", "getmodule", "runpy", "patch", "monkeypatch", "pickle", "shelve", "copyreg", "Protocol",
+    "runtime_checkable", "__subclasshook__",
 }
+# Through these a text that is no part of the program reaches into objects.
+LOOKS_INTO = {"format", "format_map", "Template", "substitute", "safe_substitute"}
+# In the place of names: more text than is worth looking through.
+EVERYTHING = "\0"
+TEXT_LIMIT = 1 << 16
+WORD = re.compile(r"[^\W\d]\w*")
 TYPES = {"int", "str", "float", "bool", "bytes", "list", "dict", "tuple", "set", "object", "complex", "frozenset"}
 
 
-# Importing these does something.
-SPEAKING = {"this", "antigravity", "idlelib", "turtle", "turtledemo", "lib2to3", "site", "sitecustomize", "usercustomize"}
+# Importing these does something, or warns.
+SPEAKING = set(
+    "this antigravity idlelib turtle turtledemo lib2to3 site sitecustomize usercustomize aifc asynchat asyncore audioop cgi cgitb chunk crypt "
+    "distutils imghdr imp mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib readline rlcompleter".split()
+)
 
 
 def inert(statement, first=False):
@@ -105,7 +117,10 @@ def bindings(statement):
     if isinstance(statement, ast.Import):
         return [{"name": a.asname or a.name, "kind": "import", "values": [a.name, None]} for a in statement.names]
     if isinstance(statement, ast.ImportFrom):
-        return [{"name": a.asname or a.name, "kind": "import", "values": [statement.module, a.name]} for a in statement.names]
+        return [
+            {"name": a.asname or a.name, "kind": "import", "values": [statement.module, a.name], "also": a.name}
+            for a in statement.names
+        ]
     arguments = statement.args
     defaults = tuple(ast.literal_eval(d) for d in arguments.defaults)
     keywords = {a.arg: ast.literal_eval(d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults) if d is not None}
@@ -125,8 +140,11 @@ def _pack(value):
 
 
 def _strings(value, found):
-    if isinstance(value, str) and len(value) < 100:
-        found.add(value)
+    """All words in a constant: names stand in format strings, dotted paths and lists too."""
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        found.update(WORD.findall(value) if len(value) < TEXT_LIMIT else (EVERYTHING,))
     elif isinstance(value, (tuple, frozenset)):
         for one in value:
             _strings(one, found)
@@ -156,7 +174,7 @@ def _named(file, digest, cache):
             _spoken(statement, used)
             if isinstance(statement, ast.ClassDef):
                 bound.update(e["name"] for member in statement.body if inert(member) for e in bindings(member))
-    out[MODULE] = (out[MODULE] - bound) | (bound & used) | (used & LOOKS_AROUND)
+    out[MODULE] = (out[MODULE] - bound) | (bound & used) | (used & (LOOKS_AROUND | LOOKS_INTO | {EVERYTHING}))
     return out
 
 
@@ -169,8 +187,8 @@ def _spoken(node, used):
         used.add(node.attr)
     elif isinstance(node, ast.alias):
         used.update((node.name, node.asname))
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        used.add(node.value)
+    elif isinstance(node, ast.Constant):
+        _strings(node.value, used)
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         children = [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]
     else:
@@ -183,10 +201,11 @@ def _spoken(node, used):
 SHOWS_ORDER = {"globals", "vars", "locals", "__dict__", "f_globals", "__globals__", "getmembers", "modules"}
 
 
-def mentioned(names, files, edited, cache):
+def mentioned(names, files, edited, deep, cache):
     """{"units": [[file, unit], …], "ordered"}: units that name one of `names`, or look around; and whether any code, run or
-    not, may see in which order a module's names were bound. `files`, `edited`: [[file, hash], …] before and after the edit."""
-    wanted = {name.rpartition(".")[2] for name in names} | LOOKS_AROUND
+    not, may see in which order a module's names were bound. `files`, `edited`: [[file, hash], …] before and after the edit;
+    `deep`: more than top-level functions changed."""
+    wanted = {name.rpartition(".")[2] for name in names} | LOOKS_AROUND | {EVERYTHING} | (LOOKS_INTO if deep else set())
     units, ordered = [], False
     for file, digest in files:
         for unit, found in _named(file, digest, cache).items():

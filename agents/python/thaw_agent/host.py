@@ -492,7 +492,7 @@ class Host:
 
     def do_mentioned(self, request):
         return _code_answer(_modules().definitions.mentioned, request["names"],
-                            request["files"], request["edited"], self.cache)
+                            request["files"], request["edited"], request["deep"], self.cache)
 
     def do_stub(self, request):
         try:

@@ -35,14 +35,10 @@ def impossible(edits):
             continue
         if (edit.get("bind") or edit.get("unbind")) and file.module not in sys.modules:
             return "%s is not a module any more" % file.module
-        known = {f.module for f in S.files.values()}
-        for entry in [*edit.get("bind", ()), *edit.get("unbind", ())]:
-            if type(entry) is str or "owner" in entry:
-                why = binding.closed(sys.modules[file.module], entry, known)
-                if why is not None:
-                    return why
-            elif binding.shadowed(entry):
-                return "%s is not the standard library's here" % entry["values"][0]
+        if edit.get("bind") or edit.get("unbind"):
+            why = binding.refusal(sys.modules[file.module], edit, file.path, {f.module for f in S.files.values()})
+            if why is not None:
+                return why
         if file.rewrite is None:
             try:
                 fresh = units_of(_new_code(edit["file"], edit["new"], None))

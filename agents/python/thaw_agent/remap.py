@@ -104,13 +104,14 @@ def _align_class(before, i, after, j):
         raise Impossible("line %d ran already and was edited" % before.line(i))
     mine, theirs = before.class_body(i), after.class_body(j)
     changes = _settled(mine, theirs)
-    for entry in changes["bind"]:
-        if "unit" in entry:
-            entry["unit"] = "%s.%s" % (new.name, entry["unit"])
-            if after.units[entry["unit"]].co_freevars:
-                raise Impossible("a method that uses super() was added or changed its parameters")
-        entry["owner"] = new.name
-    before.members_changed["bind"] += changes["bind"]
+    for key in ("bind", "was"):
+        for entry in changes[key]:
+            if "unit" in entry:
+                entry["unit"] = "%s.%s" % (new.name, entry["unit"])
+                if key == "bind" and after.units[entry["unit"]].co_freevars:
+                    raise Impossible("a method that uses super() was added or changed its parameters")
+            entry["owner"] = new.name
+        before.members_changed[key] += changes[key]
     before.members_changed["unbind"] += ["%s.%s" % (old.name, name) for name in changes["unbind"]]
 
 
@@ -121,6 +122,8 @@ def _definitions(before, k, after, last):
     return {
         "bind": [entry for name, entry in has.items() if had.get(name) != entry] + before.members_changed["bind"],
         "unbind": [name for name in had if name not in has] + before.members_changed["unbind"],
+        # What must still be bound as the old version bound it.
+        "was": [entry for name, entry in had.items() if has.get(name) != entry] + before.members_changed["was"],
     }
 
 
@@ -136,7 +139,7 @@ class Body:
         # The end of the body is a statement of its own.
         self.count = len(self.ranges)
         # Methods and constants of executed classes that differ in the other version.
-        self.members_changed = {"bind": [], "unbind": []}
+        self.members_changed = {"bind": [], "unbind": [], "was": []}
         self.instructions = self._decode()
         self.by_offset = {}
         for instruction in self.instructions:

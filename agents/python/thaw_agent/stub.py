@@ -2,12 +2,7 @@
 
     python -I -S stub.py            prints {"version": […]} when resuming works here, else {"unsupported": why}
 """
-import hashlib
-import importlib.util
-import json
-import marshal
 import os
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,17 +17,23 @@ boot.main(sys._getframe(), %(directory)r)
 
 def stub(python, cache):
     """Path of the stub for an interpreter. Raises RuntimeError with the reason when it is not supported."""
+    # Imports stand where they are needed: nearly every run only looks whether the stub is there.
+    from _sha1 import sha1
+
     status = os.stat(python)
-    agent = hashlib.sha1()
+    agent = sha1()
     for name in sorted(os.listdir(HERE)):
         if name.endswith(".py"):
             with open(os.path.join(HERE, name), "rb") as file:
                 agent.update(file.read())
-    key = hashlib.sha1(repr((os.path.realpath(python), status.st_mtime_ns, status.st_size, agent.hexdigest(), cache)).encode()).hexdigest()
+    key = sha1(repr((os.path.realpath(python), status.st_mtime_ns, status.st_size, agent.hexdigest(), cache)).encode()).hexdigest()
     directory = "%s/stub/%s" % (cache, key)
     path = directory + "/__main__.pyc"
     if os.path.exists(path):
         return path
+    import json
+    import subprocess
+
     try:
         answer = subprocess.run([python, "-I", "-S", os.path.abspath(__file__)], capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
         told = json.loads(answer.stdout)
@@ -50,12 +51,21 @@ def stub(python, cache):
 
 def write(directory):
     """Write the stub for the running interpreter."""
+    import importlib.util
+    import marshal
+
     os.makedirs(directory, 0o700, exist_ok=True)
     code = compile(SOURCE % {"agents": os.path.dirname(HERE), "directory": directory}, "<thaw>", "exec")
     data = importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
     temporary = "%s/new-%d" % (directory, os.getpid())
     with open(temporary, "wb") as file:
         file.write(data)
+    # A user's interpreter may be told to write no compiled files: it finds the agent's made already.
+    import py_compile
+
+    for name in sorted(os.listdir(HERE)):
+        if name.endswith(".py"):
+            py_compile.compile(os.path.join(HERE, name), quiet=2)
     os.replace(temporary, directory + "/__main__.pyc")
 
 
@@ -79,4 +89,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         write(sys.argv[1])
     else:
+        import json
+
         print(json.dumps(check()))

@@ -120,7 +120,14 @@ export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 
 /** A name to be bound in a module that ran already. */
 /** A name to bind in a module: what its statement would have bound it to. */
-export const binding = z.looseObject({ name: z.string(), kind: z.enum(['function', 'constant', 'import']) })
+export const binding = z.looseObject({
+  name: z.string(),
+  kind: z.enum(['function', 'constant', 'import']),
+  /** The class it is a member of. */
+  owner: z.string().optional(),
+  /** The name that an import takes from its module. */
+  also: z.string().optional(),
+})
 export type Binding = z.infer<typeof binding>
 
 /** Where a running frame goes on in edited code. */
@@ -142,6 +149,7 @@ export const filePatch = z.object({
   frames: z.array(framePatch),
   bind: z.array(binding).optional(),
   unbind: z.array(z.string()).optional(),
+  was: z.array(binding).optional(),
 })
 export type FilePatch = z.infer<typeof filePatch>
 

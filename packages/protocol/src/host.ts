@@ -41,7 +41,7 @@ export type HostRequest =
       lasti: number | null
       inline: boolean
     }
-  | { do: 'mentioned'; names: string[]; files: Version[]; edited: Version[] }
+  | { do: 'mentioned'; names: string[]; files: Version[]; edited: Version[]; deep: boolean }
   | { do: 'stub'; python: string }
   | { do: 'shutdown' }
 
@@ -53,7 +53,11 @@ export const unitDifference = z.object({
 })
 export type UnitDifference = z.infer<typeof unitDifference>
 
-const bindings = { bind: z.array(binding).optional(), unbind: z.array(z.string()).optional() }
+const bindings = {
+  bind: z.array(binding).optional(),
+  unbind: z.array(z.string()).optional(),
+  was: z.array(binding).optional(),
+}
 export const remapping = z.union([
   z.object({ can: z.literal(true), at: z.number().int(), ...bindings }),
   z.object({

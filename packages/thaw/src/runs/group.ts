@@ -54,8 +54,13 @@ export class Group implements CodeOracle, AsyncDisposable {
     return answer
   }
 
-  mentioned = (names: string[], files: Version[], edited: Version[]): Promise<Mentioned | null> =>
-    this.#ask(this.family.host.ask({ do: 'mentioned', names, files, edited }));
+  mentioned = (
+    names: string[],
+    files: Version[],
+    edited: Version[],
+    deep: boolean,
+  ): Promise<Mentioned | null> =>
+    this.#ask(this.family.host.ask({ do: 'mentioned', names, files, edited, deep }));
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.family[Symbol.asyncDispose]()

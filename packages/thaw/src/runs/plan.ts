@@ -19,7 +19,7 @@ export interface CodeOracle {
   ): Promise<Remapping | null>
   /** Units of the given versions of files that name one of `names`, or look through the names of modules. */
   /** Who names one of `names`, in the versions before (`files`) and after (`edited`) an edit. */
-  mentioned(names: string[], files: Version[], edited: Version[]): Promise<Mentioned | null>
+  mentioned(names: string[], files: Version[], edited: Version[], deep: boolean): Promise<Mentioned | null>
 }
 
 /** What the caller sends on stdin, compared with what a branch was sent. */
@@ -58,10 +58,26 @@ interface Survival {
   frames: FramePatch[]
   bind: Binding[]
   unbind: string[]
+  /** What must still be bound as it was. */
+  was: Binding[]
 }
 
 /** By file. */
 type Survivals = Map<string, Survival>
+
+const nothing = (): Survival => ({ frames: [], bind: [], unbind: [], was: [] })
+
+/** Installed packages that are known not to look into a program's classes and modules. */
+const KEEP_TO_THEMSELVES = new Set(
+  'numpy scipy mpmath requests urllib3 certifi idna charset_normalizer six dateutil pytz packaging regex orjson sortedcontainers'.split(
+    ' ',
+  ),
+)
+
+function keepsToItself(path: string): boolean {
+  const name = /\/(?:site|dist)-packages\/([^/]+)/.exec(path)?.[1]?.replace(/\..*$/, '')
+  return name !== undefined && KEEP_TO_THEMSELVES.has(name)
+}
 
 /** Modules that look through the names of a program's modules. */
 const LOOKS_AROUND = new Set(
@@ -146,11 +162,12 @@ async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Pro
     seen.add(`${file}\0${unit}`)
     const found = await survival(input, checkpoint, file, unit)
     if (typeof found === 'string') return found === '' ? hit.why : `${hit.why} (${found})`
-    const { frames, bind, unbind } = survivals.get(file) ?? { frames: [], bind: [], unbind: [] }
+    const { frames, bind, unbind, was } = survivals.get(file) ?? nothing()
     survivals.set(file, {
       frames: [...frames, ...found.frames],
       bind: [...bind, ...found.bind],
       unbind: [...unbind, ...found.unbind],
+      was: [...was, ...found.was],
     })
   }
   const noticed = await definitionNoticed(input, checkpoint, survivals)
@@ -178,12 +195,12 @@ async function survival(
   const answer = await input.oracle(checkpoint.branch).remap(file, old, now, frame)
   if (answer === null) return ''
   if (!answer.can) return answer.why
-  const { bind = [], unbind = [] } = answer
-  if ('at' in answer) return { frames: [{ unit, at: answer.at }], bind, unbind }
+  const { bind = [], unbind = [], was = [] } = answer
+  if ('at' in answer) return { frames: [{ unit, at: answer.at }], bind, unbind, was }
   if ('entries' in answer) {
-    return { frames: [{ unit, entries: answer.entries, first: answer.first }], bind, unbind }
+    return { frames: [{ unit, entries: answer.entries, first: answer.first }], bind, unbind, was }
   }
-  return { frames: [], bind, unbind }
+  return { frames: [], bind, unbind, was }
 }
 
 /** Why definitions cannot come and go unnoticed; null when they can. */
@@ -192,18 +209,22 @@ async function definitionNoticed(
   checkpoint: Checkpoint,
   survivals: Survivals,
 ): Promise<string | null> {
-  const names = [...survivals.values()].flatMap(({ bind, unbind }) => [
-    ...bind.map(({ name }) => name),
-    ...unbind,
-  ])
+  const all = [...survivals.values()]
+  const entries = all.flatMap(({ bind, was }) => [...bind, ...was])
+  const names = [
+    ...all.flatMap(({ unbind }) => unbind),
+    ...entries.flatMap(({ name, also }) => (also === undefined ? [name] : [name, also])),
+  ]
   if (names.length === 0) return null
+  // Anything but a top-level function may be reached by a library that was handed the class or module.
+  const deep = entries.some(({ kind, owner }) => kind !== 'function' || owner !== undefined)
   const files = [...versionsAt(checkpoint.branch, checkpoint.seq)]
   const edited: Version[] = []
   for (const [file, old] of files) {
     const now = input.present.source(file)
     if (now !== null && now !== old) edited.push([file, now])
   }
-  const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited)
+  const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited, deep)
   if (answer === null) return 'definitions changed in code that had run'
   if (answer.ordered) return 'definitions changed, and the program looks at its names in their order'
   const mentions = new Set(answer.units.map(([file, unit]) => `${file}\0${unit}`))
@@ -212,6 +233,9 @@ async function definitionNoticed(
       if (event[0] > Math.min(limit, checkpoint.seq)) break
       if (event[1] === 'find' && LOOKS_AROUND.has(event[2])) {
         return `definitions changed, and ${event[2]} looks through modules`
+      }
+      if (deep && event[1] === 'package' && !keepsToItself(event[2])) {
+        return `definitions changed, and ${event[2]} may look at them`
       }
       if ((event[1] === 'exec' || event[1] === 'code') && mentions.has(`${event[2]}\0${event[3]}`)) {
         return `the definition of ${names[0]}() changed, and ${unitTitle(event[3])} in ${basename(event[2])} may have noticed`
@@ -232,8 +256,8 @@ async function patchesFor(
     if (now === null || now === old) continue
     const diff = await input.oracle(checkpoint.branch).diff(file, old, now)
     if (diff === null) continue
-    const { frames, bind, unbind } = survivals.get(file) ?? { frames: [], bind: [], unbind: [] }
-    patches.push({ file, old, new: now, changed: diff.changed, frames, bind, unbind })
+    const { frames, bind, unbind, was } = survivals.get(file) ?? nothing()
+    patches.push({ file, old, new: now, changed: diff.changed, frames, bind, unbind, was })
   }
   return patches
 }

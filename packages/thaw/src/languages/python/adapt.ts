@@ -6,6 +6,7 @@ import { findProgram } from '../lookup.js'
 import { findProject } from '../project.js'
 import { isPythonName, parsePythonArguments, parseShebang, type PythonCommand } from './command-line.js'
 import { describeInterpreter } from './interpreter.js'
+import { resolveShim } from './shim.js'
 
 const HEAD = 512
 const ZIP = Buffer.from('PK\x03\x04')
@@ -24,22 +25,40 @@ function readHead(path: string): Buffer | null {
   }
 }
 
+/** The interpreter and its flags by a script's first line; null when it is not a Python script. */
+function readFirstLine(
+  script: string,
+  { cwd, env }: CommandContext,
+): { program: string; flags: string[] } | null {
+  const head = readHead(script)
+  const shebang = head === null ? null : parseShebang(head.toString('latin1'))
+  if (shebang === null) return null
+  const program = shebang.lookup
+    ? findProgram(shebang.interpreter, cwd, env)
+    : findProgram(resolve(cwd, shebang.interpreter), cwd, env)
+  return program === null ? null : { program, flags: shebang.flags }
+}
+
 /** The interpreter's path and what it is given; null when the command is not Python's. */
-function asPython({ command, cwd, env }: CommandContext): { program: string; args: string[] } | null {
+async function asPython(
+  context: CommandContext,
+  scope: Scope,
+): Promise<{ program: string; args: string[] } | null> {
+  const { command, cwd, env } = context
   const [name = '', ...args] = command
   const program = findProgram(name, cwd, env)
   if (program === null) return null
   if (isPythonName(program)) return { program, args }
-  const head = readHead(program)
-  const shebang = head === null ? null : parseShebang(head.toString('latin1'))
-  if (shebang === null) return null
-  const interpreter = shebang.lookup
-    ? findProgram(shebang.interpreter, cwd, env)
-    : findProgram(resolve(cwd, shebang.interpreter), cwd, env)
-  if (interpreter === null) return null
-  // The kernel hands the script over under the name it was started by.
-  const script = name.includes('/') ? name : program
-  return { program: interpreter, args: [...shebang.flags, script, ...args] }
+  const direct = readFirstLine(program, context)
+  if (direct !== null) {
+    // The kernel hands the script over under the name it was started by.
+    const script = name.includes('/') ? name : program
+    return { program: direct.program, args: [...direct.flags, script, ...args] }
+  }
+  const script = await resolveShim(program, cwd, env, scope)
+  const behind = script === null ? null : readFirstLine(script, context)
+  if (script === null || behind === null) return null
+  return { program: behind.program, args: [...behind.flags, script, ...args] }
 }
 
 function whyPlain(parsed: PythonCommand, cwd: string, env: Record<string, string>): string | null {
@@ -73,7 +92,7 @@ function optimizeLevel(flags: string[], env: Record<string, string>): number {
 /** A Python command, with an agent where that is possible; null when the command is not Python's. */
 export async function adaptPython(context: CommandContext, scope: Scope): Promise<Adapted | null> {
   const { cwd, env } = context
-  const found = asPython(context)
+  const found = await asPython(context, scope)
   if (found === null) return null
   const interpreter = await describeInterpreter(found.program, cwd, env, scope)
   if (interpreter === null) return null

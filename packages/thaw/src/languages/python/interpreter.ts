@@ -19,7 +19,8 @@ print('{"executable":"%s","version":[%d,%d,%d],"implementation":"%s","debug":%s}
 const ASK_TIMEOUT = 10_000
 const answers = new Map<string, Promise<Interpreter | null>>()
 
-function stamp(path: string): string {
+/** What changes when the file at `path` is written or replaced; empty when there is none. */
+export function stamp(path: string): string {
   try {
     const { mtimeMs, size, ino } = statSync(path)
     return `${path}:${mtimeMs}:${size}:${ino}`
@@ -28,8 +29,8 @@ function stamp(path: string): string {
   }
 }
 
-/** What decides which interpreter a version manager's shim picks. */
-function shimStamp(cwd: string, env: Record<string, string>): string {
+/** What decides which version a version manager's shim picks. */
+export function shimStamp(cwd: string, env: Record<string, string>): string {
   const parts = [env['PYENV_VERSION'] ?? '', env['PYENV_ROOT'] ?? '', env['ASDF_PYTHON_VERSION'] ?? '']
   for (let directory = cwd; ; directory = dirname(directory)) {
     parts.push(stamp(join(directory, '.python-version')), stamp(join(directory, '.tool-versions')))
