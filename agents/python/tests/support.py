@@ -133,7 +133,7 @@ class Stage:
     def edit(self, outcome, trap, old, new):
         """What the daemon decides and a restored process does."""
         found = compare.diff(FILE, old, new, self.cache)
-        edit = {"file": FILE, "old": old, "new": new, "changed": found["changed"], "frames": [], "bind": [], "unbind": []}
+        edit = {"file": FILE, "old": old, "new": new, "changed": found["changed"], "frames": [], "bind": [], "unbind": [], "was": []}
         ran = S.files[FILE].seen
         stack = [entry for entry in fork.stack(trap) if entry["file"] == FILE]
         for unit in found["changed"] + found["removed"]:
@@ -152,9 +152,10 @@ class Stage:
                 edit["frames"].append({"unit": unit, **{k: answer[k] for k in ("at", "entries", "first") if k in answer}})
             edit["bind"] += answer["bind"]
             edit["unbind"] += answer["unbind"]
-        names = [entry["name"] for entry in edit["bind"]] + edit["unbind"]
+            edit["was"] += answer["was"]
+        names = [entry["name"] for entry in edit["bind"] + edit["was"]] + edit["unbind"]
         if names:
-            answer = definitions.mentioned(names, [[FILE, old]], [[FILE, new]], self.cache)
+            answer = definitions.mentioned(names, [[FILE, old]], [[FILE, new]], True, self.cache)
             for _, unit in answer["units"]:
                 if unit in ran:
                     outcome.refused = "%s may have noticed" % unit

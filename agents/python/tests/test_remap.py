@@ -169,7 +169,7 @@ MODULES = {
     "constant before": ("K = 5\nmark()\nprint(K)", "K = 6\nmark()\nprint(K)", NEVER),
     "constant before, used": ("K = 5\nprint(K)\nmark()\nprint(K)", "K = 6\nprint(K)\nmark()\nprint(K)", NEVER),
     "import before": ("mark()\nprint(1)", "import textwrap\nmark()\nprint(textwrap.dedent(' a'))", BOTH),
-    "import from before": ("mark()\nprint(1)", "from string import digits as d, hexdigits\nmark()\nprint(d, hexdigits)", BOTH),
+    "import from before": ("mark()\nprint(1)", "from textwrap import dedent as d, fill\nmark()\nprint(d(' a'), fill('b'))", BOTH),
     "docstring": ("mark()\nprint(1)", "mark()\nprint(__doc__)", BOTH),
     "class behind": ("mark()", "mark()\nclass K:\n    def m(self):\n        return [1]\nprint(K().m())", BOTH),
     "class base before": ("class K: pass\nmark()\nprint(K.__mro__)", "class K(dict): pass\nmark()\nprint(K.__mro__)", NEVER),

@@ -6,8 +6,12 @@ and to what it was bound cannot have been noticed.
 """
 import ast
 import base64
+import builtins
+import collections.abc
 import importlib
+import io
 import marshal
+import os
 import re
 import sys
 from functools import lru_cache
@@ -133,6 +137,42 @@ def bindings(statement):
     shape = ast.dump(arguments) + type(statement).__name__ + repr(ast.get_docstring(statement, False)) + str(_yields(statement))
     packed = _pack((defaults or None, keywords or None, notes))
     return [{"name": statement.name, "kind": "function", "unit": statement.name + "#0", "shape": shape, "values": packed}]
+
+
+@lru_cache(maxsize=1)
+def asked(cache):
+    """Names of attributes that the standard library or the interpreter asks any object for: a member of such a name can be
+    noticed without any code of the program naming it. Gathered from the library's source once, and kept."""
+    kept = "%s/asked-%s" % (cache, sys.version.split()[0])
+    try:
+        with open(kept, encoding="ascii") as file:
+            return frozenset(file.read().split())
+    except OSError:
+        pass
+    found = set()
+    library = os.path.dirname(os.__file__)
+    for directory, below, files in os.walk(library):
+        below[:] = [d for d in below if d not in ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "__pycache__")]
+        for name in files:
+            if name.endswith(".py"):
+                with open(os.path.join(directory, name), "rb") as file:
+                    found.update(ASKED.findall(file.read()))
+    names = {name.decode() for pair in found for name in pair if name}
+    for value in [*vars(builtins).values(), *vars(io).values(), *vars(collections.abc).values()]:
+        names.update(dir(value))
+    text = "\n".join(sorted(n for n in names if n.isascii()))
+    temporary = "%s.%d" % (kept, os.getpid())
+    try:
+        with open(temporary, "w", encoding="ascii") as file:
+            file.write(text)
+        os.replace(temporary, kept)
+    except OSError:
+        pass
+    return frozenset(text.split())
+
+
+# `x.name`, and names in quotes as getattr takes them.
+ASKED = re.compile(rb"""\.([A-Za-z_]\w*)|['"]([A-Za-z_]\w*)['"]""")
 
 
 def _pack(value):

@@ -402,11 +402,35 @@ def wrap_status(name, original, follow):
     setattr(os, name, looked)
 
 
+def wrap_maker(name, original):
+    """A function that makes a file without an audit event."""
+
+    def made(path, *args, **kwargs):
+        if not S.busy and not S.inert and kwargs.get("dir_fd") is None:
+            S.busy += 1
+            try:
+                place = resolve(path)
+                if place is not None:
+                    _existing(place)
+                    wrote(place, "%s %s" % (name, place))
+            finally:
+                S.busy -= 1
+        return original(path, *args, **kwargs)
+
+    made.__name__ = made.__qualname__ = name
+    made.__module__ = "posix"
+    made.__doc__ = original.__doc__
+    hide(made.__code__)
+    setattr(os, name, made)
+
+
 def install():
     """Start observing. Audit hooks cannot be taken back; `S.inert` silences them."""
     environment.install()
     for name, follow in (("stat", True), ("lstat", False), ("access", True), ("readlink", False)):
         wrap_status(name, getattr(posix, name), follow)
+    for name in ("mkfifo", "mknod"):
+        wrap_maker(name, getattr(posix, name))
     sys.addaudithook(audit)
 
 

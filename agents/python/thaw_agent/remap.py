@@ -8,7 +8,7 @@ from bisect import bisect_right
 from opcode import hascompare, hasconst, hasfree, haslocal, hasname, opmap, opname
 
 from .compare import constant, version
-from .definitions import TYPES, annotated, bindings, inert
+from .definitions import TYPES, annotated, asked, bindings, inert
 from .traps import CACHES, EXT, JUMPS, MODULE, RESUME, CodeType, handlers, is_unit, nested, units_of
 
 LOAD_GLOBAL, LOAD_CONST, RETURN = opmap["LOAD_GLOBAL"], opmap["LOAD_CONST"], opmap["RETURN_VALUE"]
@@ -104,6 +104,9 @@ def _align_class(before, i, after, j):
         raise Impossible("line %d ran already and was edited" % before.line(i))
     mine, theirs = before.class_body(i), after.class_body(j)
     changes = _settled(mine, theirs)
+    common = {entry["name"] for entry in changes["bind"] + changes["was"]} & asked(before.cache)
+    if common:
+        raise Impossible("%s.%s changed, and libraries ask objects for such a name" % (new.name, min(common)))
     for key in ("bind", "was"):
         for entry in changes[key]:
             if "unit" in entry:
@@ -156,7 +159,7 @@ class Body:
         if unit not in units:
             raise Impossible("it was removed")
         body = Body(units[unit], *_statements(ast.parse(source), unit, units[unit]))
-        body.units = units
+        body.units, body.cache = units, cache
         return body
 
     def class_body(self, k):

@@ -238,7 +238,7 @@ async function definitionNoticed(
         return `definitions changed, and ${event[2]} may look at them`
       }
       if ((event[1] === 'exec' || event[1] === 'code') && mentions.has(`${event[2]}\0${event[3]}`)) {
-        return `the definition of ${names[0]}() changed, and ${unitTitle(event[3])} in ${basename(event[2])} may have noticed`
+        return `the definition of ${names[0]} changed, and ${unitTitle(event[3])} in ${basename(event[2])} may have noticed`
       }
     }
   }
