@@ -26,7 +26,7 @@ def stub(python, cache):
         if name.endswith(".py"):
             with open(os.path.join(HERE, name), "rb") as file:
                 agent.update(file.read())
-    key = sha1(repr((os.path.realpath(python), status.st_mtime_ns, status.st_size, agent.hexdigest(), cache)).encode()).hexdigest()
+    key = sha1(repr((os.path.realpath(python), status.st_mtime_ns, status.st_size, HERE, agent.hexdigest(), cache)).encode()).hexdigest()
     directory = "%s/stub/%s" % (cache, key)
     path = directory + "/__main__.pyc"
     if os.path.exists(path):
