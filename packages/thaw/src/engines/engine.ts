@@ -116,3 +116,8 @@ export interface Engine<Group = unknown> {
   /** Ends a parked process. One that is gone is no error. */
   discard(image: Image): Promise<void>
 }
+
+/** A parked process cannot go on as asked, and stays as it was: `message` says why. */
+export class RestoreRefused extends Error {
+  override readonly name = 'RestoreRefused'
+}

@@ -88,6 +88,7 @@ function input(
     disk: new Map(),
     effects: 'redo',
     filesProblem: () => null,
+    refused: new Map(),
     replayable: () => true,
   }
 }

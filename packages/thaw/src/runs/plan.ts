@@ -39,6 +39,8 @@ export interface PlanInput {
   effects: 'redo' | 'keep'
   /** Why the files of a checkpoint (or of a branch's end) cannot be put back; null when they can. */
   filesProblem: (branch: BranchRecord, seq: number) => string | null
+  /** Checkpoints that refused to go on under this edit, and why. */
+  refused: ReadonlyMap<Checkpoint, string>
   /** Whether the branch's record can be shown again. */
   replayable: (branch: BranchRecord) => boolean
 }
@@ -152,6 +154,8 @@ async function whyNotReplayed(input: PlanInput, branch: BranchRecord, hits: Hit[
 
 /** How changed units survive when the checkpoint holds; else why it does not. */
 async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Promise<Survivals | string> {
+  const refusal = input.refused.get(checkpoint)
+  if (refusal !== undefined) return refusal
   const survivals: Survivals = new Map()
   const seen = new Set<string>()
   for (const hit of hits) {

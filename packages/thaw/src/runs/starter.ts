@@ -1,7 +1,13 @@
 /** One start of a run: plan, restore or replay or cold, and the report. */
 import { join } from 'node:path'
 import type { Change, RunReport, RunRequest, RunSettings } from '@thaw/protocol'
-import type { Branch, BranchExit, RestoreSpec, StreamsSpec } from '../engines/engine.js'
+import {
+  RestoreRefused,
+  type Branch,
+  type BranchExit,
+  type RestoreSpec,
+  type StreamsSpec,
+} from '../engines/engine.js'
 import type { ForkEngine } from '../engines/fork/fork.js'
 import { Family } from '../engines/fork/family.js'
 import type { Adapted } from '../languages/index.js'
@@ -56,6 +62,8 @@ export class Starter {
   readonly #branchId: string
   readonly #feed: StdinFeed
   readonly #flow: OutputFlow
+  /** Checkpoints that cannot go on under this edit, and why; for later edits they stay. */
+  readonly #refused = new Map<Checkpoint, string>()
   /** Runs beside a live run of the same command: shares nothing with it. */
   #apart = false
 
@@ -123,6 +131,10 @@ export class Starter {
         return await this.#resume(plan, planned)
       } catch (error) {
         if (this.#scope.signal.aborted) throw error
+        if (error instanceof RestoreRefused) {
+          this.#refused.set(plan.checkpoint, error.message)
+          continue
+        }
         // A checkpoint that fails once is not asked again; the next best one is.
         this.#scope.log.warn('A checkpoint could not be restored.', { id: plan.checkpoint.id, error })
         this.#shop.lose(this.#run, plan.checkpoint)
@@ -238,6 +250,7 @@ export class Starter {
       disk: run.disk,
       effects: this.#request.effects,
       filesProblem: run.filesProblem,
+      refused: this.#refused,
       replayable: (branch) => branch.broken === null,
     })
   }

@@ -1,7 +1,16 @@
 /** Checkpoints as parked copies of the process. Needs no root, takes milliseconds, ends with the daemon. */
 import { HostRefused } from './host.js'
 import { ThawError, within, type ErrorCode, type Scope } from '../../system/index.js'
-import type { Ability, BaseSpec, Branch, Engine, Image, LaunchSpec, RestoreSpec } from '../engine.js'
+import {
+  RestoreRefused,
+  type Ability,
+  type BaseSpec,
+  type Branch,
+  type Engine,
+  type Image,
+  type LaunchSpec,
+  type RestoreSpec,
+} from '../engine.js'
 import { BranchStreams, ForkBranch } from './branch.js'
 import { nextMessage, type Family } from './family.js'
 import { ForkImage } from './image.js'
@@ -115,9 +124,7 @@ export class ForkEngine implements Engine<Family> {
         )
       })
       const message = await Promise.race([answer, late]).finally(() => clearTimeout(timer))
-      if (message.t === 'failed') {
-        throw new ThawError('ENGINE_FAILED', `The checkpoint could not be restored: ${message.why}.`)
-      }
+      if (message.t === 'failed') throw new RestoreRefused(message.why)
       pid = message.pid
       const exit = family.exit(pid)
       const reported = await family.line(
