@@ -5,7 +5,7 @@ import { Project, STEPS, WORK } from '../support/project.js'
 
 let home: Home
 beforeAll(() => {
-  home = new Home()
+  home = new Home({ THAW_FACTOR: '1' })
 })
 afterAll(() => home[Symbol.asyncDispose]())
 

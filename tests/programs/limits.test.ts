@@ -6,7 +6,7 @@ const PYTHON = ['python3', 'app.py']
 
 let home: Home
 beforeAll(() => {
-  home = new Home()
+  home = new Home({ THAW_FACTOR: '1' })
 })
 afterAll(() => home[Symbol.asyncDispose]())
 

@@ -7,7 +7,7 @@ const PYTHON = ['python3', 'app.py']
 
 let home: Home
 beforeAll(() => {
-  home = new Home()
+  home = new Home({ THAW_FACTOR: '1' })
 })
 afterAll(() => home[Symbol.asyncDispose]())
 
@@ -39,6 +39,7 @@ def late():
     os.remove("out/sub/moved")
     os.symlink("early", "out/link")
 
+work()
 if os.path.isdir("out"):
     import shutil
     shutil.rmtree("out")

@@ -149,13 +149,18 @@ def saw_list(path):
         S.event("list", path, names_digest(path))
 
 
-def saw_import(args):
-    name = args[0].rpartition(".")[2]
-    if args[1]:
-        saw_read(resolve(args[1]))
+def looked_for(module):
+    """A module was searched, whether it was found or not."""
+    name = module.rpartition(".")[2]
     if name not in _found:
         _found.add(name)
         S.event("find", name)
+
+
+def saw_import(args):
+    if args[1]:
+        saw_read(resolve(args[1]))
+    looked_for(args[0])
 
 
 # ------------------------------------------------------------------ opening files

@@ -1,7 +1,7 @@
 """pytest compiles test modules itself, with rewritten assertions: their code is instrumented where pytest executes it."""
 import sys
 
-from . import loader, traps
+from . import loader, observe, traps
 from .layout import hide, hide_module
 from .state import S
 
@@ -64,11 +64,15 @@ def _adapt(module):
 
 
 class Watch:
-    """Notices that pytest's rewriting module comes in, and steps aside for everything else."""
+    """Notices what modules are looked for, by whatever way, and that pytest's rewriting module comes in; finds nothing."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name != TARGET or S.inert:
+        if S.inert:
+            return None
+        if not S.busy:
+            observe.looked_for(name)
+        if name != TARGET:
             return None
         for finder in sys.meta_path:
             if finder is not Watch and hasattr(finder, "find_spec"):
@@ -90,7 +94,6 @@ class Watch:
             finally:
                 S.busy -= 1
             del spec.loader.exec_module
-            sys.meta_path.remove(Watch)
 
         hide(exec_module.__code__)
         spec.loader.exec_module = exec_module

@@ -1,16 +1,18 @@
 /** The project's files as they were at a checkpoint, from what was kept before each write. */
 import {
+  chmodSync,
   closeSync,
   copyFileSync,
   existsSync,
+  fchmodSync,
   ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
   readlinkSync,
-  rmdirSync,
   rmSync,
+  rmdirSync,
   symlinkSync,
   writeSync,
 } from 'node:fs'
@@ -83,7 +85,9 @@ function putOne(path: string, { pre, mode }: Exclude<Content, 'unknown'>): void 
   if (pre === null) return removeWhatIsThere(path)
   mkdirSync(dirname(path), { recursive: true })
   if (pre === 'dir') {
-    if (!existsSync(path)) mkdirSync(path, { mode: mode ?? 0o777 })
+    if (!existsSync(path)) mkdirSync(path)
+    // The daemon's own umask has no say in what the program had made.
+    chmodSync(path, mode ?? 0o755)
     return
   }
   if (typeof pre === 'object') {
@@ -94,8 +98,9 @@ function putOne(path: string, { pre, mode }: Exclude<Content, 'unknown'>): void 
   const there = lstatSync(path, { throwIfNoEntry: false })
   if (there !== undefined && !there.isFile()) removeWhatIsThere(path)
   // In place: whoever has the file open, or linked, sees the same file.
-  const fd = openSync(path, there?.isFile() === true ? 'r+' : 'w', mode ?? 0o666)
+  const fd = openSync(path, there?.isFile() === true ? 'r+' : 'w')
   try {
+    if (mode !== null) fchmodSync(fd, mode)
     ftruncateSync(fd, 0)
     for (let at = 0; at < data.length;) at += writeSync(fd, data, at)
   } finally {
