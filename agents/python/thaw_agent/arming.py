@@ -2,7 +2,7 @@
 from . import traps
 from .layout import hide_module, write_code
 from .state import S
-from .traps import OFFSET, ORIGINAL
+from .traps import OFFSET, ORIGINAL, TRAILER
 
 # id of the old code of a running frame -> (new code, landing): switched when the frame reaches its next statement.
 switches = {}
@@ -11,6 +11,23 @@ switches = {}
 def disarm(code, trap):
     """Write the original instructions back. In code that is warm already they come back in their adaptive form."""
     write_code(code, trap[OFFSET], adaptive(code, trap[ORIGINAL]))
+
+
+def arm(code, running):
+    """Set the entry trap of code that has run again. `running`: offsets at which its frames are. Where one may stand on the
+    bytes to be overwritten the code stays as it is."""
+    trap = traps.trap_of(code)
+    if trap is None:
+        return
+    length = len(trap[ORIGINAL])
+    if any(at < trap[OFFSET] + length for at in running) or length > 2 and code.co_flags & GENERATOR:
+        return
+    distance = (trap[TRAILER] - trap[OFFSET]) // 2
+    write_code(code, trap[OFFSET], traps.op(traps.FORWARD, distance - length // 2, length // 2))
+
+
+# CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+GENERATOR = 0x2A0
 
 
 def adaptive(code, original):
@@ -32,7 +49,7 @@ def disarm_all():
             for tree in file.trees:
                 for code in traps.units_of(tree).values():
                     for const in code.co_consts:
-                        if type(const) is tuple and len(const) == 8 and const[0] == traps.MARK and id(code) not in S.edited:
+                        if traps.is_trap(const) and id(code) not in S.edited:
                             disarm(code, const)
     finally:
         S.busy -= 1
