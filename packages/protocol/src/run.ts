@@ -22,6 +22,10 @@ export const RunRequest = z.strictObject({
   joined: z.boolean().default(false),
   umask: z.number().int().min(0).max(0o777).default(0o022),
   quiet: z.boolean().nullable().default(null),
+  /** What comes on stdin is typed by a person: nothing of it is there before it is asked for. */
+  typed: z.boolean().default(false),
+  /** For a command below one that thaw runs: the token of that launch. */
+  below: z.string().min(1).nullable().default(null),
 })
 export type RunRequest = z.output<typeof RunRequest>
 export type RunRequestInput = z.input<typeof RunRequest>
@@ -46,6 +50,16 @@ export type Change = z.infer<typeof Change>
 
 export const Outcome = z.enum(['replayed', 'resumed', 'cold', 'stopped'])
 export type Outcome = z.infer<typeof Outcome>
+
+/** A Python program that a command which is not Python has started. */
+export const BelowEntry = z.object({
+  command: z.array(z.string()),
+  run: z.string().nullable(),
+  outcome: Outcome.nullable().describe('Null where it was not taken over and ran as it was.'),
+  seconds: z.number().nullable(),
+  reason: z.string().nullable(),
+})
+export type BelowEntry = z.infer<typeof BelowEntry>
 
 /** What `--report FILE` writes. Times are seconds. */
 export const RunReport = z.object({
@@ -76,6 +90,10 @@ export const RunReport = z.object({
     cold_estimate: z.number().nullable(),
   }),
   exit: ProgramExit.nullable().describe('Null when the run was stopped at a checkpoint.'),
+  below: z
+    .array(BelowEntry)
+    .optional()
+    .describe('Python programs that the command, which is not Python itself, has started.'),
 })
 export type RunReport = z.infer<typeof RunReport>
 

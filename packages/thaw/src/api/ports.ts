@@ -15,6 +15,8 @@ export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'q
   engine: RunSettings['engine']
   effects: RunSettings['effects']
   settings: RunSettings
+  /** Options as the caller gave them, for the commands below this one. */
+  flags: string[]
 }
 
 /** Where a run's output goes. A promise that is not resolved holds the program back. */
@@ -36,6 +38,8 @@ export interface Handle {
 export interface RunsPort {
   start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle>
   attach(branch: string, sink: Sink): Promise<Handle>
+  /** A program below a launcher runs as it is. */
+  passedBelow(launch: string, command: string[], reason: string): void
   list(): RunSummary[]
   get(id: string): RunSummary | undefined
   tree(run: string): RunTree

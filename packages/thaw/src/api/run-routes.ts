@@ -94,6 +94,23 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     },
   )
 
+  app.post(
+    '/v1/launches/:id/plain',
+    {
+      schema: {
+        tags,
+        summary: 'Told by the agent: a program below a launcher runs as it is',
+        params: IdParams,
+        body: z.strictObject({ command: z.array(z.string()), reason: z.string() }),
+        response: { 200: z.object({}), ...errors },
+      },
+    },
+    (request) => {
+      runs.passedBelow(request.params.id, request.body.command, request.body.reason)
+      return {}
+    },
+  )
+
   app.get(
     '/v1/branches/:id',
     { schema: { tags, summary: 'One branch', params: IdParams, response: { 200: BranchNode, ...errors } } },

@@ -83,17 +83,26 @@ async function startRun(first: unknown, stream: Stream, context: ApiContext): Pr
   const sink = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: settings.quiet, notices }))
   const scope = { signal: stream.gone, log: context.log }
   const handle = await context.runs.start(
-    { ...request, engine: settings.engine, effects: settings.effects, settings },
+    { ...request, engine: settings.engine, effects: settings.effects, settings, flags: flagsOf(request) },
     sink,
     scope,
   )
   stream.onGone(() => hangUp(handle))
   if (request.stdin === 'stream') stream.grant(STDIN_WINDOW)
   void handle.done.then(
-    (report) => stream.finish({ t: 'done', report, summary: summaryLine(report) }),
+    (report) => stream.finish({ t: 'done', report, summary: summaryLine(report, request.command) }),
     (error: unknown) => stream.fail(error),
   )
   return handle
+}
+
+/** What the caller asked for on the command line, as options of a command line. */
+function flagsOf({ fresh, engine, effects }: RunRequest): string[] {
+  return [
+    ...(fresh ? ['--fresh'] : []),
+    ...(engine === null ? [] : ['--engine', engine]),
+    ...(effects === null ? [] : ['--effects', effects]),
+  ]
 }
 
 /** The client is gone: the program is told as a closed terminal tells, and ended when that does not help. */

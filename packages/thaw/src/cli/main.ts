@@ -6,6 +6,11 @@ async function main(argv: readonly string[]): Promise<number> {
   const [verb, ...rest] = argv
   // The one verb whose start people wait for: nothing but what it needs is loaded.
   if (verb === 'run') return run(rest)
+  // What a Python below a launcher becomes (agents/python/launcher).
+  if (verb === '__below') {
+    const { below } = await import('./below.js')
+    return below(rest)
+  }
   const { program } = await import('./program.js')
   return program(argv)
 }

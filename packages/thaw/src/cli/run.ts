@@ -1,6 +1,6 @@
 import type { RunReport, RunRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { RunStream, type StreamHandlers } from '@thaw/sdk/run-stream'
+import { RunStream, type StreamEnd, type StreamHandlers } from '@thaw/sdk/run-stream'
 import { fstatSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { exitCode, signalCode } from '../system/exit-code.js'
@@ -10,6 +10,9 @@ import { withDaemon } from './connect.js'
 import { openInput, type Input } from './input.js'
 import { openForReport, outputTo, say, type Output } from './output.js'
 import { parseRunArguments, type RunArguments } from './run-arguments.js'
+
+/** Opens the stream of a run. */
+export type OpenStream = (request: RunRequestInput, handlers: StreamHandlers) => Promise<RunStream>
 
 /**
  * `thaw run`: the command people wait for. Everything it loads at start is on this file's list of imports: neither
@@ -26,6 +29,19 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
   const paths = findPaths()
   const report = given.report === null ? null : openReport(given.report)
+  const { end, quiet } = await runOnce(given, (request, handlers) =>
+    withDaemon(paths, () => RunStream.open(paths.socket, '/v1/runs/stream', request, handlers, BUILD)),
+  )
+  report?.write(`${JSON.stringify(end.report, null, 2)}\n`)
+  if (!quiet) say(`thaw: ${end.summary}`)
+  return codeOf(end.report)
+}
+
+/** Runs a command with this process's streams and signals. */
+export async function runOnce(
+  given: RunArguments,
+  open: OpenStream,
+): Promise<{ end: Extract<StreamEnd, { t: 'done' }>; quiet: boolean }> {
   const outputs = { stdout: outputTo(1), stderr: outputTo(2) }
   let stream: RunStream | undefined
   let quiet = given.quiet
@@ -45,17 +61,11 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
   passSignals(() => stream, input)
   try {
-    const request = makeRequest(given, input)
-    stream = await withDaemon(paths, () =>
-      RunStream.open(paths.socket, '/v1/runs/stream', request, handlers, BUILD),
-    )
+    stream = await open(makeRequest(given, input), handlers)
     const end = await stream.done
     if (end.t !== 'done') throw new ThawError('INTERNAL', 'The stream of a run ended as that of a branch.')
     await Promise.allSettled([outputs.stdout.flush(), outputs.stderr.flush()])
-    input.close()
-    report?.write(`${JSON.stringify(end.report, null, 2)}\n`)
-    if (!quiet) say(`thaw: ${end.summary}`)
-    return codeOf(end.report)
+    return { end, quiet }
   } finally {
     input.close()
   }
@@ -77,6 +87,7 @@ function makeRequest(given: RunArguments, input: Input): RunRequestInput {
     quiet: given.quiet ? true : null,
     terminal: size,
     stdin: input.kind,
+    typed: isatty(0),
     joined: sameFile(1, 2),
     umask: process.umask(),
   }

@@ -13,7 +13,7 @@ import type {
   RunTree,
   SignalName,
 } from '@thaw/protocol'
-import { adapt, describeInterpreter, findProgram } from '../languages/index.js'
+import { adapt, describeInterpreter, findProgram, withoutLauncher } from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import type { RunSink } from './flow.js'
@@ -68,7 +68,8 @@ export class Runs implements AsyncDisposable {
     this.#starting++
     let ready: Promise<unknown> = Promise.resolve()
     try {
-      const begun = await this.#start(request, sink, scope)
+      // A `thaw run` within a launcher's script is a run like any other.
+      const begun = await this.#start({ ...request, env: withoutLauncher(request.env) }, sink, scope)
       ready = begun.ready
       return begun.handle
     } finally {
@@ -121,6 +122,10 @@ export class Runs implements AsyncDisposable {
       resize: (rows, cols) => live.branch.resize({ rows, cols }),
       done,
     }
+  }
+
+  passedBelow(launch: string, command: string[], reason: string): void {
+    this.#shop.launches.passed(launch, command, reason)
   }
 
   list(): RunSummary[] {

@@ -10,7 +10,7 @@ import {
 } from '../engines/engine.js'
 import type { ForkEngine } from '../engines/fork/fork.js'
 import { Family } from '../engines/fork/family.js'
-import type { Adapted } from '../languages/index.js'
+import { launcherEnvironment, type Adapted } from '../languages/index.js'
 import { checkScope, ThawError, type Scope } from '../system/index.js'
 import { Execution } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
@@ -36,6 +36,8 @@ export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'q
   engine: RunSettings['engine']
   effects: RunSettings['effects']
   settings: RunSettings
+  /** Options as the caller gave them, for the commands below this one. */
+  flags: string[]
 }
 
 export interface Started {
@@ -66,6 +68,8 @@ export class Starter {
   readonly #refused = new Map<Checkpoint, string>()
   /** Runs beside a live run of the same command: shares nothing with it. */
   #apart = false
+  /** Under which Python programs below this command report. */
+  #launch: string | null = null
 
   constructor(
     shop: Workshop,
@@ -273,6 +277,7 @@ export class Starter {
 
   async #replay(branch: BranchRecord, plan: Plan & { kind: 'replay' }, planned: number): Promise<Started> {
     this.#run.restoreFiles(branch, Infinity)
+    if (this.#request.below !== null) this.#run.renewTimes(branch, Infinity)
     this.#feed.close()
     this.#sink.started({ run: this.#run.identity.id, branch: branch.id })
     const end = branch.end
@@ -302,6 +307,7 @@ export class Starter {
     const group = this.#run.groupOf.get(checkpoint.branch)
     if (group === undefined) throw new ThawError('INTERNAL', 'A checkpoint has lost its processes.')
     this.#run.restoreFiles(checkpoint.branch, checkpoint.seq)
+    if (this.#request.below !== null) this.#run.renewTimes(checkpoint.branch, checkpoint.seq)
     const record = this.#newRecord(group, checkpoint)
     for (const [file, hash] of versionsAt(checkpoint.branch, checkpoint.seq))
       record.versions.set(file, { hash, seq: 0 })
@@ -378,7 +384,7 @@ export class Starter {
         {
           branch: this.#branchId,
           argv: this.#request.command,
-          env: this.#request.env,
+          env: this.#plainEnvironment(),
           cwd: this.#request.cwd,
           umask: this.#request.umask,
           streams: this.#streams,
@@ -417,6 +423,14 @@ export class Starter {
       feed: this.#feed,
       done: this.#told(this.#branchId, done, execution),
     }
+  }
+
+  #plainEnvironment(): Record<string, string> {
+    const { env, typed, flags, settings } = this.#request
+    if (this.#adapted.language !== 'generic' || !settings.launchers) return env
+    this.#launch = this.#shop.launches.open()
+    const { socket } = this.#shop.paths
+    return launcherEnvironment(env, { token: this.#launch, socket, daemon: process.pid, typed, flags })
   }
 
   #restore(
@@ -519,6 +533,8 @@ export class Starter {
   async #told(branch: string, done: Promise<RunReport>, execution: Execution | null): Promise<RunReport> {
     try {
       const report = await done
+      const { below, command } = this.#request
+      if (below !== null) this.#shop.launches.ran(below, command, report)
       this.#shop.tell(this.#run, branch, report)
       return report
     } finally {
@@ -532,7 +548,9 @@ export class Starter {
     program: number,
     cold: number | null,
   ): RunReport {
+    const below = this.#launch === null ? [] : this.#shop.launches.close(this.#launch)
     return reportOf(begun, exit, {
+      below,
       run: this.#run.identity.id,
       engine: this.#adapted.agent === null ? 'plain' : 'fork',
       relative: (file) => this.#shop.relative(this.#run, file),
