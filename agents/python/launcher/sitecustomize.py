@@ -106,8 +106,9 @@ def _arrive():
             return "its stdin may hold more for others (< /dev/null helps)"
         fields = dict(line.split(":\t", 1) for line in read("/proc/self/status").decode().splitlines()
                       if line.startswith(("SigBlk", "SigIgn")))
-        # The interpreter itself ignores SIGPIPE and SIGXFSZ.
-        if int(fields["SigBlk"], 16) or int(fields["SigIgn"], 16) & ~(1 << 12 | 1 << 24):
+        # The interpreter itself ignores SIGPIPE and SIGXFSZ; 32 and 33 are the C library's own.
+        ours = 1 << 12 | 1 << 24 | 1 << 31 | 1 << 32
+        if (int(fields["SigBlk"], 16) | int(fields["SigIgn"], 16)) & ~ours:
             return "signals are ignored or blocked (nohup, trap, a job in the background)"
         there = "/proc/%d/" % daemon
         here = "/proc/self/"
