@@ -261,9 +261,14 @@ describe('a program below a launcher', () => {
       PYTHONPATH: launcher,
       THAW_LAUNCHER: pass.map((field) => encodeURIComponent(field)).join('&'),
     }
-    const options = { cwd: project.directory, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const
-    const done = spawnSync('python3', ['app.py'], { ...options, env })
-    const plain = spawnSync('python3', ['app.py'], { ...options, env: home.env })
+    const python = (given: Record<string, string>) =>
+      spawnSync('python3', ['app.py'], {
+        cwd: project.directory,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: given,
+      })
+    const [done, plain] = [python(env), python(home.env)]
     expect([done.stdout, done.stderr]).toEqual([plain.stdout, plain.stderr])
   })
 })

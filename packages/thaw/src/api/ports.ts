@@ -1,4 +1,5 @@
 import type {
+  AttachFrom,
   Collected,
   Finding,
   RunReport,
@@ -26,18 +27,19 @@ export interface Sink {
   stderr(chunk: Uint8Array): Promise<void>
 }
 
-export interface Handle {
+export interface Handle<Done = void> {
   stdin(chunk: Uint8Array): Promise<void>
   stdinEnd(): void
   signal(name: SignalName): Promise<void>
   resize(rows: number, cols: number): Promise<void>
-  readonly done: Promise<RunReport>
+  readonly done: Promise<Done>
 }
 
 /** What the API needs of the runs; ids are whole. */
 export interface RunsPort {
-  start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle>
-  attach(branch: string, sink: Sink): Promise<Handle>
+  start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle<RunReport>>
+  /** From `start`: what it has printed so far comes first; a branch that has ended is no error then. */
+  attach(branch: string, from: AttachFrom, sink: Sink): Promise<Handle>
   /** A program below a launcher runs as it is. */
   passedBelow(launch: string, command: string[], reason: string): void
   list(): RunSummary[]

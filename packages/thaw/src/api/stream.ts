@@ -1,4 +1,11 @@
-import { ClientControl, RunRequest, type BranchNode, type ServerControl } from '@thaw/protocol'
+import {
+  AttachRequest,
+  ClientControl,
+  RunRequest,
+  type BranchNode,
+  type RunReport,
+  type ServerControl,
+} from '@thaw/protocol'
 import { controlFrame, FRAME, FRAME_LIMIT, frameHeader, FrameReader } from '@thaw/protocol/frames'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
@@ -49,7 +56,7 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
   const branch = /^\/v1\/branches\/([^/?]+)\/stream$/.exec(path)?.[1]
   if (branch !== undefined) {
     const id = branchOf(context, resolveId(context.journal, decodeURIComponent(branch), ['run', 'branch']))
-    return (stream) => stream.serve(() => attach(id, stream, context))
+    return (stream) => stream.serve((first) => attach(id, first, stream, context))
   }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
 }
@@ -61,7 +68,7 @@ function refuse(socket: Socket, error: ThawError): void {
   )
 }
 
-async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
+async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle<RunReport>> {
   const parsed = RunRequest.safeParse(first)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
@@ -106,7 +113,7 @@ function flagsOf({ fresh, engine, effects }: RunRequest): string[] {
 }
 
 /** The client is gone: the program is told as a closed terminal tells, and ended when that does not help. */
-function hangUp(handle: Handle): void {
+function hangUp(handle: Handle<RunReport>): void {
   let ended = false
   const timer = setTimeout(() => {
     if (!ended) void handle.signal('SIGKILL').catch(() => {})
@@ -119,9 +126,11 @@ function hangUp(handle: Handle): void {
   handle.signal('SIGHUP').catch(() => {})
 }
 
-async function attach(branch: string, stream: Stream, context: ApiContext): Promise<Handle> {
+async function attach(branch: string, first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
+  const request = AttachRequest.safeParse(first)
+  if (!request.success) throw new ThawError('INVALID_REQUEST', 'The request to attach does not fit.')
   const sink = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: true, notices: [] }))
-  const handle = await context.runs.attach(branch, sink)
+  const handle = await context.runs.attach(branch, request.data.from, sink)
   const ended = (): BranchNode => {
     const run = context.journal.getBranch(branch)?.run
     const found =
@@ -143,7 +152,7 @@ class Stream {
   readonly #gone = new AbortController()
   readonly #closed = new Set<number>()
   readonly #waiting = new Set<() => void>()
-  #handle: Handle | undefined
+  #handle: Handle<unknown> | undefined
   #begun = false
   #over = false
   /** Frames for the program are handed over in order; controls overtake stdin that it does not read. */
@@ -161,7 +170,7 @@ class Stream {
   }
 
   /** Runs `begin` with the client's first control message, then serves until the connection ends. */
-  serve(begin: (first: unknown) => Promise<Handle>): void {
+  serve(begin: (first: unknown) => Promise<Handle<unknown>>): void {
     const reader = new FrameReader()
     const onData = (chunk: Uint8Array) => {
       try {
@@ -241,7 +250,7 @@ class Stream {
     for (const resolve of waiting) resolve()
   }
 
-  #receive(type: number, payload: Uint8Array, begin: (first: unknown) => Promise<Handle>): void {
+  #receive(type: number, payload: Uint8Array, begin: (first: unknown) => Promise<Handle<unknown>>): void {
     if (type === FRAME.stdin) return this.#takeStdin(payload.slice())
     if (type !== FRAME.control) throw new RangeError(`frame type ${type} from a client`)
     const message: unknown = JSON.parse(new TextDecoder().decode(payload))
@@ -279,7 +288,7 @@ class Stream {
   }
 
   #obey(control: ClientControl): void {
-    const handle = this.#handle as Handle
+    const handle = this.#handle as Handle<unknown>
     const logged = (error: unknown) => this.#log.debug('control not done', { control, error })
     switch (control.t) {
       case 'signal':

@@ -63,6 +63,7 @@ export async function program(argv: readonly string[]): Promise<number> {
     .option(...json)
     .action(to(async () => (await listing()).show))
   verb('logs <id>', 'print the recorded output of a run')
+    .option('-f, --follow', 'go on until it ends')
     .option('--stdout', 'only what went to stdout')
     .option('--stderr', 'only what went to stderr')
     .action(to(async () => (await import('./commands/logs.js')).logs))

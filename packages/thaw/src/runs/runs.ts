@@ -1,8 +1,9 @@
 /** All runs of one daemon. */
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type {
+  AttachFrom,
   BranchNode,
   CheckpointNode,
   Collected,
@@ -16,18 +17,21 @@ import type {
 import { adapt, describeInterpreter, findProgram, withoutLauncher } from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
-import type { RunSink } from './flow.js'
+import { OutputFlow, type RunSink } from './flow.js'
+import type { Offsets } from './lineage.js'
+import { printedBy, printedOn } from './printed.js'
+import type { StreamName } from './record.js'
 import { Run } from './run.js'
 import { Starter, type Started, type StartRequest } from './starter.js'
 import { Workshop } from './workshop.js'
 
-export interface RunHandle {
+export interface RunHandle<Done = void> {
   /** Resolves when the next piece may be sent. */
   stdin(chunk: Uint8Array): Promise<void>
   stdinEnd(): void
   signal(name: SignalName): Promise<void>
   resize(rows: number, cols: number): Promise<void>
-  readonly done: Promise<RunReport>
+  readonly done: Promise<Done>
 }
 
 const iso = (ms: number) => new Date(ms).toISOString()
@@ -64,7 +68,7 @@ export class Runs implements AsyncDisposable {
     return Promise.resolve(new Runs(shop, options.journal, options.settings))
   }
 
-  async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle> {
+  async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle<RunReport>> {
     this.#starting++
     let ready: Promise<unknown> = Promise.resolve()
     try {
@@ -82,7 +86,7 @@ export class Runs implements AsyncDisposable {
     request: StartRequest,
     sink: RunSink,
     scope: Scope,
-  ): Promise<{ handle: RunHandle; ready: Promise<unknown> }> {
+  ): Promise<{ handle: RunHandle<RunReport>; ready: Promise<unknown> }> {
     const began = performance.now()
     if (!existsSync(request.cwd)) {
       throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
@@ -103,17 +107,19 @@ export class Runs implements AsyncDisposable {
     return { handle: this.#handle(feed, ready, done), ready }
   }
 
-  async attach(branch: string, sink: RunSink): Promise<RunHandle> {
+  async attach(branch: string, from: AttachFrom, sink: RunSink): Promise<RunHandle> {
     const live = this.#shop.live.get(branch)
-    if (live === undefined) throw new ThawError('RUN_NOT_FOUND', `${branch} is not running.`)
+    const printed = (until?: Offsets) => printedBy(this.#journal, this.#shop.paths.runs, branch, until)
+    if (live === undefined) {
+      if (from === 'now') throw new ThawError('RUN_NOT_FOUND', `${branch} is not running.`)
+      return this.#repeat(branch, printed(), sink)
+    }
     sink.started({ run: live.run.identity.id, branch })
-    const leave = live.execution.watch(sink)
-    const done = live.execution.finished.then(async () => {
-      await leave()
-      const report = this.#journal.getOutcome(branch)
-      if (report === undefined) throw new ThawError('INTERNAL', 'The run left no report.')
-      return report
-    })
+    const leave = live.execution.watch(
+      sink,
+      from === 'start' ? printed(live.execution.recorded.offsets()) : [],
+    )
+    const done = live.execution.finished.then(leave)
     done.catch(() => {})
     return {
       stdin: (chunk) => live.execution.feed.take(chunk),
@@ -121,6 +127,19 @@ export class Runs implements AsyncDisposable {
       signal: (name) => live.branch.signal(name),
       resize: (rows, cols) => live.branch.resize({ rows, cols }),
       done,
+    }
+  }
+
+  /** What a branch that has ended had printed. */
+  #repeat(branch: string, printed: Iterable<[StreamName, Uint8Array]>, sink: RunSink): RunHandle {
+    sink.started({ run: this.#journal.getBranch(branch)?.run ?? '', branch })
+    const nothing = () => Promise.resolve()
+    return {
+      stdin: nothing,
+      stdinEnd: () => {},
+      signal: nothing,
+      resize: nothing,
+      done: new OutputFlow(sink).lead(printed),
     }
   }
 
@@ -179,23 +198,10 @@ export class Runs implements AsyncDisposable {
     return { run: this.#summary(row), branches, checkpoints, refusals }
   }
 
-  async *logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array> {
-    const row = this.#journal.getBranch(branch)
-    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no branch ${branch}.`)
-    const file = join(this.#shop.paths.runs, row.run, branch, stream)
-    if (!existsSync(file)) return
-    const fd = openSync(file, 'r')
-    try {
-      for (;;) {
-        const buffer = Buffer.allocUnsafe(64 * 1024)
-        const size = readSync(fd, buffer)
-        if (size === 0) return
-        yield buffer.subarray(0, size)
-        await Promise.resolve()
-      }
-    } finally {
-      closeSync(fd)
-    }
+  logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array> {
+    if (this.#journal.getBranch(branch) === undefined)
+      throw new ThawError('RUN_NOT_FOUND', `There is no branch ${branch}.`)
+    return printedOn(this.#journal, this.#shop.paths.runs, branch, stream)
   }
 
   async stop(id: string): Promise<string[]> {
@@ -314,7 +320,7 @@ export class Runs implements AsyncDisposable {
     return turn
   }
 
-  #handle(feed: Starter['feed'], ready: Promise<Started>, done: Promise<RunReport>): RunHandle {
+  #handle(feed: Starter['feed'], ready: Promise<Started>, done: Promise<RunReport>): RunHandle<RunReport> {
     const branch = async () => (await ready).execution?.branch ?? null
     return {
       stdin: (chunk) => feed.take(chunk),

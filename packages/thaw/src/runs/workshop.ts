@@ -201,7 +201,7 @@ export class Workshop {
         memoryBytes: checkpoint.memory,
         state: checkpoint.state,
         createdAt: checkpoint.createdAt,
-        data: null,
+        data: { offsets: checkpoint.offsets },
       }),
     )
   }

@@ -109,7 +109,11 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
   })
   if (typeof parsed === 'string') return plain(parsed)
   const [major, minor] = interpreter.version
-  if (interpreter.implementation !== 'cpython' || !RESUMABLE.includes(`${major}.${minor}`) || interpreter.debug) {
+  if (
+    interpreter.implementation !== 'cpython' ||
+    !RESUMABLE.includes(`${major}.${minor}`) ||
+    interpreter.debug
+  ) {
     const name = interpreter.implementation === 'cpython' ? 'CPython' : interpreter.implementation
     return plain(
       `${name} ${interpreter.version.join('.')}: only release builds of CPython 3.11 can be resumed`,
