@@ -153,5 +153,15 @@ export const RunTree = z.object({
 })
 export type RunTree = z.infer<typeof RunTree>
 
+/** What a run has to do with files. Paths are absolute. */
+export const RunInputs = z.object({
+  project: z.string(),
+  used: z.array(z.string()).describe('Read or looked at; what lies in installed packages left out.'),
+  listed: z.array(z.string()).describe('Directories whose entries were listed.'),
+  written: z.array(z.string()),
+  complete: z.boolean().describe('Whether these are all: nothing is known of what other programs do.'),
+})
+export type RunInputs = z.infer<typeof RunInputs>
+
 export const SignalName = z.enum(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGKILL'])
 export type SignalName = z.infer<typeof SignalName>

@@ -6,6 +6,7 @@ import {
   Finding,
   Health,
   Removed,
+  RunInputs,
   RunList,
   RunReport,
   RunSummary,
@@ -84,6 +85,11 @@ class RunsClient {
 
   tree(id: string): Promise<RunTree> {
     return this.#call('GET', `/v1/runs/${at(id)}/tree`, RunTree)
+  }
+
+  /** The files that a run read and wrote. */
+  inputs(id: string): Promise<RunInputs> {
+    return this.#call('GET', `/v1/runs/${at(id)}/inputs`, RunInputs)
   }
 
   branch(id: string): Promise<BranchNode> {

@@ -2,6 +2,7 @@ import type {
   AttachFrom,
   Collected,
   Finding,
+  RunInputs,
   RunReport,
   RunRequest,
   RunSettings,
@@ -45,6 +46,7 @@ export interface RunsPort {
   list(): RunSummary[]
   get(id: string): RunSummary | undefined
   tree(run: string): RunTree
+  inputs(run: string): RunInputs
   logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array>
   stop(id: string): Promise<string[]>
   remove(id: string, how: { cascade: boolean; force: boolean }): Promise<string[]>

@@ -7,6 +7,7 @@ import {
   LogsQuery,
   Removed,
   RemoveQuery,
+  RunInputs,
   RunList,
   RunReport,
   RunSummary,
@@ -71,6 +72,19 @@ export function runRoutes(app: Routes, context: ApiContext): void {
       },
     },
     (request) => runs.tree(whole(request.params.id, 'run')),
+  )
+
+  app.get(
+    '/v1/runs/:id/inputs',
+    {
+      schema: {
+        tags,
+        summary: 'The files that a run read and wrote',
+        params: IdParams,
+        response: { 200: RunInputs, ...errors },
+      },
+    },
+    (request) => runs.inputs(whole(request.params.id, 'run')),
   )
 
   app.get(

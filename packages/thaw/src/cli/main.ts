@@ -6,6 +6,10 @@ async function main(argv: readonly string[]): Promise<number> {
   const [verb, ...rest] = argv
   // The one verb whose start people wait for: nothing but what it needs is loaded.
   if (verb === 'run') return run(rest)
+  if (verb === 'watch') {
+    const { watch } = await import('./watch/watch.js')
+    return watch(rest)
+  }
   // What a Python below a launcher becomes (agents/python/launcher).
   if (verb === '__below') {
     const { below } = await import('./below.js')

@@ -10,6 +10,7 @@ First steps:
   (edit app.py)
   thaw run python3 app.py     runs only what the edit changed
   thaw tree                   what it could go on from
+  thaw watch python3 app.py   the same at every save
 
 IDs may be shortened; \`last\` is the run used last. thaw help COMMAND tells more.
 `
@@ -34,10 +35,17 @@ export async function program(argv: readonly string[]): Promise<number> {
     .showHelpAfterError(false)
     .helpOption('-h, --help', 'show this help')
 
-  // `run` is served before this file is loaded; it stands here for the list of commands and `thaw help run`.
+  // `run` and `watch` are served before this file is loaded; they stand here for the list of commands and `thaw help`.
   thaw
     .command('run')
     .description('run a command; after an edit, only what the edit changed')
+    .usage('[options] [--] COMMAND...')
+    .helpOption(false)
+    .allowUnknownOption()
+    .argument('[words...]')
+  thaw
+    .command('watch')
+    .description('run a command at once, and again at every save')
     .usage('[options] [--] COMMAND...')
     .helpOption(false)
     .allowUnknownOption()
@@ -112,6 +120,10 @@ export async function program(argv: readonly string[]): Promise<number> {
 
   if (argv[0] === 'help' && argv[1] === 'run') {
     process.stdout.write((await import('./run-help.js')).RUN_HELP)
+    return 0
+  }
+  if (argv[0] === 'help' && argv[1] === 'watch') {
+    process.stdout.write((await import('./watch/help.js')).WATCH_HELP)
     return 0
   }
   if (argv.length === 0) {

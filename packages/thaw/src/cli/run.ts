@@ -75,7 +75,7 @@ function codeOf(report: RunReport): number {
   return report.exit === null ? 0 : exitCode(report.exit)
 }
 
-function makeRequest(given: RunArguments, input: Input): RunRequestInput {
+export function makeRequest(given: RunArguments, input: Pick<Input, 'kind'>): RunRequestInput {
   const size = given.terminal ? terminalSize() : null
   return {
     command: given.command,
@@ -113,7 +113,7 @@ function sameFile(a: number, b: number): boolean {
   return first.dev === second.dev && first.ino === second.ino
 }
 
-function openReport(file: string): { write(text: string): void } {
+export function openReport(file: string): { write(text: string): void } {
   try {
     return openForReport(file)
   } catch (error) {

@@ -9,6 +9,7 @@ import type {
   Collected,
   DaemonSettings,
   Finding,
+  RunInputs,
   RunReport,
   RunSummary,
   RunTree,
@@ -21,6 +22,7 @@ import { OutputFlow, type RunSink } from './flow.js'
 import type { Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
+import { inputsOf } from './inputs.js'
 import { Run } from './run.js'
 import { Starter, type Started, type StartRequest } from './starter.js'
 import { Workshop } from './workshop.js'
@@ -196,6 +198,12 @@ export class Runs implements AsyncDisposable {
         .map(({ atSeconds, why }) => ({ branch: branch.id, at_seconds: atSeconds, why })),
     )
     return { run: this.#summary(row), branches, checkpoints, refusals }
+  }
+
+  inputs(id: string): RunInputs {
+    const run = this.#shop.runs.get(id)
+    if (run === undefined) throw new ThawError('RUN_NOT_FOUND', `${id} was not run by this daemon.`)
+    return inputsOf(run)
   }
 
   logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array> {
