@@ -5,6 +5,7 @@ import {
   DaemonStatus,
   Finding,
   Health,
+  IdList,
   Removed,
   RunInputs,
   RunList,
@@ -85,6 +86,15 @@ class RunsClient {
 
   tree(id: string): Promise<RunTree> {
     return this.#call('GET', `/v1/runs/${at(id)}/tree`, RunTree)
+  }
+
+  /** Ids that begin with `prefix`, each with what it stands for. */
+  async ids(
+    prefix = '',
+    kinds: readonly ('run' | 'branch' | 'checkpoint')[] = ['run', 'branch', 'checkpoint'],
+  ): Promise<IdList['ids']> {
+    const query = `prefix=${encodeURIComponent(prefix)}&kinds=${kinds.join(',')}`
+    return (await this.#call('GET', `/v1/ids?${query}`, IdList)).ids
   }
 
   /** The files that a run read and wrote. */

@@ -3,7 +3,9 @@ import {
   CheckpointNode,
   Collected,
   ErrorAnswer,
+  IdList,
   IdParams,
+  IdsQuery,
   LogsQuery,
   Removed,
   RemoveQuery,
@@ -21,7 +23,7 @@ import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { ThawError } from '../system/index.js'
 import type { ApiContext } from './context.js'
-import { resolveId, type IdKind } from './ids.js'
+import { listIds, resolveId, type IdKind } from './ids.js'
 
 export type Routes = FastifyInstance<
   RawServerDefault,
@@ -123,6 +125,19 @@ export function runRoutes(app: Routes, context: ApiContext): void {
       runs.passedBelow(request.params.id, request.body.command, request.body.reason)
       return {}
     },
+  )
+
+  app.get(
+    '/v1/ids',
+    {
+      schema: {
+        tags,
+        summary: 'Ids that begin so, each with what it stands for; the newest runs first',
+        querystring: IdsQuery,
+        response: { 200: IdList, ...errors },
+      },
+    },
+    (request) => ({ ids: listIds(journal, request.query.prefix, request.query.kinds.split(',')) }),
   )
 
   app.get(

@@ -10,6 +10,10 @@ async function main(argv: readonly string[]): Promise<number> {
     const { watch } = await import('./watch/watch.js')
     return watch(rest)
   }
+  if (verb === '__complete') {
+    const { complete } = await import('./completion/complete.js')
+    return complete(rest)
+  }
   // What a Python below a launcher becomes (agents/python/launcher).
   if (verb === '__below') {
     const { below } = await import('./below.js')

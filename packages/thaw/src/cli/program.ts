@@ -1,6 +1,6 @@
 import { API_VERSION } from '@thaw/protocol/api'
 import { ThawError } from '@thaw/protocol/errors'
-import { Command, CommanderError } from 'commander'
+import { Argument, Command, CommanderError } from 'commander'
 import { VERSION } from '../version.js'
 import { print } from './print.js'
 
@@ -15,8 +15,8 @@ First steps:
 IDs may be shortened; \`last\` is the run used last. thaw help COMMAND tells more.
 `
 
-/** Every verb but \`run\`. Returns the exit code. */
-export async function program(argv: readonly string[]): Promise<number> {
+/** The command line: its verbs, and the exit code of the one that was carried out. */
+export function describeProgram(): { thaw: Command; code: () => number } {
   let code = 0
   const thaw = new Command('thaw')
   /** Loads a verb's file when it is asked for, and keeps its exit code. */
@@ -118,6 +118,15 @@ export async function program(argv: readonly string[]): Promise<number> {
       }),
     )
 
+  verb('completion', 'print what a shell needs to complete commands, options and ids')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+    .action(to(async () => (await import('./commands/completion.js')).completion))
+  return { thaw, code: () => code }
+}
+
+/** Every verb but `run` and `watch`. Returns the exit code. */
+export async function program(argv: readonly string[]): Promise<number> {
+  const { thaw, code } = describeProgram()
   if (argv[0] === 'help' && argv[1] === 'run') {
     process.stdout.write((await import('./run-help.js')).RUN_HELP)
     return 0
@@ -141,5 +150,5 @@ export async function program(argv: readonly string[]): Promise<number> {
       .replace(/[^.)?]$/, '$&.')
     throw new ThawError('USAGE', what === '(outputHelp)' ? 'A verb is missing.' : what, { cause: error })
   }
-  return code
+  return code()
 }
