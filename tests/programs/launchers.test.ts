@@ -202,6 +202,41 @@ describe('a program below a launcher', () => {
     expect(done.report.below).toBeUndefined()
   })
 
+  it('asks the person at the terminal', async () => {
+    const project = new Project(home, 'typed')
+    project.write('ask.py', 'print("name?", flush=True)\nprint("hello", input())\n')
+    // A terminal in front of the command that is given; answers when it is asked.
+    project.write(
+      'terminal.py',
+      `import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+shown = b""
+try:
+    while chunk := os.read(fd, 4096):
+        if b"name?" in (shown := shown + chunk) and b"bob" not in shown:
+            os.write(fd, b"bob\\n")
+except OSError:
+    pass
+sys.stdout.buffer.write(shown)
+`,
+    )
+    const report = project.path('report.json')
+    const thaw = [process.execPath, home.thaw, 'run', '-q', '--report', report, 'sh', '-c', 'python3 ask.py']
+    expect(project.plain(['python3', 'terminal.py', ...thaw]).stdout).toMatch(/hello bob/)
+    expect(JSON.parse(project.read('report.json'))).toMatchObject({ below: [{ outcome: 'cold' }] })
+  })
+
+  it('may be a thaw run of the script itself', async () => {
+    const project = new Project(home, 'explicit')
+    project.write('dump.py', DUMP)
+    const script = `"${process.execPath}" "${home.thaw}" run -q python3 dump.py ${quiet}`
+    const done = await project.run(['sh', '-c', script])
+    expect(done.stdout).toBe((await project.run(['python3', 'dump.py'])).stdout)
+    expect(done.report.below).toBeUndefined()
+  })
+
   it('has children that are its own', async () => {
     const project = new Project(home, 'children')
     project.write(
