@@ -17,9 +17,12 @@ const WAITS = [
   'echo first; echo bad >&2; while [ ! -e go ]; do sleep 0.05; done; echo second; exit 3',
 ]
 
-async function startWaiting(name: string) {
+/** The same, with `tick` again and again while it waits: who reads that listens. */
+const TICKS = WAITS.map((word) => word.replace('do sleep', 'do echo tick; sleep'))
+
+async function startWaiting(name: string, command = WAITS) {
   const project = new Project(home, name)
-  const one = project.start(WAITS)
+  const one = project.start(command)
   await until(
     'it has begun',
     () => one.text('stdout').includes('first') && one.text('stderr').includes('bad'),
@@ -70,27 +73,30 @@ describe('logs -f', () => {
 
 describe('attach', () => {
   it('shows what comes from now on, by run or branch, and ends with its exit code', async () => {
-    const { project, one, id } = await startWaiting('attach')
+    const { project, one, id } = await startWaiting('attach', TICKS)
     const tree = await home.json<{ branches: { id: string }[] }>(['tree', id])
     const both = [id, tree.branches[0]?.id ?? ''].map((one) => home.start(['attach', one]))
-    // Nothing tells from outside that an attached client listens.
-    await new Promise((resolve) => setTimeout(resolve, 700))
+    await until('both listen', () => both.every((client) => client.text('stdout').includes('tick')))
     project.write('go', '')
     for (const { ended } of both)
-      expect(await ended).toMatchObject({ code: 3, stdout: 'second\n', stderr: '' })
+      expect(await ended).toMatchObject({
+        code: 3,
+        stdout: expect.stringMatching(/^(tick\n)+second\n$/),
+        stderr: '',
+      })
     await one.told
     const over = await home.run(['attach', id])
     expect(over).toMatchObject({ code: 125, stderr: expect.stringMatching(/RUN_NOT_FOUND.*not running/) })
   })
 
   it('is left by Ctrl-C, which does not disturb the program', async () => {
-    const { project, one, id } = await startWaiting('left')
+    const { project, one, id } = await startWaiting('left', TICKS)
     const attached = home.start(['attach', id])
-    await new Promise((resolve) => setTimeout(resolve, 700))
+    await until('it listens', () => attached.text('stdout').includes('tick'))
     attached.child.kill('SIGINT')
     expect((await attached.ended).signal).toBe('SIGINT')
     project.write('go', '')
-    expect((await one.told).stdout).toBe('first\nsecond\n')
+    expect((await one.told).stdout).toMatch(/^first\n(tick\n)+second\n$/)
   })
 
   it('works through the SDK', async () => {

@@ -232,8 +232,10 @@ sys.stdout.buffer.write(shown)
     const project = new Project(home, 'explicit')
     project.write('dump.py', DUMP)
     const script = `"${process.execPath}" "${home.thaw}" run -q python3 dump.py ${quiet}`
-    const done = await project.run(['sh', '-c', script])
-    expect(done.stdout).toBe((await project.run(['python3', 'dump.py'])).stdout)
+    const env = { PYTHONPATH: '/a' }
+    const done = await project.run(['sh', '-c', script], { env })
+    expect(done.stdout).toContain("('PYTHONPATH', '/a')")
+    expect(done.stdout).not.toMatch(/THAW_LAUNCHER|python\/launcher/)
     expect(done.report.below).toBeUndefined()
   })
 

@@ -48,6 +48,8 @@ class Watcher implements Disposable {
   #written: readonly string[] = []
   /** What is to be run again for. */
   #saved: FileChange | null = null
+  /** The daemon has been asked about the run that is under way. */
+  #learned: Promise<void> = Promise.resolve()
   #stopped = false
   #wake: () => void = () => {}
   #left: number | null = null
@@ -104,7 +106,7 @@ class Watcher implements Disposable {
             branch = message.branch
             ;({ quiet } = message)
             if (!quiet) for (const notice of message.notices) say(`thaw: ${notice}`)
-            void this.#learn(message.run)
+            this.#learned = this.#learn(message.run)
           },
           onStdout: pass('stdout'),
           onStderr: pass('stderr'),
@@ -148,6 +150,7 @@ class Watcher implements Disposable {
 
   /** What the program's last acts changed is its own. */
   async #settle(): Promise<void> {
+    await this.#learned
     if (this.#run !== null) await this.#learn(this.#run)
     await new Promise((resolve) => setTimeout(resolve, EVENTS_LATE))
     this.#tree.suspect(this.#written)
