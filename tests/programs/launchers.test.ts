@@ -1,7 +1,9 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Home, until } from '../support/home.js'
+import { Home, root, until } from '../support/home.js'
 import { Project, STEPS, WORK, type Told } from '../support/project.js'
 
 let home: Home
@@ -279,34 +281,33 @@ sys.stdout.buffer.write(shown)
     expect((await one.ended).stdout).toBe('on\ncaught\n9\n')
   })
 
-  it('runs plainly where no thaw answers', () => {
+  it('runs plainly where no thaw answers, or none that helps', async () => {
     const project = new Project(home, 'nobody')
-    project.write('app.py', 'import os, sys\nprint(sorted(os.environ), sys.path)\n')
-    const launcher = join(home.thaw, '..', '..', '..', '..', 'agents', 'python', 'launcher')
-    const pass = [
-      '-',
-      'token',
-      '/no/such/socket',
-      String(process.pid),
-      '0',
-      'cpython 3.11',
-      '/no/node',
-      '/no/thaw',
-    ]
-    const env = {
-      ...home.env,
-      PYTHONPATH: launcher,
-      THAW_LAUNCHER: pass.map((field) => encodeURIComponent(field)).join('&'),
-    }
-    const python = (given: Record<string, string>) =>
-      spawnSync('python3', ['app.py'], {
+    project.write('app.py', 'import os, sys\nprint(sorted(os.environ), sys.path)\nsys.exit(3)\n')
+    const agents = join(root, 'agents', 'python', 'launcher')
+    const socket = join(home.directory, 'deaf.sock')
+    const deaf = createServer((line) => line.destroy()).listen(socket)
+    await once(deaf, 'listening')
+    const python = async (env: Record<string, string>) => {
+      const child = spawn('python3', ['app.py'], {
         cwd: project.directory,
-        encoding: 'utf8',
+        env,
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: given,
       })
-    const [done, plain] = [python(env), python(home.env)]
-    expect([done.stdout, done.stderr]).toEqual([plain.stdout, plain.stderr])
+      const parts = await Promise.all([child.stdout.toArray(), child.stderr.toArray(), once(child, 'close')])
+      return parts.map((part) => part.join())
+    }
+    const plain = await python(home.env)
+    for (const path of [socket, '/no/such/socket']) {
+      const pass = ['-', 'token', path, String(process.pid), '0', 'cpython 3.11', process.execPath, home.thaw]
+      const env = {
+        ...home.env,
+        PYTHONPATH: agents,
+        THAW_LAUNCHER: pass.map((field) => encodeURIComponent(field)).join('&'),
+      }
+      expect(await python(env)).toEqual(plain)
+    }
+    deaf.close()
   })
 })
 
