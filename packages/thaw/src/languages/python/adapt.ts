@@ -5,7 +5,7 @@ import type { Adapted, CommandContext } from '../language.js'
 import { findProgram } from '../lookup.js'
 import { findProject } from '../project.js'
 import { isPythonName, parsePythonArguments, parseShebang, type PythonCommand } from './command-line.js'
-import { describeInterpreter } from './interpreter.js'
+import { describeInterpreter, RESUMABLE } from './interpreter.js'
 import { resolveShim } from './shim.js'
 
 const HEAD = 512
@@ -109,7 +109,11 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
   })
   if (typeof parsed === 'string') return plain(parsed)
   const [major, minor] = interpreter.version
-  if (interpreter.implementation !== 'cpython' || major !== 3 || minor !== 11 || interpreter.debug) {
+  if (
+    interpreter.implementation !== 'cpython' ||
+    !RESUMABLE.includes(`${major}.${minor}`) ||
+    interpreter.debug
+  ) {
     const name = interpreter.implementation === 'cpython' ? 'CPython' : interpreter.implementation
     return plain(
       `${name} ${interpreter.version.join('.')}: only release builds of CPython 3.11 can be resumed`,

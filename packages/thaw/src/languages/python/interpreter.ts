@@ -11,6 +11,9 @@ const described = z.object({
 })
 export type Interpreter = z.infer<typeof described>
 
+/** Versions of CPython whose programs can be resumed. */
+export const RESUMABLE: readonly string[] = ['3.11']
+
 const QUESTION = `import sys
 print('{"executable":"%s","version":[%d,%d,%d],"implementation":"%s","debug":%s}' % ((
     sys.executable.replace('\\\\', '\\\\\\\\').replace('"', '\\\\"'),) + tuple(sys.version_info[:3]) + (
