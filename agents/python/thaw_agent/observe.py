@@ -10,7 +10,7 @@ import sys
 
 import _sha1
 
-from . import environment, inspection, journal, queries
+from . import environment, inspection, journal, proc, queries
 from .layout import hide, hide_module
 from .paths import classify, resolve
 from .state import S
@@ -20,8 +20,6 @@ raw_stat, raw_lstat = posix.stat, posix.lstat
 
 # First observation of each path, by kind of observation.
 _read, _looked, _listed, _found = set(), set(), set(), set()
-# Descriptors with advisory locks: they belong to the process and do not survive a clone.
-locked = set()
 
 # Places where tools keep what only some of their options read: it means nothing without them. Left out of listings too.
 TOOL_PLACES = {
@@ -303,8 +301,31 @@ def _words(value):
         return []
 
 
+class Children:
+    """What is known of the program's children: whether some were announced, and what they had used, in which process."""
+
+    announced = False
+    reaped = bytes(144)
+    pid = 0
+
+
+def look_for_children():
+    """Some ways to start a process raise no audit event (multiprocessing's spawn): those show afterwards."""
+    if Children.pid != S.pid:
+        Children.pid, Children.reaped = S.pid, bytes(144)
+    reaped, alive = proc.reaped(), bool(proc.children())
+    if not Children.announced and (alive or reaped != Children.reaped):
+        S.alone = False
+        effect("child", "a child process")
+        Children.announced = alive
+    elif not alive:
+        Children.announced = False
+    Children.reaped = reaped
+
+
 def on_popen(args):
     S.alone = False
+    Children.announced = True
     words = _words(args[1])
     shell = bool(words) and words[0] in ("/bin/sh", "sh") and words[1:2] == ["-c"]
     directory = resolve("." if args[2] is None else args[2])
@@ -317,6 +338,7 @@ def on_popen(args):
 def on_child(name):
     def handler(args):
         S.alone = False
+        Children.announced = True
         first = _words(args[0])[:1] if args and name != "fork" else []
         effect("child", " ".join([name, *first])[:200])
         if name == "exec":
@@ -337,11 +359,6 @@ def on_kill(args):
         effect("signal", "kill %s" % (args[0],))
 
 
-def on_lock(args):
-    if isinstance(args[0], int):
-        locked.add(args[0])
-
-
 HANDLERS = {
     "open": on_open,
     "os.listdir": lambda args: saw_list(args[0]),
@@ -360,7 +377,6 @@ HANDLERS = {
     "socket.sendmsg": on_network("send"), "socket.getaddrinfo": on_network("lookup"), "socket.gethostbyname": on_network("lookup"),
     "socket.gethostbyaddr": on_network("lookup"),
     "os.kill": on_kill, "os.killpg": on_kill,
-    "fcntl.flock": on_lock, "fcntl.lockf": on_lock,
 }
 for _handler in HANDLERS.values():
     hide(_handler.__code__)
