@@ -76,10 +76,10 @@ def safe_to_clone():
     if _signal.sigpending():
         raise Refused("a signal is pending")
     try:
-        libraries = memory.libraries()
+        mapped = memory.mapped()
         files = descriptors.scan()
         # The one step that does something comes when nothing else is in the way.
-        pools.stop(libraries)
+        pools.stop(mapped)
         return files
     except pools.Running as running:
         raise Refused("native threads are running (%s)" % running) from None

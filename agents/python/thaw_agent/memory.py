@@ -1,29 +1,29 @@
-"""Memory maps across a clone: what is shared with files or other processes, and which libraries are there."""
+"""Memory maps across a clone: what is shared with files or other processes."""
 from . import journal
 from .layout import hide_module
 from .proc import read
+
+WRITABLE_AND_SHARED = ("w-s ", "wxs ")
 
 
 class Shared(Exception):
     """What is mapped that a copy could not have for itself."""
 
 
-def libraries():
-    """Paths of the mapped files that hold code. Raises Shared."""
-    code, data = set(), set()
-    for line in read("/proc/self/maps").splitlines():
-        fields = line.split(None, 5)
-        mode = fields[1]
-        if mode[3:] == b"s" and b"w" in mode:
-            name = fields[5] if len(fields) == 6 else b"anonymous"
-            raise Shared("shared writable memory is mapped (%s)" % name.decode("utf-8", "replace"))
-        if len(fields) == 6 and fields[5][:1] == b"/":
-            (code if b"x" in mode else data).add(fields[5])
+def mapped():
+    """Paths of mapped files, among what else the kernel calls maps. Raises Shared."""
+    text = read("/proc/self/maps").decode("utf-8", "surrogateescape")
+    # Hundreds of lines in programs with large libraries: nothing is taken apart that need not be.
+    lines = text.split("\n")
+    if any(mode in text for mode in WRITABLE_AND_SHARED):
+        for line in lines:
+            if line.partition(" ")[2][1:].startswith(WRITABLE_AND_SHARED):
+                raise Shared("shared writable memory is mapped (%s)" % (line.split(None, 5)[5:] or ["anonymous"])[0])
+    paths = {line[line.find("/") :] for line in lines if "/" in line}
     # Also a private map shows what its file becomes, and loses its own changes where the file is cut.
-    for path in data - code:
-        if path.decode("utf-8", "surrogateescape") in journal.touched:
-            raise Shared("a file that the program wrote is mapped (%s)" % path.decode("utf-8", "replace"))
-    return code
+    for path in paths & journal.touched:
+        raise Shared("a file that the program wrote is mapped (%s)" % path)
+    return paths
 
 
 hide_module(globals())

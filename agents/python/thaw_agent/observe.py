@@ -103,15 +103,19 @@ def saw_stat(path, follow=True):
     if code.co_name == "stat" or code.co_name == "lstat":
         code = (frame.f_back or frame).f_code
     existence = code.co_name in EXISTENCE
-    key = (path, existence)
-    if key in _looked:
-        return
     if _kept_by_tool(path):
         return
-    _looked.add(key if existence else path)
     try:
         found = (raw_stat if follow else raw_lstat)(path)
     except (OSError, ValueError):
+        found = None
+    if found is not None and stat_module.S_ISLNK(found.st_mode):
+        return _saw_link(path, found)
+    key = (path, existence)
+    if key in _looked:
+        return
+    _looked.add(key if existence else path)
+    if found is None:
         S.event("stat", path, None)
         return
     kind = _kind(found.st_mode)
@@ -119,6 +123,13 @@ def saw_stat(path, follow=True):
         S.event("stat", path, [kind])
     else:
         S.event("stat", path, [kind, found.st_size, found.st_mtime_ns])
+
+
+def _saw_link(path, found):
+    """A symbolic link itself was looked at: what it leads to is another question."""
+    if (path, "link") not in _looked:
+        _looked.add((path, "link"))
+        S.event("stat", path, ["link", found.st_size, found.st_mtime_ns])
 
 
 def names_digest(path):
@@ -210,11 +221,14 @@ def _existing(path):
     """An operation that tells whether the path was there."""
     if path is not None and not _meaningless(path) and not _kept_by_tool(path):
         if path not in _looked and (path, True) not in _looked:
-            _looked.add((path, True))
             try:
-                S.event("stat", path, [_kind(raw_lstat(path).st_mode)])
+                found = raw_lstat(path)
             except OSError:
-                S.event("stat", path, None)
+                found = None
+            if found is not None and stat_module.S_ISLNK(found.st_mode):
+                return _saw_link(path, found)
+            _looked.add((path, True))
+            S.event("stat", path, None if found is None else [_kind(found.st_mode)])
 
 
 def on_change(args):

@@ -11,9 +11,9 @@ from .layout import hide_module
 from .proc import read
 
 # What a library's at-fork handler calls, as its build exports it. OpenBLAS registers exactly this function.
-STOPPERS = ((b"openblas", "blas_thread_shutdown_"),)
+STOPPERS = (("openblas", "blas_thread_shutdown_"),)
 # Libraries that keep threads, for want of anything better to name: part of the file's name.
-THREADED = (b"libgomp", b"libomp", b"libiomp", b"libmkl", b"libtbb", b"libarrow", b"libtorch", b"libtensorflow", b"libgrpc", b"libcuda", b"libblis", b"libduckdb", b"libzmq")
+THREADED = ("libgomp", "libomp", "libiomp", "libmkl", "libtbb", "libarrow", "libtorch", "libtensorflow", "libgrpc", "libcuda", "libblis", "libduckdb", "libzmq")
 
 _stoppers = {}
 
@@ -30,27 +30,27 @@ def _stopper(path):
     """The function that ends a library's threads, None where it has none."""
     if path not in _stoppers:
         _stoppers[path] = None
-        name = path.rpartition(b"/")[2]
+        name = path.rpartition("/")[2]
         for part, function in STOPPERS:
             if part in name:
                 try:
-                    library = ctypes.PyDLL(path.decode("utf-8", "surrogateescape"), posix.RTLD_NOW | posix.RTLD_NOLOAD)
+                    library = ctypes.PyDLL(path, posix.RTLD_NOW | posix.RTLD_NOLOAD)
                     _stoppers[path] = getattr(library, function)
                 except (OSError, AttributeError):
                     pass
     return _stoppers[path]
 
 
-def stop(libraries):
+def stop(mapped):
     """End the threads that their libraries would end before a fork. Raises Running when others are left.
 
-    `libraries`: paths of the mapped files that hold code."""
+    `mapped`: paths of the mapped files."""
     alive = tasks()
     if len(alive) == 1:
         return
     strangers = set(alive) & _strangers
     if not strangers:
-        for path in libraries:
+        for path in mapped:
             function = _stopper(path)
             if function is not None:
                 function()
@@ -63,20 +63,20 @@ def stop(libraries):
         strangers = {task for task in alive if int(task) != posix.getpid()}
         _strangers.clear()
         _strangers.update(strangers)
-    raise Running(_owner(strangers, libraries))
+    raise Running(_owner(strangers, mapped))
 
 
 # Threads that did not go: while they live, nobody else's need be stopped in vain.
 _strangers = set()
 
 
-def _owner(strangers, libraries):
+def _owner(strangers, mapped):
     """A name for the threads that are left, from the code their stacks lead to, or from what is loaded."""
     for task in sorted(strangers):
         found = _code_below(task)
         if found is not None:
             return found
-    known = sorted({_short(path) for path in libraries if any(part in path.rpartition(b"/")[2] for part in THREADED)})
+    known = sorted({_short(path) for path in mapped if any(part in path.rpartition("/")[2] for part in THREADED)})
     if known:
         return " or ".join(known)
     try:
@@ -86,11 +86,11 @@ def _owner(strangers, libraries):
 
 
 def _short(path):
-    return path.rpartition(b"/")[2].decode("utf-8", "replace")
+    return path.rpartition("/")[2]
 
 
 # Every thread's stack ends in these.
-_PLUMBING = (b"libc.so", b"libc-", b"libpthread", b"ld-linux", b"ld-musl", b"libstdc++")
+_PLUMBING = ("libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "libstdc++")
 
 
 def _code_below(task):
@@ -101,13 +101,13 @@ def _code_below(task):
             return None
         pointer = int(words[-2], 16)
         code, top = [], 0
-        for line in read("/proc/self/maps").splitlines():
+        for line in read("/proc/self/maps").decode("utf-8", "surrogateescape").split("\n"):
             fields = line.split(None, 5)
-            start, end = (int(text, 16) for text in fields[0].split(b"-"))
+            start, end = (int(text, 16) for text in fields[0].split("-")) if fields else (0, 0)
             if start <= pointer < end:
                 top = end
-            elif b"x" in fields[1] and len(fields) == 6 and fields[5][:1] == b"/":
-                code.append((start, end, fields[5]))
+            elif len(fields) == 6 and "x" in fields[1] and fields[5][:1] == "/":
+                code.append((start, end, _short(fields[5])))
         # Thread and stack share a mapping; what a start routine left is well below its end.
         size = min(top - pointer, 1 << 18)
         if size <= 0:
@@ -124,11 +124,10 @@ def _code_below(task):
         word = int.from_bytes(stack[at : at + 8], "little")
         if word < 0x10000:
             continue
-        for start, end, path in code:
+        for start, end, name in code:
             if start <= word < end:
-                name = path.rpartition(b"/")[2]
-                if not name.startswith(_PLUMBING) and b"python" not in name:
-                    found = _short(path)
+                if not name.startswith(_PLUMBING) and "python" not in name:
+                    found = name
                 break
     return found
 
