@@ -22,16 +22,14 @@ def renew(old):
         threading.main_thread()._set_native_id()
     if _loop[0] is not None:
         sys.modules["_asyncio"]._set_running_loop(_loop[0])
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None:
-        for one in list(process._dangling):
-            if one._parent_pid == old:
-                one._parent_pid = new
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        for finalizer in list(util._finalizer_registry.values()):
-            if finalizer._pid == old:
-                finalizer._pid = new
+    # Whatever is not there yet, in a module that is only half imported, has kept no id either.
+    process, util = (sys.modules.get("multiprocessing." + name) for name in ("process", "util"))
+    for one in list(getattr(process, "_dangling", ())):
+        if getattr(one, "_parent_pid", None) == old:
+            one._parent_pid = new
+    for finalizer in list(getattr(util, "_finalizer_registry", {}).values()):
+        if getattr(finalizer, "_pid", None) == old:
+            finalizer._pid = new
 
 
 hide_module(globals())
