@@ -48,8 +48,7 @@ def stop(mapped):
     alive = tasks()
     if len(alive) == 1:
         return
-    strangers = set(alive) & _strangers
-    if not strangers:
+    if _strangers.keys().isdisjoint(alive):
         for path in mapped:
             function = _stopper(path)
             if function is not None:
@@ -59,15 +58,17 @@ def stop(mapped):
             alive = tasks()
             if len(alive) == 1:
                 return
-            time.sleep(0.0005)
-        strangers = {task for task in alive if int(task) != posix.getpid()}
+            sleep(0.0005)
         _strangers.clear()
-        _strangers.update(strangers)
-    raise Running(_owner(strangers, mapped))
+        _strangers.update({task: None for task in alive if int(task) != posix.getpid()})
+        owner = _owner(_strangers, mapped)
+        _strangers.update({task: owner for task in _strangers})
+    raise Running(next(_strangers[task] for task in alive if task in _strangers))
 
 
-# Threads that did not go: while they live, nobody else's need be stopped in vain.
-_strangers = set()
+sleep = time.sleep
+# Threads that did not go, and whose they are: while they live, nobody else's need be stopped in vain.
+_strangers = {}
 
 
 def _owner(strangers, mapped):
