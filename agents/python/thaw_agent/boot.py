@@ -127,6 +127,7 @@ def _at_end():
     if S.inert or S.role != "branch" or S.pid != posix.getpid():
         return
     S.busy += 1
+    observe.look_for_children()
     S.flush()
     S.ended = True
     S.wire.send({"t": "end", "seq": S.seq, "work": S.worked()})

@@ -10,7 +10,7 @@ import sys
 
 import _sha1
 
-from . import environment, inspection, journal, queries
+from . import environment, inspection, journal, proc, queries
 from .layout import hide, hide_module
 from .paths import classify, resolve
 from .state import S
@@ -22,8 +22,6 @@ raw_stat, raw_lstat = posix.stat, posix.lstat
 _read, _looked, _listed, _found = set(), set(), set(), set()
 # Sources that are on their way to become modules, innermost last: what counts of them is the code that comes in.
 loading = []
-# Descriptors with advisory locks: they belong to the process and do not survive a clone.
-locked = set()
 
 # Places where tools keep what only some of their options read: it means nothing without them. Left out of listings too.
 TOOL_PLACES = {
@@ -107,15 +105,19 @@ def saw_stat(path, follow=True):
     if code.co_name == "stat" or code.co_name == "lstat":
         code = (frame.f_back or frame).f_code
     existence = code.co_name in EXISTENCE or code.co_name == "samefile" and frame.f_back.f_code.co_filename.endswith("/_pytest/pathlib.py")
-    key = (path, existence)
-    if key in _looked:
-        return
     if _kept_by_tool(path):
         return
-    _looked.add(key if existence else path)
     try:
         found = (raw_stat if follow else raw_lstat)(path)
     except (OSError, ValueError):
+        found = None
+    if found is not None and stat_module.S_ISLNK(found.st_mode):
+        return _saw_link(path, found)
+    key = (path, existence)
+    if key in _looked:
+        return
+    _looked.add(key if existence else path)
+    if found is None:
         S.event("stat", path, None)
         return
     kind = _kind(found.st_mode)
@@ -123,6 +125,13 @@ def saw_stat(path, follow=True):
         S.event("stat", path, [kind])
     else:
         S.event("stat", path, [kind, found.st_size, found.st_mtime_ns])
+
+
+def _saw_link(path, found):
+    """A symbolic link itself was looked at: what it leads to is another question."""
+    if (path, "link") not in _looked:
+        _looked.add((path, "link"))
+        S.event("stat", path, ["link", found.st_size, found.st_mtime_ns])
 
 
 def names_digest(path):
@@ -214,11 +223,14 @@ def _existing(path):
     """An operation that tells whether the path was there."""
     if path is not None and "/__pycache__" not in path and not _meaningless(path) and not _kept_by_tool(path):
         if path not in _looked and (path, True) not in _looked:
-            _looked.add((path, True))
             try:
-                S.event("stat", path, [_kind(raw_lstat(path).st_mode)])
+                found = raw_lstat(path)
             except OSError:
-                S.event("stat", path, None)
+                found = None
+            if found is not None and stat_module.S_ISLNK(found.st_mode):
+                return _saw_link(path, found)
+            _looked.add((path, True))
+            S.event("stat", path, None if found is None else [_kind(found.st_mode)])
 
 
 def on_change(args):
@@ -305,8 +317,31 @@ def _words(value):
         return []
 
 
+class Children:
+    """What is known of the program's children: whether some were announced, and what they had used, in which process."""
+
+    announced = False
+    reaped = bytes(144)
+    pid = 0
+
+
+def look_for_children():
+    """Some ways to start a process raise no audit event (multiprocessing's spawn): those show afterwards."""
+    if Children.pid != S.pid:
+        Children.pid, Children.reaped = S.pid, bytes(144)
+    reaped, alive = proc.reaped(), bool(proc.children())
+    if not Children.announced and (alive or reaped != Children.reaped):
+        S.alone = False
+        effect("child", "a child process")
+        Children.announced = alive
+    elif not alive:
+        Children.announced = False
+    Children.reaped = reaped
+
+
 def on_popen(args):
     S.alone = False
+    Children.announced = True
     words = _words(args[1])
     shell = bool(words) and words[0] in ("/bin/sh", "sh") and words[1:2] == ["-c"]
     directory = resolve("." if args[2] is None else args[2])
@@ -319,6 +354,7 @@ def on_popen(args):
 def on_child(name):
     def handler(args):
         S.alone = False
+        Children.announced = True
         first = _words(args[0])[:1] if args and name != "fork" else []
         effect("child", " ".join([name, *first])[:200])
         if name == "exec":
@@ -339,11 +375,6 @@ def on_kill(args):
         effect("signal", "kill %s" % (args[0],))
 
 
-def on_lock(args):
-    if isinstance(args[0], int):
-        locked.add(args[0])
-
-
 HANDLERS = {
     "open": on_open,
     "os.listdir": lambda args: saw_list(args[0]),
@@ -362,7 +393,6 @@ HANDLERS = {
     "socket.sendmsg": on_network("send"), "socket.getaddrinfo": on_network("lookup"), "socket.gethostbyname": on_network("lookup"),
     "socket.gethostbyaddr": on_network("lookup"),
     "os.kill": on_kill, "os.killpg": on_kill,
-    "fcntl.flock": on_lock, "fcntl.lockf": on_lock,
 }
 for _handler in HANDLERS.values():
     hide(_handler.__code__)

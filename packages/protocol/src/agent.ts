@@ -14,8 +14,8 @@ export const sourceHash = z.string().regex(/^[0-9a-f]{40}$/)
 export const readSignature = z.tuple([count, z.number(), z.number()]).nullable()
 export type ReadSignature = z.infer<typeof readSignature>
 
-const fileKind = z.enum(['file', 'dir', 'other'])
-/** Kind, size in bytes, mtime in ns; the kind alone where nothing else was looked at; null: absent. */
+const fileKind = z.enum(['file', 'dir', 'link', 'other'])
+/** Kind, size in bytes, mtime in ns; the kind alone where nothing else was looked at; null: absent. A link is looked at itself. */
 export const statSignature = z.union([z.tuple([fileKind]), z.tuple([fileKind, count, z.number()])]).nullable()
 export type StatSignature = z.infer<typeof statSignature>
 

@@ -1,5 +1,4 @@
 // The programs under programs/, and the trees that a sequence of edits works on.
-import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +17,7 @@ const PROGRAMS = join(HERE, '..', 'programs')
  * @property {string[]} stack functions that call the stages
  * @property {string[]} dormant functions that never run
  * @property {string[]} needs modules the interpreter must have
+ * @property {string[]} packages what to install where it has not
  * @property {string[]} normalise names of rules in compare.mjs
  * @property {number} share how often it is chosen, 1 being usual
  */
@@ -29,17 +29,8 @@ export function loadPrograms() {
     .map((name) => {
       const root = join(PROGRAMS, name)
       const told = JSON.parse(readFileSync(join(root, 'program.json'), 'utf8'))
-      return { needs: [], normalise: [], share: 1, data: [], ...told, name, root }
+      return { needs: [], packages: [], normalise: [], share: 1, data: [], ...told, name, root }
     })
-}
-
-/** Why the interpreter cannot run the program, or null. */
-export function missing(program, python) {
-  for (const name of program.needs) {
-    const tried = spawnSync(python, ['-c', `import ${name}`], { stdio: 'ignore' })
-    if (tried.status !== 0) return `${python} has no module ${name}`
-  }
-  return null
 }
 
 export function copyTree(from, to) {

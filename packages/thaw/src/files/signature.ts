@@ -27,10 +27,17 @@ export function statSignatureOf(path: string): StatSignature {
   return [kind, Number(stat.size), Number(stat.mtimeNs)]
 }
 
-/** Same kind and, where both were looked at, same size and time of a file. */
+/** Of a symbolic link itself; null where there is none. */
+export function linkSignatureOf(path: string): StatSignature {
+  const stat = tryStat(path, false)
+  return stat?.isSymbolicLink() === true ? ['link', Number(stat.size), Number(stat.mtimeNs)] : null
+}
+
+/** Same kind and, where both were looked at, same size and time of a file or link. */
 export function sameStat(a: StatSignature, b: StatSignature): boolean {
   if (a === null || b === null) return a === b
-  if (a[0] !== b[0] || a[0] !== 'file' || a.length === 1 || b.length === 1) return a[0] === b[0]
+  if (a[0] !== b[0] || a.length === 1 || b.length === 1) return a[0] === b[0]
+  if (a[0] !== 'file' && a[0] !== 'link') return true
   return a[1] === b[1] && a[2] === b[2]
 }
 

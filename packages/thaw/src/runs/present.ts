@@ -8,6 +8,7 @@ import {
   listDigest,
   readSignatureOf,
   sameRead,
+  linkSignatureOf,
   sameStat,
   statSignatureOf,
 } from '../files/signature.js'
@@ -80,6 +81,7 @@ export function lookNow(
   const answers = new Map<string, Promise<string | null>>()
   const read = memo(readSignatureOf)
   const stat = memo(statSignatureOf)
+  const link = memo(linkSignatureOf)
   return {
     source: memo((file) => sources.of(file)),
     sameRead: (path, seen) => {
@@ -89,7 +91,7 @@ export function lookNow(
       const then = contents.hash(path, seen)
       return then !== null && contents.hash(path, now) === then
     },
-    sameStat: (path, seen) => sameStat(stat(path), seen),
+    sameStat: (path, seen) => sameStat(seen?.[0] === 'link' ? link(path) : stat(path), seen),
     list: memo(listDigest),
     disk: memo(diskState),
     env: (name) => (name === '*' ? environmentDigest(env) : (env[name] ?? null)),
