@@ -25,6 +25,11 @@ def thaw(trap):
             exchange(frame, new, landing - 2)
             return
         if S.inert or file is None:
+            if S.edited and id(code) in S.edited:
+                # A child of the program's own goes on with its parent's code.
+                code = S.edited[id(code)]
+                trap = trap_of(code)
+                enter(frame, code, trap[LANDING])
             disarm(code, trap)
             return
         if kind == STATEMENT:

@@ -72,7 +72,6 @@ export async function historyOf(
     if (found === undefined) {
       found = await differ(file, old, now)
       differences.set(key, found)
-      if (found !== null) noteChanges(file, found, changes)
     }
     return found
   }
@@ -126,6 +125,9 @@ export async function historyOf(
         return input(event[2], `${event[2]} changed after it was read`, kind === 'read' ? 'input' : 'package')
       case 'stat':
         if (own(event[2]) || present.sameStat(event[2], event[3])) return
+        return input(event[2], `${event[2]} changed after it was looked at`)
+      case 'lstat':
+        if (own(event[2]) || present.sameLink(event[2], event[3])) return
         return input(event[2], `${event[2]} changed after it was looked at`)
       case 'list':
         if (present.list(event[2]) === event[3]) return
@@ -196,6 +198,11 @@ export async function historyOf(
         kind: 'input',
       })
     }
+  }
+  // What a branch went on with is what its user saw last; code that ran before, under its name of then, is no news.
+  for (const [file, { hash }] of leaf.versions) {
+    const found = await difference(file, hash)
+    if (found !== null) noteChanges(file, found, changes)
   }
   hits.sort((a, b) => a.seq - b.seq)
   return { hits, changes: [...changes.values()], effects }

@@ -72,6 +72,7 @@ function input(
       source: () => (edits === null ? OLD : NEW),
       sameRead: () => true,
       sameStat: () => true,
+      sameLink: () => true,
       list: () => 'digest',
       disk: () => 'there',
       env: () => null,
@@ -88,6 +89,7 @@ function input(
     disk: new Map(),
     effects: 'redo',
     filesProblem: () => null,
+    last: null,
     refused: new Map(),
     replayable: () => true,
   }

@@ -32,6 +32,8 @@ export interface StdinComparison {
 
 export interface PlanInput {
   branches: BranchRecord[]
+  /** The branch whose result was shown last. */
+  last: BranchRecord | null
   present: Present
   oracle: (branch: BranchRecord) => CodeOracle
   stdin: StdinComparison
@@ -96,7 +98,8 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
     histories.set(branch, await historyOf(branch, input.present, diff, input.disk, effectsAllowed))
   }
   const newest = branches[0]
-  const changed = newest === undefined ? [] : (histories.get(newest) as History).changes
+  const shown = input.last === null ? undefined : histories.get(input.last)
+  const changed = (shown ?? (newest && histories.get(newest)))?.changes ?? []
   let reason: string | null = null
   const blame = (why: string) => {
     reason ??= why

@@ -224,6 +224,7 @@ export class Starter {
     const usable = run.branches.filter((branch) => branch.end !== null && this.#fits(branch.root))
     return makePlan({
       branches: usable,
+      last: run.onDisk,
       present: lookNow(
         this.#request.env,
         run.tree.modules(),
