@@ -479,6 +479,7 @@ def wrap_open():
 def install():
     """Start observing. Audit hooks cannot be taken back; `S.inert` silences them."""
     environment.install()
+    inspection.wrap_shown_warnings()
     for name, follow in (("stat", True), ("lstat", False), ("access", True), ("readlink", False)):
         wrap_status(name, getattr(posix, name), follow)
     for name in ("mkfifo", "mknod"):

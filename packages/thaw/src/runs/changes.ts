@@ -3,7 +3,7 @@ import type { AgentEvent } from '@thaw/protocol/agent'
 import type { Change } from '@thaw/protocol'
 import type { UnitDifference } from '@thaw/protocol/host'
 import { basename } from 'node:path'
-import { segmentsOf, writtenUntil, type BranchRecord } from './lineage.js'
+import { ownSources, segmentsOf, writtenUntil, type BranchRecord } from './lineage.js'
 import type { Present } from './present.js'
 import { queryKey } from './query.js'
 
@@ -50,6 +50,7 @@ export async function historyOf(
   const changes = new Map<string, Change>()
   const effects: History['effects'] = []
   const written = writtenUntil(leaf, Infinity)
+  const generated = ownSources(leaf, Infinity)
   const hit = (seq: number, why: string, change: Change | null, unit: Hit['unit'] = null) => {
     hits.push({ seq, why, change, unit })
     if (change !== null) changes.set(`${change.file}\0${change.unit ?? ''}\0${change.kind}`, change)
@@ -66,7 +67,7 @@ export async function historyOf(
   const differences = new Map<string, UnitDifference | null>()
   const difference = async (file: string, old: string): Promise<UnitDifference | null> => {
     const now = present.source(file)
-    if (now === null || now === old) return null
+    if (now === null || now === old || generated.has(file)) return null
     const key = `${file}\0${old}`
     let found = differences.get(key)
     if (found === undefined) {
@@ -77,7 +78,7 @@ export async function historyOf(
   }
   const everythingOf = (file: string, old: string): boolean => {
     const now = present.source(file)
-    return now !== null && now !== old && differences.get(`${file}\0${old}`) === null
+    return now !== null && now !== old && !generated.has(file) && differences.get(`${file}\0${old}`) === null
   }
 
   /** The version under whose names a segment's event speaks of a unit. */
@@ -160,7 +161,7 @@ export async function historyOf(
         case 'load': {
           const [seq, , file, hash] = event
           const old = versionFor(at, file, null) ?? hash
-          if (present.source(file) === null) {
+          if (present.source(file) === null && !generated.has(file)) {
             hit(seq, `${file} is gone`, { file, unit: null, kind: 'removed' })
           } else {
             await difference(file, old)

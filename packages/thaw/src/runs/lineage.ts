@@ -111,6 +111,19 @@ export function writtenUntil(leaf: BranchRecord, seq: number): Map<string, numbe
   return written
 }
 
+/** Sources in the lineage of `leaf` up to `seq` that the program had written itself before it loaded them: it will again. */
+export function ownSources(leaf: BranchRecord, seq: number): Set<string> {
+  const written = writtenUntil(leaf, seq)
+  const own = new Set<string>()
+  for (const { branch, limit } of segmentsOf(leaf)) {
+    for (const event of branch.events) {
+      if (event[0] > Math.min(limit, seq)) break
+      if (event[1] === 'load' && (written.get(event[2]) ?? Infinity) < event[0]) own.add(event[2])
+    }
+  }
+  return own
+}
+
 /** Versions in memory at a position of a branch. */
 export function versionsAt(branch: BranchRecord, seq: number): Map<string, string> {
   const versions = new Map<string, string>()
