@@ -206,6 +206,7 @@ def on_open(args):
     blind = flags & os.O_TRUNC and not flags & os.O_EXCL
     if not blind and not _random_name(getframe(1)):
         saw_read(path)
+    journal.several_names(path)
     wrote(path, "open %s" % path)
 
 
@@ -255,6 +256,7 @@ def on_truncate(args):
     path = resolve(args[0])
     if path is not None:
         saw_read(path)
+        journal.several_names(path)
         wrote(path, "truncate %s" % path)
 
 
@@ -279,6 +281,7 @@ def on_mkdir(args):
 
 
 def on_rename(args):
+    journal.renamed()
     for path, directory in ((args[0], args[2]), (args[1], args[3])):
         path = _at(path, directory)
         if path is not None:
@@ -290,6 +293,7 @@ def on_rename(args):
 
 
 def on_link(args):
+    journal.renamed()
     path = _at(args[1], args[-1])
     if path is not None:
         _existing(path)

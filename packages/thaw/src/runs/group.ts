@@ -8,7 +8,9 @@ import type { CodeOracle } from './plan.js'
 
 /** Variables that the interpreter, the loader or the C library read before any Python code can be watched. */
 export function startEnvironment(env: Record<string, string>): string {
-  const names = Object.keys(env).filter((name) => /^(PYTHON.*|PATH|LD_.*|LANG|LANGUAGE|LC_.*|TZ|MALLOC_.*|(OMP|MKL|OPENBLAS|BLIS|CUDA)_.*)$/.test(name))
+  const names = Object.keys(env).filter((name) =>
+    /^(PYTHON.*|PATH|LD_.*|LANG|LANGUAGE|LC_.*|TZ|MALLOC_.*|(OMP|MKL|OPENBLAS|BLIS|CUDA)_.*)$/.test(name),
+  )
   return JSON.stringify(names.sort().map((name) => [name, env[name]]))
 }
 

@@ -65,7 +65,7 @@ export interface BranchRecord {
   checkpoints: Checkpoint[]
   /** Version of each file in memory, and since when. */
   versions: Map<string, { hash: string; seq: number }>
-  /** Units that were exchanged under a running frame when this branch began, as `file\0unit`. */
+  /** Units that were exchanged when this branch began, as `file\0unit`. */
   rebased: Set<string>
   /** Where the record cannot be used any more, from a position on. */
   broken: { seq: number; why: string } | null

@@ -308,7 +308,8 @@ export class Starter {
       record.versions.set(file, { hash, seq: 0 })
     for (const patch of files) {
       record.versions.set(patch.file, { hash: patch.new, seq: 0 })
-      for (const frame of patch.frames) record.rebased.add(`${patch.file}\0${frame.unit}`)
+      // Under a running frame, or by binding names anew in a module that had run.
+      for (const unit of patch.changed) record.rebased.add(`${patch.file}\0${unit}`)
     }
     const from = performance.now()
     const execution = this.#newExecution(record)
