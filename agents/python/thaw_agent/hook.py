@@ -1,5 +1,6 @@
 """What a trap calls: the first and second activation of units, moments for checkpoints, and edited code at its first call."""
 import builtins
+import gc
 import sys
 
 from .arming import disarm, switches
@@ -72,6 +73,10 @@ def thaw(trap):
 
 def install():
     setattr(builtins, HOOK, thaw)
+    # The interpreter puts back what builtins held when it started before the last finalizers run.
+    for found in gc.get_referrers(len):
+        if type(found) is dict and found is not vars(builtins) and found.get("__name__") == "builtins":
+            found[HOOK] = thaw
 
 
 hide_module(globals())
