@@ -302,6 +302,39 @@ def make(format):
     edits: [edit('parts.py', '<%(message)s>', '[%(message)s]')],
     outcome: 'resumed',
   },
+  'a module of the name of one that thaw itself has loaded': {
+    files: {
+      'app.py': `${WORK}
+def late():
+    import fcntl
+    print(getattr(fcntl, "MINE", None))
+work()
+late()
+`,
+    },
+    edits: [
+      (project) => project.write('fcntl.py', 'MINE = 1\n'),
+      (project) => rmSync(project.path('fcntl.py')),
+    ],
+  },
+  'a function called exists that asks for more than existence': {
+    files: {
+      'app.py': `${WORK}
+import os
+def exists(path):
+    return os.stat(path).st_size
+def last():
+    print("last")
+work()
+print(exists("data"))
+work()
+last()
+`,
+      data: 'data',
+    },
+    edits: [(project) => project.write('data', 'longer data')],
+    outcome: 'resumed',
+  },
   'a constant that was taken away and comes back': {
     files: {
       'app.py': `${WORK}

@@ -56,6 +56,10 @@ class Environment(dict):
         Environment.own.add(key)
         dict.__delitem__(self, key)
 
+    def __len__(self):
+        self.note_all()
+        return dict.__len__(self)
+
     def __iter__(self):
         self.note_all()
         return dict.__iter__(self)

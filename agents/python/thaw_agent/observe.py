@@ -96,16 +96,15 @@ def saw_read(path):
 EXISTENCE = {"exists", "isfile", "isdir", "lexists", "is_file", "is_dir", "islink", "is_symlink", "is_mount", "ismount", "_joinrealpath", "rglob", "glob"}
 
 
-def saw_stat(path, follow=True):
+def saw_stat(path, follow):
     """A file's status was looked at."""
-    path = resolve(path)
     if path is None or (path, follow) in _looked:
         return
     frame = getframe(1)
     code = frame.f_code
     if code.co_name == "stat" or code.co_name == "lstat":
         code = (frame.f_back or frame).f_code
-    note_status(path, follow, code.co_name in EXISTENCE)
+    note_status(path, follow, code.co_name in EXISTENCE and in_library(code.co_filename))
 
 
 def note_status(path, follow, existence):
@@ -366,6 +365,11 @@ def on_kill(args):
         effect("signal", "kill %s" % (args[0],))
 
 
+def on_native(args):
+    if args[0] and b"/" in os.fsencode(args[0]):
+        saw_read(resolve(args[0]))
+
+
 def on_lock(args):
     if isinstance(args[0], int):
         locked.add(args[0])
@@ -389,6 +393,7 @@ HANDLERS = {
     "socket.sendmsg": on_network("send"), "socket.getaddrinfo": on_network("lookup"), "socket.gethostbyname": on_network("lookup"),
     "socket.gethostbyaddr": on_network("lookup"),
     "os.kill": on_kill, "os.killpg": on_kill,
+    "ctypes.dlopen": on_native,
     "fcntl.flock": on_lock, "fcntl.lockf": on_lock,
 }
 for _handler in HANDLERS.values():
