@@ -143,6 +143,7 @@ last()
       'app.py': `${WORK}
 import gen
 def use():
+    work()
     import made
     print(made.value())
 def last():
@@ -161,8 +162,10 @@ def generate():
     },
     edits: [
       edit('gen.py', 'return 1', 'return 22'),
-      edit('gen.py', 'return 22', 'return 1'),
-      edit('app.py', '"last"', '"Last"'),
+      (project) => {
+        project.edit('gen.py', 'return 22', 'return 1')
+        project.edit('app.py', '"last"', '"Last"')
+      },
     ],
     outcome: 'resumed',
   },
