@@ -11,7 +11,7 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import descriptors, fork, hook, loader, marks, observe, pytest_support
+from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, pytest_support
 from .layout import hide, hide_module
 from .state import S
 from .wire import decode
@@ -120,6 +120,12 @@ def _main_code(path):
 def _start_path(directory):
     if not sys.flags.safe_path:
         sys.path.insert(0, directory)
+    # A cold run would look for what the agent has loaded already, and maybe find a module of the program's.
+    for name in sorted(set(sys.modules) - BEFORE):
+        if not name.startswith("thaw_agent"):
+            observe.looked_for(name)
+            if binding.covered(name.partition(".")[0], False):
+                del sys.modules[name]
 
 
 def _at_end():

@@ -1,6 +1,15 @@
 // The programs under programs/, and the trees that a sequence of edits works on.
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import {
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
@@ -34,13 +43,19 @@ export function loadPrograms() {
 }
 
 export function copyTree(from, to) {
+  const pipes = []
   rmSync(to, { recursive: true, force: true })
   cpSync(from, to, {
     recursive: true,
     verbatimSymlinks: true,
     preserveTimestamps: true,
-    filter: (path) => !path.endsWith('__pycache__'),
+    filter: (path) => {
+      const status = lstatSync(path)
+      if (status.isFIFO()) pipes.push({ path: join(to, relative(from, path)), mode: status.mode & 0o777 })
+      return !status.isFIFO() && !path.endsWith('__pycache__')
+    },
   })
+  for (const { path, mode } of pipes) spawnSync('mkfifo', ['-m', mode.toString(8), path], { stdio: 'ignore' })
 }
 
 /** A tree for the first time: the program without its description. */

@@ -21,6 +21,7 @@ export interface Present {
   source(file: string): string | null
   sameRead(path: string, seen: ReadSignature): boolean
   sameStat(path: string, seen: StatSignature): boolean
+  sameLink(path: string, seen: StatSignature): boolean
   list(directory: string): string | null
   disk(path: string): string | null
   env(name: string): string | null
@@ -91,7 +92,8 @@ export function lookNow(
       const then = contents.hash(path, seen)
       return then !== null && contents.hash(path, now) === then
     },
-    sameStat: (path, seen) => sameStat(seen?.[0] === 'link' ? link(path) : stat(path), seen),
+    sameStat: (path, seen) => sameStat(stat(path), seen),
+    sameLink: (path, seen) => sameStat(link(path), seen),
     list: memo(listDigest),
     disk: memo(diskState),
     env: (name) => (name === '*' ? environmentDigest(env) : (env[name] ?? null)),

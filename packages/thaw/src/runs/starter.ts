@@ -223,6 +223,7 @@ export class Starter {
     )
     return makePlan({
       branches: usable,
+      last: run.onDisk,
       present: lookNow(
         this.#request.env,
         run.tree.modules(),
