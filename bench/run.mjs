@@ -10,6 +10,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
+import * as branchesMemory from './cases/branches-memory.mjs'
+import * as branchesTime from './cases/branches-time.mjs'
 import * as firstOutputSdk from './cases/first-output-sdk.mjs'
 import * as firstOutputShell from './cases/first-output-shell.mjs'
 import * as firstRun from './cases/first-run.mjs'
@@ -21,7 +23,18 @@ import * as steady from './cases/steady.mjs'
 import { document, number, verdict } from './document.mjs'
 import { Workbench } from './workbench.mjs'
 
-const CASES = [firstRun, imports, steady, fork, lastTenth, firstOutputShell, firstOutputSdk, replay]
+const CASES = [
+  firstRun,
+  imports,
+  steady,
+  fork,
+  lastTenth,
+  firstOutputShell,
+  firstOutputSdk,
+  replay,
+  branchesTime,
+  branchesMemory,
+]
 const here = dirname(fileURLToPath(import.meta.url))
 
 const { values: options } = parseArgs({

@@ -72,8 +72,7 @@ export class Resumer {
     this.#takeFilesBack()
     begun.planned = seconds(this.#began)
     const patches = withStops(files, checkpoint, stops)
-    const branches: Started[] = []
-    for (const [i, sink] of sinks.entries()) {
+    const begin = (sink: RunSink, number: number): Promise<Started> => {
       const launch = new Launch(this.#shop, this.#run, {
         streams,
         settings: this.#spec.settings,
@@ -85,7 +84,15 @@ export class Resumer {
         command: this.#run.identity.command,
         below: null,
       })
-      branches.push(await this.#begin(launch, group, patches, stops, i + 1, begun, notes))
+      return this.#begin(launch, group, patches, stops, number, begun, notes)
+    }
+    const settled = await Promise.allSettled(sinks.map((sink, i) => begin(sink, i + 1)))
+    const branches = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    const failed = settled.find((one) => one.status === 'rejected')
+    if (failed !== undefined) {
+      // All or none: nobody would follow those that began.
+      for (const { execution } of branches) await execution?.branch?.signal('SIGKILL')
+      throw failed.reason
     }
     return { branches, done: this.#together(branches) }
   }

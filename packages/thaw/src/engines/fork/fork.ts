@@ -11,6 +11,8 @@ import {
   type LaunchSpec,
   type RestoreSpec,
 } from '../engine.js'
+import type { AgentMessage } from '@thaw/protocol/agent'
+import type { AgentLine } from './agents.js'
 import { BranchStreams, ForkBranch } from './branch.js'
 import { nextMessage, type Family } from './family.js'
 import { ForkImage } from './image.js'
@@ -84,16 +86,6 @@ export class ForkEngine implements Engine<Family> {
 
   async restore(family: Family, image: Image, spec: RestoreSpec, scope: Scope): Promise<Branch> {
     if (!(image instanceof ForkImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
-    const turn = image.turn.then(() => this.#restore(family, image, spec, scope))
-    image.turn = turn.catch(() => {})
-    return turn
-  }
-
-  async discard(image: Image): Promise<void> {
-    if (image instanceof ForkImage) await image.discard()
-  }
-
-  async #restore(family: Family, image: ForkImage, spec: RestoreSpec, scope: Scope): Promise<Branch> {
     const line = await within(scope, 'waiting for the parked process', image.line)
     if (!image.inPlace) {
       throw new ThawError(
@@ -104,29 +96,10 @@ export class ForkEngine implements Engine<Family> {
     const streams = await BranchStreams.open(family, spec.streams, spec.listener)
     let pid: number | null = null
     try {
-      const answer = nextMessage(line, ['restored', 'failed'])
-      line.send({
-        t: 'restore',
-        branch: spec.branch,
-        stdin: streams.paths.stdin,
-        stdout: streams.paths.stdout,
-        stderr: streams.paths.stderr,
-        tty: streams.tty,
-        env: spec.env,
-        argv: null,
-        files: spec.files,
-        stops: [...spec.stops],
-        number: spec.number,
-      })
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new ThawError('ENGINE_FAILED', 'The parked process did not answer.')),
-          RESTORE_TIMEOUT,
-        )
-      })
-      const message = await Promise.race([answer, late]).finally(() => clearTimeout(timer))
-      if (message.t === 'failed') throw new RestoreRefused(message.why)
+      // A parked process clones itself once at a time; what comes before and after may overlap.
+      const turn = image.turn.then(() => this.#clone(line, streams, spec))
+      image.turn = turn.catch(() => {})
+      const message = await turn
       pid = message.pid
       const exit = family.exit(pid)
       const reported = await family.line(
@@ -139,6 +112,42 @@ export class ForkEngine implements Engine<Family> {
       await streams.close()
       throw error
     }
+  }
+
+  async discard(image: Image): Promise<void> {
+    if (image instanceof ForkImage) await image.discard()
+  }
+
+  /** @throws RestoreRefused, ThawError ENGINE_FAILED */
+  async #clone(
+    line: AgentLine,
+    streams: BranchStreams,
+    spec: RestoreSpec,
+  ): Promise<Extract<AgentMessage, { t: 'restored' }>> {
+    const answer = nextMessage(line, ['restored', 'failed'])
+    line.send({
+      t: 'restore',
+      branch: spec.branch,
+      stdin: streams.paths.stdin,
+      stdout: streams.paths.stdout,
+      stderr: streams.paths.stderr,
+      tty: streams.tty,
+      env: spec.env,
+      argv: null,
+      files: spec.files,
+      stops: [...spec.stops],
+      number: spec.number,
+    })
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new ThawError('ENGINE_FAILED', 'The parked process did not answer.')),
+        RESTORE_TIMEOUT,
+      )
+    })
+    const message = await Promise.race([answer, late]).finally(() => clearTimeout(timer))
+    if (message.t === 'failed') throw new RestoreRefused(message.why)
+    return message
   }
 }
 
