@@ -1,6 +1,7 @@
 """Taking traps out of live code, and the jumps that lead a running frame to its edited code."""
 from . import traps
-from .layout import hide_module, write_code
+from .bytecode import ADAPTIVE, CACHES
+from .layout import hide_module, is_warm, write_code
 from .state import S
 from .traps import OFFSET, ORIGINAL
 
@@ -14,13 +15,13 @@ def disarm(code, trap):
 
 
 def adaptive(code, original):
-    if not traps.is_warm(code):
+    if not is_warm(code):
         return original
     out = bytearray(original)
     i = 0
     while i < len(out):
-        out[i] = traps.ADAPTIVE.get(out[i], out[i])
-        i += 2 + 2 * traps.CACHES[original[i]]
+        out[i] = ADAPTIVE.get(out[i], out[i])
+        i += 2 + 2 * CACHES[original[i]]
     return bytes(out)
 
 

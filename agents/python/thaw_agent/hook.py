@@ -4,7 +4,7 @@ import sys
 
 from .arming import disarm, switches
 from .fork import checkpoint
-from .layout import enter, exchange, hide_module
+from .layout import enter, hide_module, proceed
 from .state import S, clock
 from .traps import FILE, HOOK, KIND, LANDING, MODULE, OFFSET, ONCE, STATEMENT, UNIT, line_at, trap_of
 
@@ -22,7 +22,7 @@ def thaw(trap):
         # Asking for an id is an audit event: only where there is something to find.
         if switches and id(code) in switches:
             new, landing = switches.pop(id(code))
-            exchange(frame, new, landing - 2)
+            proceed(frame, new, landing)
             return
         if S.inert or file is None:
             disarm(code, trap)

@@ -5,9 +5,10 @@ import sys
 
 from . import binding, traps
 from .arming import switches
-from .layout import ensure_room, exchange, hide_module, need_of, read_code, relocate, room_of, write_code
+from .layout import ensure_room, exchange, hide_module, need_of, proceed, read_code, relocate, room_of, write_code
 from .state import S
-from .traps import FILE, FORWARD, TRAILER, UNIT, op, trap_of, units_of, with_landing
+from .bytecode import FORWARD, op
+from .traps import FILE, TRAILER, UNIT, trap_of, units_of, with_landing
 
 
 def _frames(path):
@@ -173,7 +174,7 @@ def _under(frame, old, new, wanted):
         if at & 1:
             # The checkpoint was taken before a statement: the hook's value lies on the stack.
             grown, landing = with_landing(new, at - 1)
-            exchange(frame, grown, landing - 2)
+            proceed(frame, grown, landing)
         else:
             exchange(frame, new, at)
         return
