@@ -66,7 +66,7 @@ def _equal_depth():
     state.restype = ctypes.c_void_p
     words = (ctypes.c_int * 16).from_address(state())
     limit = sys.getrecursionlimit()
-    # PyThreadState of 3.11: recursion_remaining, then recursion_limit.
+    # PyThreadState: recursion_remaining, then recursion_limit (py_… from 3.12 on).
     where = [i for i in range(1, 16) if words[i] == limit and 0 <= limit - words[i - 1] < 50]
     if len(where) == 1:
         # The stub, main, _run; and the call of exec where the program is not started by runpy.

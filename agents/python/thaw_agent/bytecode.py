@@ -12,7 +12,7 @@ else:
     CACHES = [opcode._inline_cache_entries.get(opname[number], 0) for number in range(256)]
 
 EXT, FORWARD, BACK, NOP = (opmap[x] for x in ("EXTENDED_ARG", "JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT", "NOP"))
-LOAD_GLOBAL, LOAD_CONST, POP, RESUME = (opmap[x] for x in ("LOAD_GLOBAL", "LOAD_CONST", "POP_TOP", "RESUME"))
+LOAD_GLOBAL, LOAD_CONST, LOAD_NAME, POP, RESUME = (opmap[x] for x in ("LOAD_GLOBAL", "LOAD_CONST", "LOAD_NAME", "POP_TOP", "RESUME"))
 RETURN, STORE_NAME = opmap["RETURN_VALUE"], opmap["STORE_NAME"]
 # Returns a constant by itself; 3.11 has none.
 RETURN_CONST = opmap.get("RETURN_CONST", -1)
@@ -27,6 +27,8 @@ PLAIN_JUMPS = {FORWARD, opmap["JUMP_BACKWARD"], BACK}
 NAME_SHIFT = {LOAD_GLOBAL: 1}
 if VERSION >= (3, 12):
     NAME_SHIFT.update({opmap["LOAD_ATTR"]: 1, opmap["LOAD_SUPER_ATTR"]: 2})
+# These bind a name.
+STORES = {opmap[x] for x in ("STORE_NAME", "STORE_GLOBAL", "STORE_FAST", "STORE_DEREF")}
 SLOTS = set(haslocal) | set(hasfree)
 # One instruction that does what two do, on the slots in the upper and lower four bits of its argument.
 PAIRS = {
@@ -73,6 +75,18 @@ def op(code, arg, units=1):
     return out
 
 
+def jump_units(start, target):
+    """How many code units a jump forward takes."""
+    distance = (target - start) // 2
+    return 1 if distance < 257 else 2 if distance < 65538 else 3
+
+
+def jump_forward(start, target):
+    """A jump forward placed at `start`, both in bytes."""
+    units = jump_units(start, target)
+    return op(FORWARD, (target - start) // 2 - units, units)
+
+
 def jump_back(start, target):
     """A jump back placed at `start`, both in bytes."""
     units = 1
@@ -83,18 +97,35 @@ def jump_back(start, target):
         units += 1
 
 
-def jump_targets(bytecode):
-    found, arg, i = set(), 0, 0
+def instruction_starts(bytecode):
+    """Offsets of all instructions, their prefixes counted as such."""
+    found, i = set(), 0
+    while i < len(bytecode):
+        found.add(i)
+        i += 2 + 2 * CACHES[bytecode[i]]
+    return found
+
+
+def decode(bytecode):
+    """(start, prefixes included; offset; end; opcode; argument) of each instruction. Of a pair each half is an instruction."""
+    start = i = arg = 0
     while i < len(bytecode):
         code, arg = bytecode[i], arg << 8 | bytecode[i + 1]
-        i += 2
         if code == EXT:
+            i += 2
             continue
-        i += 2 * CACHES[code]
-        if code in JUMPS:
-            found.add(i - 2 * arg if code in BACKWARD else i + 2 * arg)
-        arg = 0
-    return found
+        end = i + 2 + 2 * CACHES[code]
+        if code in PAIRS:
+            first, second = PAIRS[code]
+            yield start, i, end, first, arg >> 4
+            yield start, i, end, second, arg & 15
+        else:
+            yield start, i, end, code, arg
+        start, i, arg = end, end, 0
+
+
+def jump_targets(bytecode):
+    return {end - 2 * arg if code in BACKWARD else end + 2 * arg for _, _, end, code, arg in decode(bytecode) if code in JUMPS}
 
 
 def jump_argument(bytecode, offset):

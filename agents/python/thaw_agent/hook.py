@@ -3,6 +3,7 @@ import builtins
 import sys
 
 from .arming import disarm, switches
+from .classes import notice
 from .fork import checkpoint
 from .layout import enter, hide_module, proceed
 from .state import S, clock
@@ -46,6 +47,7 @@ def thaw(trap):
                 file.seen.pop(unit, None)
             file.seen[unit] = 1
             S.event("exec", trap[FILE], unit)
+            notice(code, frame)
             if trap[KIND] == ONCE:
                 disarm(code, trap)
                 if unit != MODULE:

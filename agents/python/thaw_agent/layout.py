@@ -35,7 +35,6 @@ incref.argtypes = decref.argtypes = (ctypes.c_void_p,)
 incref.restype = decref.restype = None
 memmove = ctypes.memmove
 
-SUPPORTED = {(3, 11), (3, 12), (3, 13)}
 # Room in a frame of instrumented code beyond what it needs, so that edited code with more locals fits under it.
 SLACK = 48
 
@@ -60,11 +59,10 @@ def _offset_of_stacksize():
     return next(i * 4 for i in range(60) if words[i] == 7654321)
 
 
-def _offset_of_linetable():
-    code = compile("x=1", "p", "exec")
-    table = code.co_linetable
+def _offset_of_pointer(attribute):
+    code = compile("x=[1, 2, 3]", "p", "exec")
     words = (ssize * 30).from_address(id(code))
-    return next(i * 8 for i in range(30) if words[i] == id(table))
+    return next(i * 8 for i in range(30) if words[i] == id(getattr(code, attribute)))
 
 
 def _offset_of_framesize():
@@ -78,7 +76,7 @@ CODE = _offset_of_code()
 FIRSTLINE = _offset_of_firstline()
 STACKSIZE = _offset_of_stacksize()
 FRAMESIZE = None if VERSION == (3, 11) else _offset_of_framesize()
-LINETABLE = _offset_of_linetable()
+LINETABLE, CONSTS = _offset_of_pointer("co_linetable"), _offset_of_pointer("co_consts")
 
 
 # PyCodeObject of 3.11: refcount, type, size, consts, names, exception table, int co_flags, short co_warmup
@@ -165,10 +163,18 @@ def relocate(old, new):
     if old.co_firstlineno != new.co_firstlineno:
         cint.from_address(id(old) + FIRSTLINE).value = new.co_firstlineno
     if old.co_linetable != new.co_linetable:
-        table = new.co_linetable
-        KEEP.append((old.co_linetable, table))
-        incref(id(table))
-        ssize.from_address(id(old) + LINETABLE).value = id(table)
+        _set_pointer(old, LINETABLE, old.co_linetable, new.co_linetable)
+
+
+def set_consts(code, consts):
+    """Give a code object that does not run other constants."""
+    _set_pointer(code, CONSTS, code.co_consts, consts)
+
+
+def _set_pointer(code, offset, before, value):
+    KEEP.append((before, value))
+    incref(id(value))
+    ssize.from_address(id(code) + offset).value = id(value)
 
 
 def interpreter_frame(frame):
@@ -314,8 +320,8 @@ hide_module(globals())
 
 def verify():
     """Raises RuntimeError when this interpreter is not laid out as expected. Run once per interpreter, in a process of its own."""
-    if VERSION not in SUPPORTED or sys.implementation.name != "cpython" or sys.maxsize != 2**63 - 1 or sys.abiflags:
-        raise RuntimeError("resuming needs a release build of 64-bit CPython 3.11 to 3.13")
+    if sys.implementation.name != "cpython" or sys.maxsize != 2**63 - 1:
+        raise RuntimeError("resuming needs 64-bit CPython")
 
     def outer():
         x = 1

@@ -3,11 +3,11 @@ numbers of everything that only moved."""
 
 import sys
 
-from . import binding, traps
+from . import binding, classes, traps
 from .arming import switches
 from .layout import ensure_room, exchange, hide_module, need_of, proceed, read_code, relocate, room_of, write_code
 from .state import S
-from .bytecode import FORWARD, op
+from .bytecode import instruction_starts, jump_forward
 from .traps import FILE, TRAILER, UNIT, trap_of, units_of, with_landing
 
 
@@ -38,6 +38,14 @@ def impossible(edits):
             return "%s is not a module any more" % file.module
         if edit.get("bind") or edit.get("unbind"):
             why = binding.refusal(sys.modules[file.module], edit, file.path, {f.module for f in S.files.values()})
+            if why is not None:
+                return why
+        if classes.TOLD:
+            try:
+                fresh = units_of(_new_code(edit["file"], edit["new"], file.rewrite))
+            except (OSError, ValueError, SyntaxError) as error:
+                return "%s: %s" % (edit["file"], error)
+            why = classes.refusal(file, fresh, set(edit["changed"]))
             if why is not None:
                 return why
         if file.rewrite is None:
@@ -106,6 +114,7 @@ def _apply(file, edit):
     fresh = units_of(new)
     frames = _frames(file.path)
     on_stack = {wanted["unit"]: wanted for wanted in edit["frames"]}
+    classes.relocate_classes(file, fresh, changed)
     for tree in file.trees:
         for name, old in units_of(tree).items():
             target = fresh.get(name)
@@ -184,13 +193,13 @@ def _under(frame, old, new, wanted):
     grown, landing = with_landing(new, wanted["entries"][0][1])
     trailer = trap_of(old)[TRAILER]
     plain = old.co_code
+    begins = instruction_starts(plain)
     for start, _ in wanted["entries"]:
-        distance = (trailer - start) // 2
-        units = 1 if distance < 257 else 2 if distance < 65538 else 3
         # A specialised pair of instructions may reach across the boundary: back to its plain form.
-        if read_code(old, start - 2, 2) != plain[start - 2 : start]:
+        if start - 2 in begins and read_code(old, start - 2, 2) != plain[start - 2 : start]:
             write_code(old, start - 2, plain[start - 2 : start])
-        write_code(old, start, op(FORWARD, distance - units, units))
+    for start, _ in wanted["entries"]:
+        write_code(old, start, jump_forward(start, trailer))
     switches[id(old)] = (grown, landing)
 
 

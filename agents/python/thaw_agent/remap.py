@@ -8,8 +8,10 @@ from bisect import bisect_right
 from opcode import hasconst, hasname, opname
 
 from .bytecode import (
-    BACKWARD, CACHES, EXT, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, handlers,
+    BACKWARD, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, decode,
+    handlers, jump_units,
 )
+from .classes import is_class_body, told
 from .compare import constant, version
 from .definitions import TYPES, annotated, asked, bindings, inert
 from .layout import slots_of
@@ -63,7 +65,7 @@ def _remap(before, after, lasti, inline):
     exits = before.exits(k)
     if not exits:
         raise Impossible("the running statement is the last")
-    if before.places(k) != after.places(last):
+    if any(a[: len(b)] != b[: len(a)] for a, b in zip(before.places(k), after.places(last))):
         raise Impossible("its lines moved, and C code above it holds the old ones")
     target = after.first(last + 1).start
     for start in exits:
@@ -72,6 +74,9 @@ def _remap(before, after, lasti, inline):
             room = before.following(room)
             if room is not None and room.statement <= k:
                 raise Impossible("there is no room to switch")
+    length = len(before.code.co_code)
+    if any(other - start < 2 * jump_units(start, length) for start, other in zip(exits, exits[1:])):
+        raise Impossible("there is no room to switch")
     return {"can": True, "entries": [[start, target] for start in exits], "first": min(exits), **changes}
 
 
@@ -152,6 +157,8 @@ class Body:
             for offset in range(instruction.start, instruction.end, 2):
                 self.by_offset.setdefault(offset, instruction)
         self.handlers = handlers(code.co_exceptiontable)
+        # Loads of what a class is told of its place.
+        self.told = told(code) if is_class_body(code) else ()
         self._assign()
 
     @staticmethod
@@ -174,28 +181,16 @@ class Body:
         return Body(found[0], *_members(node))
 
     def _decode(self):
-        out, bytecode, i, begun = [], self.code.co_code, 0, False
+        out, begun = [], False
         positions = list(self.code.co_positions())
-        start, arg = 0, 0
-        while i < len(bytecode):
-            op, arg = bytecode[i], arg << 8 | bytecode[i + 1]
-            if op == EXT:
-                i += 2
-                continue
-            offset, i = i, i + 2 + 2 * CACHES[op]
-            if op in PAIRS:
-                # Each half is an instruction; control only comes to the first.
-                parts = zip(PAIRS[op], (arg >> 4, arg & 15))
-            else:
-                parts = ((op, arg),)
-            for part, argument in parts if begun else ():
+        for start, offset, end, op, arg in decode(self.code.co_code):
+            if begun:
                 instruction = Instruction()
-                instruction.start, instruction.offset, instruction.end = start, offset, i
-                instruction.op, instruction.arg, instruction.line = part, argument, positions[offset // 2][0]
+                instruction.start, instruction.offset, instruction.end = start, offset, end
+                instruction.op, instruction.arg, instruction.line = op, arg, positions[offset // 2][0]
                 instruction.index = len(out)
                 out.append(instruction)
             begun = begun or op == RESUME
-            start, arg = i, 0
         return out
 
     def _assign(self):
@@ -216,6 +211,10 @@ class Body:
                 a.statement = self.count
                 if a.op == LOAD_CONST:
                     b.statement = self.count
+        for instruction in self.instructions:
+            if instruction.offset in self.told and instruction.statement:
+                # What the class is told at its end.
+                instruction.statement = self.following(instruction).statement = self.count
         self.members = [[] for _ in range(self.count + 1)]
         for instruction in self.instructions:
             self.members[instruction.statement].append(instruction)
@@ -262,12 +261,14 @@ class Body:
         return {slots_of(self.code)[i.arg] for i in self.members[k] if i.op == SET_ASIDE}
 
     def places(self, k):
-        """Positions of a statement's instructions, lines counted from the start of the definition."""
+        """Positions of a statement's instructions, lines counted from the start of the definition; of halves of a pair, which
+        share one position, only the line."""
         first, out = self.code.co_firstlineno, []
         positions = list(self.code.co_positions())
         for instruction in self.kept(k):
             line, end, column, end_column = positions[instruction.offset // 2]
-            out.append((line and line - first, end and end - first, column, end_column))
+            place = (line and line - first, end and end - first, column, end_column)
+            out.append(place[:1] if self.code.co_code[instruction.offset] in PAIRS else place)
         return out
 
     def star(self, k):
@@ -333,6 +334,8 @@ class Body:
             if instruction.op in JUMPS:
                 argument = place(self.target(instruction))
                 name = name.replace("_BACKWARD", "").replace("_FORWARD", "")
+            elif instruction.offset in self.told:
+                argument = "place"
             elif instruction.op in hasconst:
                 value = self.code.co_consts[argument]
                 opened = type(value) is CodeType and value.co_qualname == open_class and not is_unit(value)

@@ -37,6 +37,8 @@ class State:
         # id of a code object that was edited before its first call -> code to run instead
         self.edited = {}
         self.ended = False
+        # The program may have seen what classes are told of their place.
+        self.classes_seen = False
         # Checkpoints: when the next one is due, what they cost, seconds of work before this process went on.
         self.due = 0.0
         self.since = 0.0

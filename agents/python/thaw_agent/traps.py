@@ -13,8 +13,8 @@ Module code gets one-shot traps before statements that may take long, as moments
 from itertools import islice
 
 from .bytecode import (
-    CACHES, CALL_ONE, EXT, FORWARD, JUMPS, LOAD_CONST, LOAD_GLOBAL, POP, RESUME, handler_entry, handlers, jump_back, jump_targets,
-    no_location, op, signed, varint,
+    CACHES, CALL_ONE, EXT, JUMPS, LOAD_CONST, LOAD_GLOBAL, POP, RESUME, handler_entry, handlers, jump_back, jump_forward,
+    jump_targets, jump_units, no_location, op, signed, varint,
 )
 from .layout import SLACK, CodeType, hide_module
 
@@ -119,8 +119,7 @@ class Body:
     def trap(self, unit, start, limit, kind):
         """Add a trap at byte `start`; at most `limit` is overwritten. Says whether there was room."""
         trailer = len(self.bytes)
-        distance = (trailer - start) // 2
-        units = 1 if distance < 257 else 2 if distance < 65538 else 3
+        units = jump_units(start, trailer)
         if start + 2 * units > limit:
             return False
         if units > 1 and self.jumps_into(start, start + 2 * units):
@@ -147,7 +146,7 @@ class Body:
         else:
             target = start
         back = jump_back(trailer + len(body), target)
-        self.bytes[start : start + 2 * units] = op(FORWARD, distance - units, units)
+        self.bytes[start : start + 2 * units] = jump_forward(start, trailer)
         self.bytes += body + back
         self.lines += lines + no_location(len(back) // 2)
         return True
