@@ -5,7 +5,7 @@ import sys
 from .arming import disarm, switches
 from .classes import notice
 from .fork import checkpoint
-from .layout import enter, hide_module, proceed
+from .layout import called_inline, enter, hide_module, proceed
 from .state import S, clock
 from .traps import FILE, HOOK, KIND, LANDING, MODULE, OFFSET, ONCE, STATEMENT, UNIT, line_at, trap_of
 
@@ -13,7 +13,8 @@ getframe = sys._getframe
 
 
 def thaw(trap):
-    """Called by the trailers of instrumented code; nothing it does may be seen by the caller."""
+    """Called by the trailers of instrumented code; nothing it does may be seen by the caller. Where another evaluator than the
+    interpreter's own is in use, code cannot be exchanged: no checkpoint then."""
     S.busy += 1
     try:
         frame = getframe(1)
@@ -29,7 +30,7 @@ def thaw(trap):
             disarm(code, trap)
             return
         if kind == STATEMENT:
-            if clock() >= S.due:
+            if clock() >= S.due and called_inline(getframe(0)):
                 checkpoint(trap[FILE], unit, line_at(code, trap[OFFSET]), trap)
             # In a restored process another code may stand under the frame by now.
             if frame.f_code is code:
@@ -37,7 +38,7 @@ def thaw(trap):
             return
         seen = file.seen.get(unit)
         if seen is None:
-            if clock() >= S.due:
+            if clock() >= S.due and called_inline(getframe(0)):
                 checkpoint(trap[FILE], unit, code.co_firstlineno, trap)
                 file = S.files[trap[FILE]]
             if S.edited and id(code) in S.edited:

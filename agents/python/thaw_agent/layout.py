@@ -8,7 +8,7 @@ import sys
 import types
 
 from . import bytecode
-from .bytecode import VERSION, jump_argument
+from .bytecode import NOP, RESUME, VERSION, decode, jump_argument
 
 CodeType, FunctionType = types.CodeType, types.FunctionType
 ssize, cint = ctypes.c_ssize_t, ctypes.c_int
@@ -97,6 +97,11 @@ def hide(code):
     """Make frames of `code` invisible: CPython takes a frame that has not reached its first traceable instruction for one
     that is still being built, and leaves it out of tracebacks, f_back and sys._getframe."""
     cint.from_address(id(code) + CODE + FIRST_TRACEABLE).value = 1 << 28
+    if VERSION >= (3, 12):
+        # While anybody traces, RESUME prepares its code for that, again and again where nothing in it can be traced.
+        for _, offset, _, op, _ in decode(code.co_code):
+            if op == RESUME:
+                write_code(code, offset, bytes((NOP, 0)))
     for const in code.co_consts:
         if type(const) is CodeType:
             hide(const)
