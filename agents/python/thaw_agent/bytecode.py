@@ -1,7 +1,7 @@
 """CPython's bytecode, as far as its versions differ and the agent must know: opcodes, their arguments, and the encodings of
 jumps, line tables and exception tables."""
 import opcode
-from opcode import hasfree, hasjrel, haslocal, opmap, opname
+from opcode import hasconst, hasfree, hasjrel, haslocal, opmap, opname
 from sys import version_info
 
 VERSION = version_info[:2]
@@ -29,6 +29,7 @@ if VERSION >= (3, 12):
     NAME_SHIFT.update({opmap["LOAD_ATTR"]: 1, opmap["LOAD_SUPER_ATTR"]: 2})
 # These bind a name.
 STORES = {opmap[x] for x in ("STORE_NAME", "STORE_GLOBAL", "STORE_FAST", "STORE_DEREF")}
+CONSTANTS = set(hasconst)
 SLOTS = set(haslocal) | set(hasfree)
 # One instruction that does what two do, on the slots in the upper and lower four bits of its argument.
 PAIRS = {

@@ -5,7 +5,7 @@ the program may have looked at them.
 """
 import sys
 
-from .bytecode import LOAD_CONST, LOAD_NAME, SLOTS, STORE_NAME, STORES, VERSION, decode
+from .bytecode import CONSTANTS, LOAD_CONST, LOAD_NAME, SLOTS, STORE_NAME, STORES, VERSION, decode
 from .layout import CodeType, hide_module, set_consts, slots_of, write_code
 from .state import S
 from .traps import MODULE, is_unit, nested, units_of
@@ -135,11 +135,13 @@ def _alike(old, new):
     for mine, theirs in zip(decode(old.co_code), decode(new.co_code)):
         if mine[:4] != theirs[:4]:
             return False
-        if mine[3] == LOAD_CONST and mine[1] not in aside:
+        if mine[1] in aside:
+            continue
+        if mine[3] in CONSTANTS:
             a, b = old.co_consts[mine[4]], new.co_consts[theirs[4]]
             if type(a) is not type(b) or (a.co_qualname != b.co_qualname if type(a) is CodeType else repr(a) != repr(b)):
                 return False
-        elif mine[3] != LOAD_CONST and mine[4] != theirs[4]:
+        elif mine[4] != theirs[4]:
             return False
     return True
 
@@ -183,8 +185,15 @@ def relocate_classes(file, fresh, changed):
             set_consts(old, tuple(next(inner) if type(c) is CodeType else c for c in new.co_consts))
             write_code(old, 0, new.co_code)
     if moves:
+        modules = {names.get("__name__") for names in _modules() if names.get("__file__") == file.path}
         for cls in _classes():
-            _move(cls, file.path, moves)
+            _move(cls, modules, moves)
+
+
+def _modules():
+    for module in list(sys.modules.values()):
+        if issubclass(type(module), type(sys)):
+            yield object.__getattribute__(module, "__dict__")
 
 
 def _classes():
@@ -198,14 +207,18 @@ def _classes():
 
 
 _names_of = type.__dict__["__dict__"].__get__
+_qualname_of = type.__dict__["__qualname__"].__get__
 
 
-def _move(cls, path, moves):
+def _move(cls, modules, moves):
     names = _names_of(cls)
-    found = moves.get(names.get(LINE))
-    if found is None or getattr(sys.modules.get(names.get("__module__")), "__file__", None) != path:
+    line, module = names.get(LINE), names.get("__module__")
+    if type(line) is not int or type(module) is not str or module not in modules:
         return
-    line, attributes = found.get(type.__dict__["__qualname__"].__get__(cls)) or next(iter(found.values()))
+    found = moves.get(line, {}).get(_qualname_of(cls))
+    if found is None:
+        return
+    line, attributes = found
     type.__setattr__(cls, LINE, line)
     if ATTRIBUTES in names:
         type.__setattr__(cls, ATTRIBUTES, attributes)

@@ -5,10 +5,9 @@ parent only by its header, because its body is a unit of its own. Both versions 
 pieces may differ although the source is equal.
 """
 from functools import lru_cache
-from opcode import hasconst
 
 from . import classes, loader
-from .bytecode import decode
+from .bytecode import CONSTANTS, decode
 from .traps import CodeType, is_unit, nested, units_of
 
 
@@ -61,7 +60,7 @@ def _class_body(code):
     """Instructions of a class body without what it is told of its place; the numbers of its constants change with that."""
     told = classes.told(code)
     for start, offset, _, op, arg in decode(code.co_code):
-        yield start, op, None if offset in told else constant(code.co_consts[arg]) if op in hasconst else arg
+        yield start, op, None if offset in told else constant(code.co_consts[arg]) if op in CONSTANTS else arg
 
 
 def positions(code):

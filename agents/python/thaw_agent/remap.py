@@ -5,10 +5,10 @@ the body counts as one more, empty statement, so that statements may be added an
 """
 import ast
 from bisect import bisect_right
-from opcode import hasconst, hasname, opname
+from opcode import hasname, opname
 
 from .bytecode import (
-    BACKWARD, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, decode,
+    BACKWARD, CONSTANTS, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, decode,
     handlers, jump_units,
 )
 from .classes import is_class_body, told
@@ -336,7 +336,7 @@ class Body:
                 name = name.replace("_BACKWARD", "").replace("_FORWARD", "")
             elif instruction.offset in self.told:
                 argument = "place"
-            elif instruction.op in hasconst:
+            elif instruction.op in CONSTANTS:
                 value = self.code.co_consts[argument]
                 opened = type(value) is CodeType and value.co_qualname == open_class and not is_unit(value)
                 argument = "class body" if opened else constant(value)
