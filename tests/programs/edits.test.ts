@@ -189,3 +189,15 @@ it('a working directory that goes while the program runs does no harm', async ()
   // No process that was parked in the removed one can serve the new one of that name.
   expect(await project.run(['python3', app])).toMatchObject({ code: 0, stdout: 'a\nb\nc\n', stderr: '' })
 })
+
+it('a definition that moved past a statement which needs it is missing there', async () => {
+  const project = new Project(home, 'moved')
+  const [definition, use] = ['def count(f):\n    count.n += 1\n    return f\n', 'count.n = 0\n']
+  const rest = `${WORK}\n@count\ndef late():\n    print("late")\nwork()\nlate()\n`
+  project.write('app.py', `${definition}${use}${rest}`)
+  await project.run(['python3', 'app.py'])
+  project.write('app.py', `${use}${definition}${rest}`)
+  const moved = await project.run(['python3', 'app.py'])
+  expect({ ...moved, report: null }).toEqual({ ...project.plain(['python3', 'app.py']), report: null })
+  expect(moved.stderr).toContain('NameError')
+})

@@ -79,6 +79,16 @@ export class Project {
     return { ...one, told }
   }
 
+  /** `thaw resume --report … ARGUMENTS`. */
+  async resume(args: readonly string[], options: Options = {}): Promise<Told> {
+    const file = join(this.home.directory, `report-${basename(this.directory)}-${++this.#reports}.json`)
+    const ended = await this.home.run(['resume', '--report', file, ...args], options)
+    const text = readFileSync(file, 'utf8')
+    rmSync(file)
+    // There is no report of what was refused: its code is asked for instead.
+    return { ...ended, report: (text === '' ? null : JSON.parse(text)) as RunReport }
+  }
+
   run(command: readonly string[], options: Options & { flags?: string[] } = {}): Promise<Told> {
     return this.start(command, options).told
   }

@@ -166,7 +166,7 @@ class Differences(Case):
         self.assertEqual(everything, {MODULE, PLAIN, METHOD, INNER, PROPERTY, "co#0", "twice#0", "twice#1"} | told)
 
     def test_the_same_is_no_difference(self):
-        self.assertEqual(self.stage.diff(BASE, BASE), {"changed": [], "moved": [], "added": [], "removed": []})
+        self.assertEqual(self.stage.diff(BASE, BASE), {"changed": [], "moved": [], "shifted": [], "added": [], "removed": []})
 
     def test_line_numbers_in_a_lambda_of_a_default(self):
         found = self.differ("a=lambda: 1", "a=lambda: 2", "def f(a=lambda: 1):\n    return a\n")

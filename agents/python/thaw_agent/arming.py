@@ -1,9 +1,9 @@
 """Taking traps out of live code, and the jumps that lead a running frame to its edited code."""
 from . import traps
-from .bytecode import ADAPTIVE, CACHES
+from .bytecode import ADAPTIVE, CACHES, jump_forward
 from .layout import hide_module, is_warm, write_code
 from .state import S
-from .traps import OFFSET, ORIGINAL
+from .traps import OFFSET, ORIGINAL, TRAILER
 
 # id of the old code of a running frame -> (new code, landing): switched when the frame reaches its next statement.
 switches = {}
@@ -12,6 +12,22 @@ switches = {}
 def disarm(code, trap):
     """Write the original instructions back. In code that is warm already they come back in their adaptive form."""
     write_code(code, trap[OFFSET], adaptive(code, trap[ORIGINAL]))
+
+
+def arm(code, running):
+    """Set the entry trap of code that has run again. `running`: offsets at which its frames are. Where one may stand on the
+    bytes to be overwritten the code stays as it is."""
+    trap = traps.trap_of(code)
+    if trap is None:
+        return
+    length = len(trap[ORIGINAL])
+    if any(at < trap[OFFSET] + length for at in running) or length > 2 and code.co_flags & GENERATOR:
+        return
+    write_code(code, trap[OFFSET], jump_forward(trap[OFFSET], trap[TRAILER]))
+
+
+# CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+GENERATOR = 0x2A0
 
 
 def adaptive(code, original):
@@ -33,7 +49,7 @@ def disarm_all():
             for tree in file.trees:
                 for code in traps.units_of(tree).values():
                     for const in code.co_consts:
-                        if type(const) is tuple and len(const) == 8 and const[0] == traps.MARK and id(code) not in S.edited:
+                        if traps.is_trap(const) and id(code) not in S.edited:
                             disarm(code, const)
     finally:
         S.busy -= 1

@@ -81,6 +81,15 @@ def original(entry):
     return type(found) is not FunctionType or trap_of(found.__code__) is None
 
 
+def free(module, entry, edit, file):
+    """Whether a name may be bound anew in a process that keeps its state: nobody but its own statement has bound it."""
+    owner = entry.get("owner")
+    if owner is not None and type(vars(module).get(owner)) is not type:
+        return False
+    was = [one for one in edit.get("was", ()) if (one.get("owner"), one["name"]) == (owner, entry["name"])]
+    return untouched(module, was[0], file) if was else entry["name"] not in _holder(module, entry)
+
+
 def refusal(module, edit, file, known):
     """Why names cannot come and go unnoticed in this process, or None."""
     had = {(entry.get("owner"), entry["name"]) for entry in edit.get("was", ())}

@@ -11,8 +11,8 @@ import sys
 
 import _frozen_importlib_external as external
 
+from . import descriptors, fork, hook, loader, marks, observe, pytest_support
 from .bytecode import VERSION
-from . import descriptors, fork, hook, loader, observe, pytest_support
 from .layout import hide, hide_module
 from .state import S
 from .wire import decode
@@ -50,6 +50,7 @@ def main(frame, directory):
     atexit.register(_at_end)
     os.register_at_fork(after_in_child=_in_child)
     hook.install()
+    marks.install()
     loader.install()
     observe.install()
     pytest_support.install()

@@ -69,7 +69,7 @@ def positions(code):
 
 @lru_cache(maxsize=256)
 def _described(file, digest, cache):
-    return {name: (fingerprint(code), positions(code), header(code)) for name, code in units_of(version(file, digest, cache)[1]).items()}
+    return {name: (fingerprint(code), positions(code), header(code), code.co_firstlineno) for name, code in units_of(version(file, digest, cache)[1]).items()}
 
 
 @lru_cache(maxsize=256)
@@ -78,13 +78,14 @@ def _places(file, digest, cache):
 
 
 def diff(file, old, new, cache):
-    """{"changed", "added", "removed", "moved"} between two versions of a file."""
+    """{"changed", "added", "removed", "moved", "shifted"} between two versions of a file; shifted: begins at another line."""
     before, after = _described(file, old, cache), _described(file, new, cache)
     both = [name for name in before if name in after]
     told = [] if _places(file, old, cache) == _places(file, new, cache) else [classes.CLASSES]
     return {
         "changed": [n for n in both if before[n][0] != after[n][0] or before[n][2] != after[n][2]],
         "moved": [n for n in both if before[n][1] != after[n][1]] + told,
+        "shifted": [n for n in both if before[n][3] != after[n][3]],
         "added": [n for n in after if n not in before],
         "removed": [n for n in before if n not in after],
     }

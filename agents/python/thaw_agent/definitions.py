@@ -139,6 +139,37 @@ def bindings(statement):
     return [{"name": statement.name, "kind": "function", "unit": statement.name + "#0", "shape": shape, "values": packed}]
 
 
+def anew(file, old, new, cache):
+    """What an edit binds that was not bound so before, for processes that keep their state: {"bind", "was"}. Imports count
+    whatever they import: they are code from here on."""
+    had, has = (_all_bindings(ast.parse(version(file, digest, cache)[0])) for digest in (old, new))
+    changed = [key for key, entry in has.items() if had.get(key) != entry]
+    return {"bind": [has[key] for key in changed], "was": [had[key] for key in changed if key in had]}
+
+
+def _all_bindings(tree):
+    """{(class or None, name): entry} of the plain definitions of a module and of its classes."""
+    found = {}
+    for number, statement in enumerate(tree.body):
+        if inert(statement, number == 0) or _absolute_import(statement):
+            found.update(((None, entry["name"]), entry) for entry in bindings(statement))
+        elif isinstance(statement, ast.ClassDef):
+            for member in statement.body:
+                if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign)) and inert(member):
+                    for entry in bindings(member):
+                        entry["owner"] = statement.name
+                        if "unit" in entry:
+                            entry["unit"] = "%s.%s" % (statement.name, entry["unit"])
+                        found[statement.name, entry["name"]] = entry
+    return found
+
+
+def _absolute_import(statement):
+    if isinstance(statement, ast.Import):
+        return all("." not in a.name for a in statement.names)
+    return isinstance(statement, ast.ImportFrom) and statement.level == 0 and statement.names[0].name != "*"
+
+
 @lru_cache(maxsize=1)
 def asked(cache):
     """Names of attributes that the standard library or the interpreter asks any object for: a member of such a name can be

@@ -11,10 +11,11 @@ import os
 import posix
 import sys
 
-from . import descriptors, journal, observe, patch
+from . import descriptors, journal, observe, patch, stops
 from .environment import Environment
 from .layout import called_inline, hide_module
 from .state import S, clock
+from .traps import FILE, KIND, MODULE, OFFSET, ONCE, TWICE, UNIT, trap_of
 
 libc = ctypes.PyDLL(None, use_errno=True)
 libc.pthread_self.restype = ctypes.c_void_p
@@ -138,28 +139,29 @@ def _written():
     return None
 
 
-def _report_refusal(why):
-    if S.refusal != why:
+def _report_refusal(why, asked=False):
+    """`asked`: somebody waits for the checkpoint."""
+    if S.refusal != why or asked:
         S.refusal = why
-        S.wire.send({"t": "refused", "why": why})
+        S.wire.send({"t": "refused", "why": why, "asked": asked})
 
 
 def stack(skip_trap):
-    """Project units on the stack, innermost first: where each is, and whether it is its first activation."""
-    from .traps import FILE, KIND, OFFSET, STATEMENT, UNIT, trap_of
-
+    """Project units on the stack, innermost first: where each is, and whether it is its first activation. `skip_trap`: the
+    trap at which the innermost is; None where it is in the middle of a call."""
     out, inner, frame = [], None, sys._getframe(1)
     while frame is not None:
         trap = trap_of(frame.f_code)
         if trap is not None:
             file = S.files.get(trap[FILE])
             seen = file.seen.get(trap[UNIT]) if file is not None else 2
-            top = inner is None
-            entering = top and skip_trap[KIND] != STATEMENT
+            top = inner is None and skip_trap is not None
+            entering = top and skip_trap[KIND] in (TWICE, ONCE)
             if not entering:
                 at = skip_trap[OFFSET] + 1 if top else frame.f_lasti
                 generator = frame.f_code.co_flags & 0x2A0
-                inline = top or called_inline(inner)
+                # A signal's handler is called by the evaluator itself, which goes on with the old code afterwards.
+                inline = called_inline(inner) if inner is not None else top
                 out.append({"file": trap[FILE], "unit": trap[UNIT], "lasti": at, "single": seen == 1 and not generator, "inline": bool(inline)})
         inner = frame
         frame = frame.f_back
@@ -168,9 +170,40 @@ def stack(skip_trap):
 
 def checkpoint(file, unit, line, trap):
     """Take a checkpoint before the first use of a unit. Returns once in the running program and once in every restored one."""
+    _attempt({"file": file, "unit": unit, "line": line}, trap, {})
+
+
+def stop(trap, line, hooked):
+    """The program is to go no further. Returns in restored processes; and where no checkpoint is possible, which is reported."""
+    stops.show_output()
+    before = {"file": trap[FILE], "unit": trap[UNIT], "line": line}
+    role = S.id
+    if _attempt(before, trap, {"stop": True, "hooked": hooked}) and S.id == role:
+        stops.end()
+
+
+def checkpoint_here(name, answer, hooked):
+    """Take a checkpoint in the middle of the program's work. `name`: what the program calls it; `answer`: the daemon asked;
+    `hooked`: functions of the program's ran for it that a run from the start would not call."""
+    frame = sys._getframe(1)
+    while frame is not None and trap_of(frame.f_code) is None:
+        frame = frame.f_back
+    if frame is None:
+        before = {"file": "", "unit": MODULE, "line": 0}
+    else:
+        trap = trap_of(frame.f_code)
+        before = {"file": trap[FILE], "unit": trap[UNIT], "line": frame.f_lineno or 0}
+    _attempt(before, None, {"name": name, "asked": answer, "hooked": hooked})
+
+
+def _attempt(before, trap, wanted):
+    """Whether a checkpoint was taken; in a restored process, True."""
     if S.inert or S.opaque or S.ended or S.wire is None or S.wire.fd < 0:
         S.due = float("inf")
-        return
+        if wanted and S.wire is not None:
+            S.wire.send({"t": "refused", "why": "from here on nothing can be known of the program", "asked": True})
+        return False
+    taken = False
     begun = clock()
     # A collection would run finalizers of the program's in the middle of the agent's work, a signal its handlers.
     collecting = gc.isenabled()
@@ -179,10 +212,11 @@ def checkpoint(file, unit, line, trap):
         files, threads = safe_to_clone()
         if collecting:
             gc.disable()
-        _checkpoint(file, unit, line, trap, begun, files, threads)
+        _checkpoint(before, trap, begun, files, threads, wanted)
+        taken = True
         _report_refusal(None)
     except (Refused, OSError) as why:
-        _report_refusal(str(why))
+        _report_refusal(str(why), bool(wanted))
     finally:
         if collecting:
             gc.enable()
@@ -190,19 +224,20 @@ def checkpoint(file, unit, line, trap):
     now = clock()
     S.cost = 0.5 * S.cost + 0.5 * (now - begun)
     S.due = now + max(S.config["min_gap"], S.config["factor"] * S.cost)
+    return taken
 
 
-def _checkpoint(file, unit, line, trap, begun, files, threads):
+def _checkpoint(before, trap, begun, files, threads, wanted):
     S.flush()
     S.number += 1
     name = "%s.%d" % (S.id, S.number)
     work = S.work + begun - S.since
     message = {
-        "t": "checkpoint", "id": name, "seq": S.seq, "before": {"file": file, "unit": unit, "line": line},
-        "stack": stack(trap), "work": work, "stdin_unread": descriptors.unread(0),
+        "t": "checkpoint", "id": name, "seq": S.seq, "before": before, "stack": stack(trap), "work": work,
+        "stdin_unread": descriptors.unread(0), **wanted,
     }
     # Nothing was printed since the daemon last knew how much: no need to wait until it has read it all.
-    message["quiet"] = S.alone and S.printed is not None and _written() == S.printed and descriptors.streams.get(_stdin()) != "stdin"
+    message["quiet"] = not wanted and S.alone and S.printed is not None and _written() == S.printed and descriptors.streams.get(_stdin()) != "stdin"
     files.keep_unlinked()
     started = clock()
     pid = _clone_with_threads() if threads else clone()
@@ -265,17 +300,21 @@ def park(role, name, files, work):
 
 def restore(order, files):
     """Clone this parked process; in the clone, put streams, environment and edited code in place. True in the clone."""
-    why = patch.impossible(order["files"])
+    edits, left = patch.fitting(order["files"])
+    why = patch.impossible(edits)
     if why is not None:
         S.wire.send({"t": "failed", "why": why})
         return False
     pid = clone()
     if pid:
-        S.wire.send({"t": "restored", "pid": pid})
+        S.wire.send({"t": "restored", "pid": pid, "left": left})
         return False
     try:
         _become_branch(order, files)
-        patch.apply(order["files"])
+        stops.set_all(order.get("stops") or ())
+        S.number_of_branch = order.get("number")
+        S.resumed = S.number_of_branch is not None
+        patch.apply(edits)
     except BaseException as error:
         # Half a branch must not run.
         posix.write(2, ("thaw: the restored process could not go on: %r\n" % (error,)).encode("utf-8", "replace"))

@@ -2,12 +2,13 @@
 import builtins
 import sys
 
+from . import marks, stops
 from .arming import disarm, switches
 from .classes import notice
 from .fork import checkpoint
 from .layout import called_inline, enter, hide_module, proceed
 from .state import S, clock
-from .traps import FILE, HOOK, KIND, LANDING, MODULE, OFFSET, ONCE, STATEMENT, UNIT, line_at, trap_of
+from .traps import FILE, HOOK, KIND, LANDING, LINE, LINE_ONCE, MODULE, OFFSET, ONCE, STATEMENT, UNIT, line_at, trap_of
 
 getframe = sys._getframe
 
@@ -29,6 +30,14 @@ def thaw(trap):
         if S.inert or file is None:
             disarm(code, trap)
             return
+        stopped = bool(S.stops) and stops.reached(code, trap)
+        if stopped:
+            marks.stop(trap, line_at(code, trap[OFFSET]) if kind in (LINE, LINE_ONCE) else code.co_firstlineno)
+            file = S.files[trap[FILE]]
+        if kind in (LINE, LINE_ONCE):
+            if frame.f_code is code and (kind == LINE_ONCE or not stops.awaited(trap)):
+                disarm(code, trap)
+            return
         if kind == STATEMENT:
             if clock() >= S.due and called_inline(getframe(0)):
                 checkpoint(trap[FILE], unit, line_at(code, trap[OFFSET]), trap)
@@ -38,7 +47,7 @@ def thaw(trap):
             return
         seen = file.seen.get(unit)
         if seen is None:
-            if clock() >= S.due and called_inline(getframe(0)):
+            if not stopped and clock() >= S.due and called_inline(getframe(0)):
                 checkpoint(trap[FILE], unit, code.co_firstlineno, trap)
                 file = S.files[trap[FILE]]
             if S.edited and id(code) in S.edited:
@@ -63,12 +72,17 @@ def thaw(trap):
         if seen == 1:
             file.seen[unit] = 2
             S.event("again", trap[FILE], unit)
-        disarm(code, trap)
+        if trap[KIND] == ONCE or not (S.stops and stops.awaited(trap)):
+            disarm(code, trap)
     finally:
         S.busy -= 1
+        if S.resumed and not S.busy:
+            marks.resumed()
 
 
 def install():
+    # The package `thaw` finds what programs may ask for here.
+    thaw.marks = marks
     setattr(builtins, HOOK, thaw)
 
 

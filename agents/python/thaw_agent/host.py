@@ -494,6 +494,14 @@ class Host:
         return _code_answer(_modules().definitions.mentioned, request["names"],
                             request["files"], request["edited"], request["deep"], self.cache)
 
+    def do_place(self, request):
+        return _code_answer(_modules().places.place, request["file"], request["hash"],
+                            request["name"], request["line"], self.cache)
+
+    def do_anew(self, request):
+        return _code_answer(_modules().definitions.anew, request["file"],
+                            request["old"], request["new"], self.cache)
+
     def do_stub(self, request):
         try:
             return {"path": _modules().stub.stub(request["python"], self.cache)}

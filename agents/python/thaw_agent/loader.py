@@ -9,7 +9,7 @@ import _frozen_importlib as bootstrap
 import _frozen_importlib_external as external
 import _sha1
 
-from . import classes, traps
+from . import classes, stops, traps
 from .layout import hide, hide_module
 from .paths import classify
 from .state import S, File
@@ -129,7 +129,8 @@ def compile_plain(path, source):
 def code_of(path, digest, rewrite):
     """Instrumented code of a version of a file that the daemon names. `rewrite`: the module is one of pytest's."""
     cache = S.config["cache"]
-    if rewrite is None:
+    lines = stops.lines_of(path) if S.stops else {}
+    if rewrite is None and not lines:
         code = load(cache, path, digest)
         if code is not None:
             return code
@@ -137,7 +138,9 @@ def code_of(path, digest, rewrite):
     if digest_of(source) != digest:
         raise ValueError("the file was changed again")
     if rewrite is not None:
-        return traps.instrument(rewrite(path), path)
+        return traps.instrument(rewrite(path), path, b"", lines)
+    if lines:
+        return traps.instrument(compile_plain(path, source), path, source, lines)
     return build(cache, path, source, digest)
 
 
@@ -173,6 +176,12 @@ def project_code(path, module):
 
 def _project_code(path):
     cache = S.config["cache"]
+    lines = stops.lines_of(path) if S.stops else None
+    if lines:
+        source = read(path)
+        digest = digest_of(source)
+        _write(source_path(cache, digest), source)
+        return digest, traps.instrument(compile_plain(path, source), path, source, lines)
     status = posix.stat(path)
     found = load_unread(cache, path, status)
     if found is not None:

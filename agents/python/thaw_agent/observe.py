@@ -20,6 +20,8 @@ raw_stat, raw_lstat = posix.stat, posix.lstat
 
 # First observation of each path, by kind of observation.
 _read, _looked, _listed, _found = set(), set(), set(), set()
+# Sources that are on their way to become modules, innermost last: what counts of them is the code that comes in.
+loading = []
 # Descriptors with advisory locks: they belong to the process and do not survive a clone.
 locked = set()
 
@@ -73,15 +75,15 @@ def _meaningless(path):
 # ------------------------------------------------------------------ what was seen
 def saw_read(path):
     """A file was opened for reading."""
-    if path in _read or _meaningless(path):
+    if path in _read or _meaningless(path) or loading and loading[-1] == path:
         return
     place = classify(path)
     if _kept_by_tool(path):
         return
     _read.add(path)
     directory, cached, name = path.rpartition("/__pycache__/")
-    if cached and name.endswith(".pyc"):
-        # The import system took the compiled form; what counts is the source it was made from.
+    if cached and name.rstrip("0123456789").rstrip(".").endswith(".pyc"):
+        # The import system took the compiled form (or made it, under a name of its own at first); what counts is the source.
         path = directory + "/" + name.split(".", 1)[0] + ".py"
         place = classify(path)
         if place in ("project", None) or path in _read:
@@ -98,13 +100,13 @@ EXISTENCE = {"exists", "isfile", "isdir", "lexists", "is_file", "is_dir", "islin
 def saw_stat(path, follow=True):
     """A file's status was looked at."""
     path = resolve(path)
-    if path is None or path in _looked or _meaningless(path):
+    if path is None or path in _looked or _meaningless(path) or loading and loading[-1] == path:
         return
     frame = getframe(1)
     code = frame.f_code
     if code.co_name == "stat" or code.co_name == "lstat":
         code = (frame.f_back or frame).f_code
-    existence = code.co_name in EXISTENCE
+    existence = code.co_name in EXISTENCE or code.co_name == "samefile" and frame.f_back.f_code.co_filename.endswith("/_pytest/pathlib.py")
     key = (path, existence)
     if key in _looked:
         return
@@ -210,7 +212,7 @@ def _at(path, directory):
 
 def _existing(path):
     """An operation that tells whether the path was there."""
-    if path is not None and not _meaningless(path) and not _kept_by_tool(path):
+    if path is not None and "/__pycache__" not in path and not _meaningless(path) and not _kept_by_tool(path):
         if path not in _looked and (path, True) not in _looked:
             _looked.add((path, True))
             try:

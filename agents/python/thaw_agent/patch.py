@@ -4,11 +4,11 @@ numbers of everything that only moved."""
 import sys
 
 from . import binding, classes, traps
-from .arming import switches
+from .arming import GENERATOR, arm, switches
+from .bytecode import instruction_starts, jump_forward
 from .layout import ensure_room, exchange, hide_module, need_of, proceed, read_code, relocate, room_of, write_code
 from .state import S
-from .bytecode import instruction_starts, jump_forward
-from .traps import FILE, TRAILER, UNIT, trap_of, units_of, with_landing
+from .traps import FILE, KIND, LANDING, LINE, MODULE, OFFSET, TRAILER, UNIT, is_trap, trap_of, units_of, with_landing
 
 
 def _frames(path):
@@ -22,6 +22,15 @@ def _frames(path):
     return found
 
 
+def _places(code):
+    """Offsets at which frames of a code object are, suspended generators left out."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is code:
+            yield frame.f_lasti
+        frame = frame.f_back
+
+
 def _new_code(path, digest, rewrite):
     from . import loader
 
@@ -32,52 +41,112 @@ def impossible(edits):
     """Why this process cannot go on under the edited files, or None. Nothing is changed."""
     for edit in edits:
         file = S.files.get(edit["file"])
-        if file is None:
+        if file is None or edit.get("hot"):
             continue
-        if (edit.get("bind") or edit.get("unbind")) and file.module not in sys.modules:
-            return "%s is not a module any more" % file.module
-        if edit.get("bind") or edit.get("unbind"):
-            why = binding.refusal(sys.modules[file.module], edit, file.path, {f.module for f in S.files.values()})
-            if why is not None:
-                return why
-        if classes.TOLD:
-            try:
-                fresh = units_of(_new_code(edit["file"], edit["new"], file.rewrite))
-            except (OSError, ValueError, SyntaxError) as error:
-                return "%s: %s" % (edit["file"], error)
-            why = classes.refusal(file, fresh, set(edit["changed"]))
-            if why is not None:
-                return why
-        if file.rewrite is None:
+        why = _names(file, edit)
+        if why is None and classes.TOLD:
+            why = _classes(file, edit)
+        if why is None and file.rewrite is None:
             try:
                 fresh = units_of(_new_code(edit["file"], edit["new"], None))
             except (OSError, ValueError, SyntaxError) as error:
                 return "%s: %s" % (edit["file"], error)
-            frames = _frames(edit["file"])
-            for wanted in edit["frames"]:
-                frame = frames.get(wanted["unit"])
-                if frame is None or wanted["unit"] not in fresh:
-                    return "%s is not on the stack" % wanted["unit"]
-                if need_of(fresh[wanted["unit"]]) > room_of(frame.f_code):
-                    return "the frame of %s is too small for the edited code" % wanted["unit"]
-            for name, code in fresh.items():
-                for tree in file.trees if name in edit["changed"] else ():
-                    old = units_of(tree).get(name)
-                    # The frame of a generator is made with it, maybe long before its first instruction.
-                    if old is not None and old.co_flags & GENERATOR and need_of(code) > room_of(old):
-                        return "the frame of %s may be too small for the edited code" % name
-            top = _entering()
-            if top is not None and top[0] == edit["file"] and top[1] in edit["changed"]:
-                code = fresh.get(top[1])
-                if code is None or parameters(code) != parameters(top[2].f_code):
-                    return "%s is being called, and its parameters changed" % top[1]
-                if need_of(code) > room_of(top[2].f_code):
-                    return "the frame of %s is too small for the edited code" % top[1]
+            why = _running(edit, fresh) or _waiting(file, edit, fresh) or _called(edit, fresh)
+        if why is not None:
+            return why
     return None
 
 
-# CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
-GENERATOR = 0x2A0
+def _names(file, edit):
+    """Why names cannot come and go, or None."""
+    if not edit.get("bind") and not edit.get("unbind"):
+        return None
+    module = sys.modules.get(file.module)
+    if module is None:
+        return "%s is not a module any more" % file.module
+    return binding.refusal(module, edit, file.path, {f.module for f in S.files.values()})
+
+
+def _classes(file, edit):
+    """Why classes cannot be told where they stand now, or None."""
+    try:
+        fresh = units_of(_new_code(edit["file"], edit["new"], file.rewrite))
+    except (OSError, ValueError, SyntaxError) as error:
+        return "%s: %s" % (edit["file"], error)
+    return classes.refusal(file, fresh, set(edit["changed"]))
+
+
+def _running(edit, fresh):
+    """Why frames cannot go on under edited code, or None."""
+    frames = _frames(edit["file"])
+    for wanted in edit["frames"]:
+        frame = frames.get(wanted["unit"])
+        if frame is None or wanted["unit"] not in fresh:
+            return "%s is not on the stack" % wanted["unit"]
+        if need_of(fresh[wanted["unit"]]) > room_of(frame.f_code):
+            return "the frame of %s is too small for the edited code" % wanted["unit"]
+    return None
+
+
+def _waiting(file, edit, fresh):
+    """Why generators cannot take edited code, or None: their frames are made with them, maybe long before they begin."""
+    for tree in file.trees:
+        for name, old in units_of(tree).items():
+            if name in edit["changed"] and name in fresh and old.co_flags & GENERATOR and need_of(fresh[name]) > room_of(old):
+                return "the frame of %s may be too small for the edited code" % name
+    return None
+
+
+def _called(edit, fresh):
+    """Why the call that this checkpoint stands before cannot go into edited code, or None."""
+    top = _entering()
+    if top is None or top[0] != edit["file"] or top[1] not in edit["changed"]:
+        return None
+    code = fresh.get(top[1])
+    if code is None or parameters(code) != parameters(top[2].f_code):
+        return "%s is being called, and its parameters changed" % top[1]
+    if need_of(code) > room_of(top[2].f_code):
+        return "the frame of %s is too small for the edited code" % top[1]
+    return None
+
+
+def fitting(edits):
+    """Edits to be put in place whatever has run: cut down to what this process can take, and what stays as it was."""
+    out, left = [], []
+    for edit in edits:
+        file = S.files.get(edit["file"])
+        if file is None or not edit.get("hot"):
+            out.append(edit)
+            continue
+        try:
+            fresh = units_of(_new_code(file.path, edit["new"], file.rewrite))
+        except (OSError, ValueError, SyntaxError) as error:
+            left.append("%s (%s)" % (file.path, error))
+            continue
+        stays = {name for name in edit["changed"] if name in fresh and not _takes(file, name, fresh[name])}
+        frames = [w for w in edit["frames"] if w["unit"] not in stays and _running({**edit, "frames": [w]}, fresh) is None]
+        # Their frames go on in the old code, and their next calls are in the new.
+        left += sorted(stays)
+        module = sys.modules.get(file.module)
+        names = [entry for entry in edit.get("bind", ()) if module is not None and binding.free(module, entry, edit, file.path)]
+        left += [entry["name"] for entry in edit.get("bind", ()) if entry not in names]
+        changed = [name for name in edit["changed"] if name not in stays]
+        out.append({**edit, "stays": stays, "changed": changed, "arm": [n for n in {*changed, *edit.get("arm", ())} if n not in stays], "frames": frames, "bind": names, "unbind": []})
+    return out, left
+
+
+def _takes(file, name, new):
+    """Whether calls of a function that may have run can go into edited code."""
+    for tree in file.trees:
+        old = units_of(tree).get(name)
+        if old is None or name == MODULE:
+            continue
+        if parameters(old) != parameters(new):
+            return False
+        if old.co_flags & GENERATOR and need_of(new) > room_of(old):
+            return False
+    top = _entering()
+    return top is None or top[:2] != (file.path, name) or need_of(new) <= room_of(top[2].f_code)
 
 
 def parameters(code):
@@ -114,7 +183,8 @@ def _apply(file, edit):
     fresh = units_of(new)
     frames = _frames(file.path)
     on_stack = {wanted["unit"]: wanted for wanted in edit["frames"]}
-    classes.relocate_classes(file, fresh, changed)
+    if not edit.get("hot") or classes.refusal(file, fresh, changed) is None:
+        classes.relocate_classes(file, fresh, changed)
     for tree in file.trees:
         for name, old in units_of(tree).items():
             target = fresh.get(name)
@@ -129,7 +199,7 @@ def _apply(file, edit):
                     _move_made(old, target)
                 if name not in on_stack:
                     _first_line(old, target)
-            else:
+            elif name not in edit.get("stays", ()):
                 _move(old, target)
     for name, wanted in on_stack.items():
         frame = frames[name]
@@ -137,8 +207,18 @@ def _apply(file, edit):
         _under(frame, old, target, wanted)
         # The edited code stands where the old did; a new call of the old one finds it through S.edited.
     _define(file, edit, fresh)
+    for name in edit.get("arm", ()):
+        _lead_in(file, name)
     file.trees.append(new)
     file.hash = edit["new"]
+
+
+def _lead_in(file, name):
+    """Calls of a function that has run go into its edited code too: its trap is set again."""
+    for tree in file.trees:
+        old = units_of(tree).get(name)
+        if old is not None and name != MODULE:
+            arm(old, _places(old))
 
 
 def _define(file, edit, fresh):
@@ -181,7 +261,12 @@ def _under(frame, old, new, wanted):
     if "at" in wanted and wanted["at"] is not None:
         at = wanted["at"]
         if at & 1:
-            # The checkpoint was taken before a statement: the hook's value lies on the stack.
+            # The checkpoint was taken before a statement: the hook's value lies on the stack. A trap to stop at there has let
+            # the program pass already.
+            passed = [c for c in new.co_consts if is_trap(c) and c[KIND] == LINE and c[OFFSET] == at - 1]
+            if passed:
+                proceed(frame, new, passed[0][LANDING])
+                return
             grown, landing = with_landing(new, at - 1)
             proceed(frame, grown, landing)
         else:

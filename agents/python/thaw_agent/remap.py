@@ -128,14 +128,27 @@ def _align_class(before, i, after, j):
 
 def _definitions(before, k, after, last):
     """Functions to bind and to unbind, so that the module holds what the new version would have bound by now."""
-    had = {entry["name"]: entry for i in before.inert if i <= k for entry in before.inert[i]}
-    has = {entry["name"]: entry for i in after.inert if i <= last for entry in after.inert[i]}
+    had, has = _bound_until(before, k), _bound_until(after, last)
+    # What moved past a statement that does something counts as bound anew: that statement may have needed it.
+    changed = {name for name in has.keys() | had.keys() if had.get(name) != has.get(name)}
     return {
-        "bind": [entry for name, entry in has.items() if had.get(name) != entry] + before.members_changed["bind"],
+        "bind": [entry for name, (entry, _) in has.items() if name in changed] + before.members_changed["bind"],
         "unbind": [name for name in had if name not in has] + before.members_changed["unbind"],
         # What must still be bound as the old version bound it.
-        "was": [entry for name, entry in had.items() if has.get(name) != entry] + before.members_changed["was"],
+        "was": [entry for name, (entry, _) in had.items() if name in changed] + before.members_changed["was"],
     }
+
+
+def _bound_until(body, last):
+    """What inert statements up to `last` bind: {name: (entry, how many other statements come before it)}."""
+    found, others = {}, 0
+    for i in range(min(last + 1, body.count)):
+        entries = body.inert.get(i)
+        if entries is None:
+            others += 1
+        for entry in entries or ():
+            found[entry["name"]] = entry, others
+    return found
 
 
 class Instruction:

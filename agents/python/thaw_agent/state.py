@@ -36,6 +36,11 @@ class State:
         self.files = {}
         # id of a code object that was edited before its first call -> code to run instead
         self.edited = {}
+        # (file, unit) -> stops that are still to be reached
+        self.stops = {}
+        # Set in a branch of `thaw resume`: which one it is, and that the program has not been told yet.
+        self.number_of_branch = None
+        self.resumed = False
         self.ended = False
         # The program may have seen what classes are told of their place.
         self.classes_seen = False

@@ -23,7 +23,7 @@ MARK = "\0thaw"
 
 # A trap is a constant of the code: (MARK, file, unit, offset, original bytes, offset of the trailer's POP_TOP, kind, trailer start)
 FILE, UNIT, OFFSET, ORIGINAL, LANDING, KIND, TRAILER = 1, 2, 3, 4, 5, 6, 7
-TWICE, ONCE, STATEMENT = 0, 1, 2
+TWICE, ONCE, STATEMENT, LINE, LINE_ONCE = 0, 1, 2, 3, 4
 MODULE = "<module>"
 
 
@@ -51,10 +51,15 @@ def units_of(code):
     return found
 
 
+def is_trap(const):
+    """Whether a constant of instrumented code is a trap."""
+    return type(const) is tuple and len(const) == 8 and const[0] is not None and const[0] == MARK
+
+
 def trap_of(code):
     """The entry trap of instrumented code, or None."""
     for const in reversed(code.co_consts):
-        if type(const) is tuple and const and const[0] is not None and const[0] == MARK and const[KIND] != STATEMENT:
+        if is_trap(const) and const[KIND] in (TWICE, ONCE):
             return const
     return None
 
@@ -126,15 +131,15 @@ class Body:
             return False
         end, plain = self.region(start, units)
         covered = [h for h in handlers(self.code.co_exceptiontable) if h[0] * 2 < end and h[1] * 2 > start] if self.handlers else []
-        if kind == TWICE and (not plain or end > self.length or len(covered) > 1 or covered and (covered[0][0] * 2 > start or covered[0][1] * 2 < end)):
-            kind = ONCE
+        if kind in (TWICE, LINE) and (not plain or end > self.length or len(covered) > 1 or covered and (covered[0][0] * 2 > start or covered[0][1] * 2 < end)):
+            kind = ONCE if kind == TWICE else LINE_ONCE
         call = self.load + op(LOAD_CONST, len(self.consts)) + CALL_ONE
         landing = trailer + len(call)
         self.consts.append((MARK, self.file, unit, start, bytes(self.bytes[start : start + 2 * units]), landing, kind, trailer))
         body = call + bytes((POP, 0))
         # A signal's handler may run, and raise, inside the call: the program then stands at the instruction displaced.
         lines = self.positions(start // 2, 1, len(body) // 2)
-        if kind == TWICE:
+        if kind in (TWICE, LINE):
             copy_at = (trailer + len(body)) // 2
             copied = (end - start) // 2
             if covered:
@@ -191,8 +196,27 @@ def _entry(code):
     return i + 2
 
 
-def instrument(code, file, source=b""):
-    """The code of a module with traps in all its functions and before its heavy statements. `file`: what the events name."""
+def line_starts(code):
+    """[(offset, offset of the next line's start, line)] behind the prologue."""
+    entries, current = [], None
+    for begin, _, line in code.co_lines():
+        if line != current and line is not None:
+            entries.append((begin, line))
+            current = line
+    ends = [begin for begin, _ in entries[1:]] + [len(code.co_code)]
+    first = _entry(code)
+    return [(max(begin, first), end, line) for (begin, line), end in zip(entries, ends) if end > first]
+
+
+def after_trap(body):
+    """Where the bytes end that the entry's trap has taken."""
+    last = body.consts[-1] if body.consts else None
+    return last[OFFSET] + len(last[ORIGINAL]) if is_trap(last) else _entry(body.code)
+
+
+def instrument(code, file, source=b"", stops={}):
+    """The code of a module with traps in all its functions and before its heavy statements. `file`: what the events name;
+    `stops`: {unit: lines} that get traps of their own."""
     counts = {}
     lines = set()
     if source:
@@ -212,18 +236,23 @@ def instrument(code, file, source=b""):
             return child.replace(co_consts=tuple(consts)) if nested(child) else child
         body = Body(child, file, consts)
         body.trap(unit, _entry(child), body.length, TWICE)
+        stop_at(body, unit)
         return body.finish()
 
+    def stop_at(body, unit):
+        """Traps before the lines of a unit at which the program may have to stop. The lines done."""
+        wanted = stops.get(unit, ())
+        taken = after_trap(body)
+        for begin, limit, line in line_starts(body.code) if wanted else ():
+            if line in wanted:
+                body.trap(unit, max(begin, taken), limit, LINE)
+        return wanted
+
     body = Body(code, file, [guard(c) if type(c) is CodeType else c for c in code.co_consts])
-    start = _entry(code)
-    body.trap(MODULE, start, body.length, ONCE)
-    taken = start + len(body.consts[-1][ORIGINAL]) if body.consts and type(body.consts[-1]) is tuple else start
-    entries, current = [], None
-    for begin, end, line in code.co_lines():
-        if line != current and line is not None:
-            entries.append((begin, line))
-            current = line
-    for (begin, line), (limit, _) in zip(entries, entries[1:] + [(body.length, None)]):
+    body.trap(MODULE, _entry(code), body.length, ONCE)
+    taken = after_trap(body)
+    lines -= set(stop_at(body, MODULE))
+    for begin, limit, line in line_starts(code):
         if line in lines and begin >= taken:
             lines.discard(line)
             body.trap(MODULE, begin, limit, STATEMENT)

@@ -22,7 +22,8 @@ export type StatSignature = z.infer<typeof statSignature>
 export type AgentEvent =
   | [seq: number, kind: 'load', file: string, hash: string, module: string]
   | [seq: number, kind: 'exec' | 'again' | 'code', file: string, unit: string]
-  | [seq: number, kind: 'line', file: string, unit: string]
+  | [seq: number, kind: 'hot', file: string, unit: string]
+  | [seq: number, kind: 'line' | 'start', file: string, unit: string]
   | [seq: number, kind: 'query', argv: string[], cwd: string]
   | [seq: number, kind: 'read' | 'package', path: string, sig: ReadSignature]
   | [seq: number, kind: 'stat', path: string, sig: StatSignature]
@@ -46,6 +47,8 @@ const FIELDS: Record<string, readonly Check[]> = {
   again: [isText, isText],
   code: [isText, isText],
   line: [isText, isText],
+  start: [isText, isText],
+  hot: [isText, isText],
   query: [isTexts, isText],
   read: [isText, isRead],
   package: [isText, isRead],
@@ -102,8 +105,21 @@ export const agentMessage = z.discriminatedUnion('t', [
     cost: z.number().nonnegative(),
     stdin_unread: count,
     quiet: z.boolean().default(false),
+    /** The program goes no further: nothing but the parked copy is left of it. */
+    stop: z.boolean().default(false),
+    /** What the program calls it. */
+    name: z.string().nullable().default(null),
+    /** The daemon had asked for it. */
+    asked: z.boolean().default(false),
+    /** Functions of the program's ran for it that a run from the start would not call. */
+    hooked: z.boolean().default(false),
   }),
-  z.object({ t: z.literal('refused'), why: z.string().nullable() }),
+  z.object({
+    t: z.literal('refused'),
+    why: z.string().nullable(),
+    /** Somebody waits for this checkpoint: the daemon, the program itself, or who wanted it to stop. */
+    asked: z.boolean().default(false),
+  }),
   z.object({
     t: z.literal('write'),
     seq: count,
@@ -112,7 +128,12 @@ export const agentMessage = z.discriminatedUnion('t', [
     mode: count.nullable().optional(),
   }),
   z.object({ t: z.literal('end'), seq: count, work: z.number().nonnegative() }),
-  z.object({ t: z.literal('restored'), pid }),
+  z.object({
+    t: z.literal('restored'),
+    pid,
+    /** What a hot edit could not change in this process. */
+    left: z.array(z.string()).default([]),
+  }),
   z.object({ t: z.literal('failed'), why: z.string() }),
 ])
 export type AgentMessage = z.infer<typeof agentMessage>
@@ -150,8 +171,23 @@ export const filePatch = z.object({
   bind: z.array(binding).optional(),
   unbind: z.array(z.string()).optional(),
   was: z.array(binding).optional(),
+  /** Put in place whatever has run, as far as it goes. */
+  hot: z.boolean().optional(),
+  /** Units whose next call is to meet the agent although they have run. */
+  arm: z.array(z.string()).optional(),
 })
 export type FilePatch = z.infer<typeof filePatch>
+
+/** Where a branch is to stop. */
+export const stopPlace = z.object({
+  file: z.string(),
+  unit: z.string(),
+  /** Null: before the unit's first instruction. */
+  line: count.nullable(),
+  /** Which time, from 1, counted from where the branch begins. */
+  count: z.number().int().positive(),
+})
+export type StopPlace = z.infer<typeof stopPlace>
 
 export const restoreMessage = z.object({
   t: z.literal('restore'),
@@ -164,6 +200,9 @@ export const restoreMessage = z.object({
   env: z.record(z.string(), z.string().nullable()).nullable(),
   argv: z.null(),
   files: z.array(filePatch),
+  stops: z.array(stopPlace),
+  /** Which of the branches of one `thaw resume` this is, from 1; null elsewhere. */
+  number: count.nullable(),
 })
 export type RestoreMessage = z.infer<typeof restoreMessage>
 

@@ -20,6 +20,15 @@ export const IdParams = z.object({ id: z.string().min(1).max(200) })
 
 export const LogsQuery = z.object({ stream: z.enum(['stdout', 'stderr', 'both']).default('both') })
 
+export const CheckpointRequest = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][\w.-]{0,63}$/, 'letters, digits, dots, dashes and underscores')
+    .nullable()
+    .default(null)
+    .describe('What to call it.'),
+})
+
 export const RemoveQuery = z.object({
   cascade: z.stringbool().default(false).describe('Remove what depends on it as well.'),
   force: z.stringbool().default(false).describe('Stop it first when it is live.'),

@@ -2,7 +2,7 @@
  * Frames of a run's stream, both ways: [1 byte type][4 bytes length, big endian][payload].
  * This file is loaded by the fast path of the command line: it imports nothing.
  */
-export const FRAME = { control: 0, stdout: 1, stderr: 2, stdin: 3 } as const
+export const FRAME = { control: 0, stdout: 1, stderr: 2, stdin: 3, numbered: 4 } as const
 
 /** Longest payload that is accepted; senders split what is longer. */
 export const FRAME_LIMIT = 16 * 1024 * 1024
@@ -24,9 +24,23 @@ export function controlFrame(message: unknown): Uint8Array {
   return frame
 }
 
+const NUMBERED = 3
+
+/** Output of one of several branches: its number (from 1) in two bytes, 0 or 1 for stdout or stderr, then the bytes. */
+export function numberedHeader(number: number, stream: 'stdout' | 'stderr'): Uint8Array {
+  return Uint8Array.of(number >> 8, number & 255, stream === 'stdout' ? 0 : 1)
+}
+
+export function readNumbered(
+  payload: Uint8Array,
+): [number: number, stream: 'stdout' | 'stderr', bytes: Uint8Array] {
+  const [high = 0, low = 0, stream = 0] = payload
+  return [(high << 8) | low, stream === 0 ? 'stdout' : 'stderr', payload.subarray(NUMBERED)]
+}
+
 /**
  * Cuts a byte stream into frames. Output frames are handed on in the pieces in which they arrive, so that nothing
- * is collected in memory; control frames are handed on whole.
+ * is collected in memory; control frames and numbered ones are handed on whole.
  */
 export class FrameReader {
   #header = new Uint8Array(HEADER)
@@ -48,7 +62,7 @@ export class FrameReader {
         this.#type = this.#header[0] as number
         this.#left = new DataView(this.#header.buffer).getUint32(1)
         this.#have = 0
-        if (this.#type > FRAME.stdin) throw new RangeError(`unknown frame type ${this.#type}`)
+        if (this.#type > FRAME.numbered) throw new RangeError(`unknown frame type ${this.#type}`)
         if (this.#left > FRAME_LIMIT) throw new RangeError(`frame of ${this.#left} bytes`)
         if (this.#left === 0) this.#finish(on)
         continue
@@ -56,7 +70,7 @@ export class FrameReader {
       const piece = chunk.subarray(at, at + this.#left)
       at += piece.length
       this.#left -= piece.length
-      if (this.#type === FRAME.control) this.#control.push(piece.slice())
+      if (this.#whole()) this.#control.push(piece.slice())
       else on(this.#type, piece)
       if (this.#left === 0) this.#finish(on)
     }
@@ -64,7 +78,7 @@ export class FrameReader {
 
   #finish(on: (type: number, payload: Uint8Array) => void): void {
     this.#left = -1
-    if (this.#type !== FRAME.control) return
+    if (!this.#whole()) return
     const parts = this.#control
     this.#control = []
     const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
@@ -73,6 +87,10 @@ export class FrameReader {
       whole.set(part, at)
       at += part.length
     }
-    on(FRAME.control, whole)
+    on(this.#type, whole)
+  }
+
+  #whole(): boolean {
+    return this.#type === FRAME.control || this.#type === FRAME.numbered
   }
 }

@@ -42,6 +42,8 @@ export type HostRequest =
       inline: boolean
     }
   | { do: 'mentioned'; names: string[]; files: Version[]; edited: Version[]; deep: boolean }
+  | { do: 'place'; file: string; hash: string; name: string | null; line: number | null }
+  | { do: 'anew'; file: string; old: string; new: string }
   | { do: 'stub'; python: string }
   | { do: 'shutdown' }
 
@@ -50,6 +52,8 @@ export const unitDifference = z.object({
   added: z.array(z.string()),
   removed: z.array(z.string()),
   moved: z.array(z.string()),
+  /** Begins at another line. */
+  shifted: z.array(z.string()),
 })
 export type UnitDifference = z.infer<typeof unitDifference>
 
@@ -79,6 +83,17 @@ export const mentioned = z.object({
 })
 export type Mentioned = z.infer<typeof mentioned>
 
+/** Units, each with the line to stop at (null: where it begins); and, for a name, which functions there are. */
+export const places = z.object({
+  places: z.array(z.tuple([z.string(), z.number().int().nullable()])),
+  names: z.array(z.string()),
+})
+export type Places = z.infer<typeof places>
+
+/** What an edit binds that was not bound so before, and how it was bound. */
+export const anew = z.object({ bind: z.array(binding), was: z.array(binding) })
+export type Anew = z.infer<typeof anew>
+
 export const hostResults = {
   hello: z.object({ version: z.array(z.number().int()), pid }),
   fifo: nothing,
@@ -95,6 +110,8 @@ export const hostResults = {
   diff: unitDifference,
   remap: remapping,
   mentioned,
+  place: places,
+  anew,
   stub: z.object({ path: z.string() }),
   shutdown: nothing,
 } as const satisfies Record<HostRequest['do'], z.ZodType>

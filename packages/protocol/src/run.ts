@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Effects, EngineChoice } from './settings.js'
+import { Duration, Effects, EngineChoice } from './settings.js'
 
 export const TerminalSize = z.strictObject({
   rows: z.number().int().min(1).max(10_000),
@@ -22,9 +22,25 @@ export const RunRequest = z.strictObject({
   joined: z.boolean().default(false),
   umask: z.number().int().min(0).max(0o777).default(0o022),
   quiet: z.boolean().nullable().default(null),
+  /** Where the program is to stop: `app.py:train`, `app.py:42`, `pkg.mod:Class.method`, each with `#N` for the Nth time. */
+  break: z.array(z.string()).max(64).default([]),
+  /** Seconds between checkpoints that are taken by time as well. */
+  every: Duration.pipe(z.number().min(0.01).max(86_400)).nullable().default(null),
 })
 export type RunRequest = z.output<typeof RunRequest>
 export type RunRequestInput = z.input<typeof RunRequest>
+
+/** How to go on from a checkpoint: the first message of POST /v1/checkpoints/ID/stream. */
+export const ResumeRequest = z.strictObject({
+  /** How many branches go on from it at once. */
+  count: z.number().int().min(1).max(256).default(1),
+  /** `exact`: refused when an edit reaches back before the checkpoint. `hot`: the state stays, the new code holds from here on. */
+  mode: z.enum(['exact', 'hot']).default('exact'),
+  ...RunRequest.pick({ terminal: true, stdin: true, joined: true, quiet: true, break: true, every: true })
+    .shape,
+})
+export type ResumeRequest = z.output<typeof ResumeRequest>
+export type ResumeRequestInput = z.input<typeof ResumeRequest>
 
 export const ProgramExit = z.object({ code: z.number().int().nullable(), signal: z.string().nullable() })
 
@@ -47,6 +63,16 @@ export type Change = z.infer<typeof Change>
 export const Outcome = z.enum(['replayed', 'resumed', 'cold', 'stopped'])
 export type Outcome = z.infer<typeof Outcome>
 
+/** One of the branches that `thaw resume` began. */
+export const ResumedBranch = z.object({
+  id: z.string(),
+  exit: ProgramExit.nullable().describe('Null when it stopped at a checkpoint.'),
+  stdout: z.string().describe('File with what it printed from the checkpoint on.'),
+  stderr: z.string(),
+  stop: z.string().nullable().describe('The checkpoint at which it stopped.'),
+})
+export type ResumedBranch = z.infer<typeof ResumedBranch>
+
 /** What `--report FILE` writes. Times are seconds. */
 export const RunReport = z.object({
   run: z.string(),
@@ -60,7 +86,7 @@ export const RunReport = z.object({
       at_seconds: z.number(),
     })
     .nullable()
-    .describe('Where the run was resumed from; null when cold.'),
+    .describe('Where the run was resumed from, null when cold; with outcome stopped: where it stopped.'),
   changed: z.array(Change),
   reason: z
     .string()
@@ -76,6 +102,7 @@ export const RunReport = z.object({
     cold_estimate: z.number().nullable(),
   }),
   exit: ProgramExit.nullable().describe('Null when the run was stopped at a checkpoint.'),
+  branches: z.array(ResumedBranch).optional().describe('Of `thaw resume`: what each branch came to.'),
 })
 export type RunReport = z.infer<typeof RunReport>
 
@@ -99,11 +126,17 @@ export type RunSummary = z.infer<typeof RunSummary>
 
 export const CheckpointState = z.enum(['parked', 'dropped', 'lost'])
 
+/** `moment`: taken at a good moment; `stop`: the program stopped there; `mark`: the program asked for it; `asked`: a user did. */
+export const CheckpointKind = z.enum(['moment', 'stop', 'mark', 'asked'])
+export type CheckpointKind = z.infer<typeof CheckpointKind>
+
 export const CheckpointNode = z.object({
   id: z.string(),
   run: z.string(),
   branch: z.string(),
   parent: z.string().nullable(),
+  kind: CheckpointKind,
+  name: z.string().nullable(),
   before: Place,
   at_seconds: z.number().describe('Work of the program before this point.'),
   memory_bytes: z.number().int().nullable(),
@@ -112,9 +145,14 @@ export const CheckpointNode = z.object({
 })
 export type CheckpointNode = z.infer<typeof CheckpointNode>
 
+/** What made a branch: `thaw run`, or a `thaw resume` of either mode. */
+export const BranchKind = z.enum(['run', 'exact', 'hot'])
+export type BranchKind = z.infer<typeof BranchKind>
+
 export const BranchNode = z.object({
   id: z.string(),
   run: z.string(),
+  kind: BranchKind,
   from: z.string().nullable().describe('The checkpoint it was restored from; null when cold.'),
   state: RunState,
   pid: z.number().int().nullable(),

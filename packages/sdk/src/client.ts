@@ -94,6 +94,11 @@ class RunsClient {
     return this.#call('GET', `/v1/checkpoints/${at(id)}`, CheckpointNode)
   }
 
+  /** A checkpoint of what is live of a run or branch, at its next safe moment. */
+  takeCheckpoint(id: string, name: string | null = null): Promise<CheckpointNode> {
+    return this.#call('POST', `/v1/runs/${at(id)}/checkpoints`, CheckpointNode, { name })
+  }
+
   /** Recorded output of the last branch of a run, or of one branch. `both`: stdout, then stderr. */
   logs(id: string, stream: 'stdout' | 'stderr' | 'both' = 'both'): AsyncIterable<Uint8Array> {
     return this.#transport.bytes(`/v1/runs/${at(id)}/logs?stream=${stream}`)

@@ -1,6 +1,6 @@
 import type { ServerControl } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { controlFrame, FRAME, frameHeader, FrameReader } from '@thaw/protocol/frames'
+import { controlFrame, FRAME, frameHeader, FrameReader, readNumbered } from '@thaw/protocol/frames'
 import { connect, type Socket } from 'node:net'
 
 /** What a stream tells its owner. A handler that returns a promise holds the stream back until it resolves. */
@@ -8,6 +8,8 @@ export interface StreamHandlers {
   onStarted?(message: Extract<ServerControl, { t: 'started' }>): void
   onStdout?(chunk: Uint8Array): void | Promise<void>
   onStderr?(chunk: Uint8Array): void | Promise<void>
+  /** Output of one of several branches, counted from 1. */
+  onNumbered?(number: number, stream: 'stdout' | 'stderr', chunk: Uint8Array): void | Promise<void>
   /** So many more bytes of stdin may be sent. */
   onStdinWanted?(bytes: number): void
 }
@@ -41,7 +43,8 @@ export class RunStream {
   /**
    * Connects, upgrades and sends the first message.
    *
-   * @param path `/v1/runs/stream` with a RunRequest, or `/v1/branches/ID/stream` with `{}`
+   * @param path `/v1/runs/stream` with a RunRequest, `/v1/checkpoints/ID/stream` with a ResumeRequest, or
+   *   `/v1/branches/ID/stream` with `{}`
    * @param build when given, a daemon of another build refuses with VERSION_MISMATCH
    * @throws ThawError DAEMON_UNREACHABLE, or what the daemon answers
    */
@@ -145,6 +148,9 @@ export class RunStream {
   #dispatch([type, payload]: Piece): Promise<void> | undefined {
     if (type === FRAME.stdout) return this.#handlers.onStdout?.(payload) as Promise<void> | undefined
     if (type === FRAME.stderr) return this.#handlers.onStderr?.(payload) as Promise<void> | undefined
+    if (type === FRAME.numbered) {
+      return this.#handlers.onNumbered?.(...readNumbered(payload)) as Promise<void> | undefined
+    }
     const message = JSON.parse(new TextDecoder().decode(payload)) as ServerControl
     if (message.t === 'started') this.#handlers.onStarted?.(message)
     else if (message.t === 'stdin') this.#handlers.onStdinWanted?.(message.bytes)

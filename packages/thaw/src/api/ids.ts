@@ -6,8 +6,8 @@ export type IdKind = 'run' | 'branch' | 'checkpoint'
 const PREFIX: Record<IdKind, string> = { run: 'r_', branch: 'b_', checkpoint: 'c_' }
 
 /**
- * The whole id for what a user typed: an id, a prefix that fits nothing else (with or without its `r_`), or `last`
- * for the run that was used last.
+ * The whole id for what a user typed: an id, a prefix that fits nothing else (with or without its `r_`), `last` for the
+ * run that was used last, or a checkpoint's name (the latest of that name).
  *
  * @throws ThawError RUN_NOT_FOUND naming the nearest ids, AMBIGUOUS_ID naming those that fit
  */
@@ -32,6 +32,8 @@ export function resolveId(journal: Journal, given: string, kinds: readonly IdKin
       details: { candidates: fitting },
     })
   }
+  const named = kinds.includes('checkpoint') ? journal.findNamed(given) : undefined
+  if (named !== undefined) return named
   const near = nearest(journal, tries, prefixes)
   const kind = kinds.join(' or ')
   throw new ThawError(

@@ -1,6 +1,8 @@
 import type {
+  CheckpointNode,
   Collected,
   Finding,
+  ResumeRequest,
   RunReport,
   RunRequest,
   RunSettings,
@@ -10,10 +12,30 @@ import type {
 } from '@thaw/protocol'
 import type { Scope } from '../system/index.js'
 
+/** A place at which a program is to stop. */
+export interface BreakPlace {
+  text: string
+  file: string | null
+  /** Dotted; null where a file is given. */
+  module: string | null
+  /** A function; null where a line is given. */
+  name: string | null
+  line: number | null
+  /** Which time, from 1. */
+  count: number
+}
+
 /** A validated request with its settings decided. */
-export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet'> {
+export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break'> {
   engine: RunSettings['engine']
   effects: RunSettings['effects']
+  settings: RunSettings
+  breaks: BreakPlace[]
+}
+
+/** The same for a resume. */
+export interface ResumeSpec extends Omit<ResumeRequest, 'break' | 'quiet'> {
+  breaks: BreakPlace[]
   settings: RunSettings
 }
 
@@ -35,7 +57,11 @@ export interface Handle {
 /** What the API needs of the runs; ids are whole. */
 export interface RunsPort {
   start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle>
+  /** @param sinks as many as there are to be branches */
+  resume(checkpoint: string, spec: ResumeSpec, sinks: readonly Sink[], scope: Scope): Promise<Handle>
   attach(branch: string, sink: Sink): Promise<Handle>
+  /** Of what is live of a run or a branch, at its next safe moment. */
+  checkpoint(id: string, name: string | null): Promise<CheckpointNode>
   list(): RunSummary[]
   get(id: string): RunSummary | undefined
   tree(run: string): RunTree

@@ -1,6 +1,7 @@
 import {
   BranchNode,
   CheckpointNode,
+  CheckpointRequest,
   Collected,
   ErrorAnswer,
   IdParams,
@@ -123,6 +124,20 @@ export function runRoutes(app: Routes, context: ApiContext): void {
       if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `The checkpoint ${id} is gone.`)
       return found
     },
+  )
+
+  app.post(
+    '/v1/runs/:id/checkpoints',
+    {
+      schema: {
+        tags,
+        summary: 'Take a checkpoint of what is live of a run or a branch, at its next safe moment',
+        params: IdParams,
+        body: CheckpointRequest,
+        response: { 200: CheckpointNode, ...errors },
+      },
+    },
+    (request) => runs.checkpoint(whole(request.params.id, 'run', 'branch'), request.body.name),
   )
 
   app.post(

@@ -1,9 +1,18 @@
-import { ClientControl, RunRequest, type BranchNode, type ServerControl } from '@thaw/protocol'
-import { controlFrame, FRAME, FRAME_LIMIT, frameHeader, FrameReader } from '@thaw/protocol/frames'
+import { ClientControl, ResumeRequest, RunRequest, type BranchNode, type ServerControl } from '@thaw/protocol'
+import {
+  controlFrame,
+  FRAME,
+  FRAME_LIMIT,
+  frameHeader,
+  FrameReader,
+  numberedHeader,
+} from '@thaw/protocol/frames'
+import type { z } from 'zod'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { ThawError, type Log } from '../system/index.js'
 import { BUILD, VERSION } from '../version.js'
+import { parseBreak } from './breaks.js'
 import type { ApiContext } from './context.js'
 import { resolveId } from './ids.js'
 import type { Handle, Sink } from './ports.js'
@@ -13,10 +22,13 @@ import { summaryLine } from './summary.js'
 
 /** Bytes of stdin that may be on their way at a time: what a FIFO holds. */
 const STDIN_WINDOW = 64 * 1024
+const NOTHING = new Uint8Array()
+/** Bytes of output sent in one frame at most. */
+const PIECE = FRAME_LIMIT / 2
 /** Milliseconds between the hang-up that a program gets when its client is gone, and its end. */
 const HANGUP_GRACE = 2000
 
-/** Serves `Upgrade: thaw-stream` on POST /v1/runs/stream and POST /v1/branches/ID/stream. */
+/** Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, /v1/checkpoints/ID/stream and /v1/branches/ID/stream. */
 export function acceptStreams(server: Server, context: ApiContext): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     // Without a listener an ECONNRESET of a client that went away would end the daemon.
@@ -51,6 +63,11 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
     const id = branchOf(context, resolveId(context.journal, decodeURIComponent(branch), ['run', 'branch']))
     return (stream) => stream.serve(() => attach(id, stream, context))
   }
+  const checkpoint = /^\/v1\/checkpoints\/([^/?]+)\/stream$/.exec(path)?.[1]
+  if (checkpoint !== undefined) {
+    const id = resolveId(context.journal, decodeURIComponent(checkpoint), ['checkpoint'])
+    return (stream) => stream.serve((first) => resume(id, first, stream, context))
+  }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
 }
 
@@ -62,15 +79,7 @@ function refuse(socket: Socket, error: ThawError): void {
 }
 
 async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
-  const parsed = RunRequest.safeParse(first)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    throw new ThawError(
-      'INVALID_REQUEST',
-      `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}.`,
-    )
-  }
-  const request = parsed.data
+  const request = parse(RunRequest, first)
   const { engine, effects, quiet } = request
   const resolved = resolveSettings({
     env: request.env,
@@ -82,13 +91,47 @@ async function startRun(first: unknown, stream: Stream, context: ApiContext): Pr
   const notices = context.takeNotices()
   const sink = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: settings.quiet, notices }))
   const scope = { signal: stream.gone, log: context.log }
+  const breaks = request.break.map(parseBreak)
   const handle = await context.runs.start(
-    { ...request, engine: settings.engine, effects: settings.effects, settings },
+    { ...request, engine: settings.engine, effects: settings.effects, settings, breaks },
     sink,
     scope,
   )
+  return follow(handle, stream, request.stdin)
+}
+
+async function resume(id: string, first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
+  const request = parse(ResumeRequest, first)
+  const run = context.runs.get(context.journal.getCheckpoint(id)?.run ?? '')
+  const resolved = resolveSettings({
+    env: {},
+    ...(run === undefined ? {} : { cwd: run.cwd }),
+    userFile: context.paths.settings,
+    flags: { quiet: request.quiet },
+  })
+  const settings = runSettings(resolved)
+  const notices = context.takeNotices()
+  const told = (ids: { run: string; branch: string }) =>
+    stream.send({ t: 'started', ...ids, quiet: settings.quiet, notices })
+  const numbers = Array.from({ length: request.count }, (_, i) => i + 1)
+  const sinks = request.count === 1 ? [stream.sink(told)] : numbers.map((n) => stream.numberedSink(n, told))
+  const scope = { signal: stream.gone, log: context.log }
+  const breaks = request.break.map(parseBreak)
+  const handle = await context.runs.resume(id, { ...request, breaks, settings }, sinks, scope)
+  return follow(handle, stream, request.stdin)
+}
+
+function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
+  const parsed = schema.safeParse(message)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  const where = issue?.path.join('.') ?? ''
+  throw new ThawError('INVALID_REQUEST', `${where}: ${issue?.message ?? 'does not fit'}.`)
+}
+
+function follow(handle: Handle, stream: Stream, stdin: RunRequest['stdin']): Handle {
   stream.onGone(() => hangUp(handle))
-  if (request.stdin === 'stream') stream.grant(STDIN_WINDOW)
+  if (stdin === 'stream') stream.grant(STDIN_WINDOW)
   void handle.done.then(
     (report) => stream.finish({ t: 'done', report, summary: summaryLine(report) }),
     (error: unknown) => stream.fail(error),
@@ -210,14 +253,27 @@ class Stream {
     }
   }
 
-  async #output(type: number, chunk: Uint8Array): Promise<void> {
-    for (let at = 0; at < chunk.length; at += FRAME_LIMIT) {
+  /** For one of several branches: a reader that has gone is gone for all of them. */
+  numberedSink(number: number, started: Sink['started']): Sink {
+    const output = (name: 'stdout' | 'stderr') => (chunk: Uint8Array) =>
+      this.#output(FRAME[name], chunk, numberedHeader(number, name))
+    return {
+      started: number === 1 ? started : () => {},
+      stdout: output('stdout'),
+      stderr: output('stderr'),
+    }
+  }
+
+  async #output(type: number, chunk: Uint8Array, prefix: Uint8Array = NOTHING): Promise<void> {
+    const sent = prefix.length === 0 ? type : FRAME.numbered
+    for (let at = 0; at < chunk.length; at += PIECE) {
       if (this.#closed.has(type)) throw Object.assign(new Error('the reader has gone'), { code: 'EPIPE' })
       // Nobody listens any more: the program is on its way out, and must not be held back.
       if (this.#over) return
-      const piece = chunk.subarray(at, at + FRAME_LIMIT)
+      const piece = chunk.subarray(at, at + PIECE)
       this.#socket.cork()
-      this.#socket.write(frameHeader(type, piece.length))
+      this.#socket.write(frameHeader(sent, prefix.length + piece.length))
+      if (prefix.length > 0) this.#socket.write(prefix)
       this.#socket.write(piece)
       this.#socket.uncork()
       while (this.#socket.writableNeedDrain && !this.#over && !this.#closed.has(type)) {

@@ -7,10 +7,32 @@ export function summaryLine(report: RunReport): string {
   const instead = seconds.cold_estimate === null ? '' : ` instead of ${formatSeconds(seconds.cold_estimate)}`
   const kept = report.kept_effects.length === 0 ? '' : `; kept: ${report.kept_effects.join(', ')}`
   if (outcome === 'replayed') return `nothing changed, output replayed, ${time}${instead}${kept}`
-  if (outcome === 'stopped') return `stopped before ${placeOf(checkpoint)}${kept}`
-  if (outcome === 'resumed') return `resumed before ${placeOf(checkpoint)}, ${time}${instead}${kept}`
+  if (outcome === 'stopped') {
+    const id = checkpoint?.id ?? ''
+    return `stopped before ${placeOf(checkpoint)}, ${time}: thaw resume ${id}${kept}`
+  }
+  if (outcome === 'resumed') {
+    const several =
+      report.branches === undefined || report.branches.length < 2 ? '' : branchesOf(report.branches)
+    // A run says why it began no later in its report; what a stop or a hot resume could not do is said at once.
+    const told = report.branches === undefined && !isMissed(report.reason) ? '' : reasonOf(report.reason)
+    return `resumed before ${placeOf(checkpoint)}${several}, ${time}${instead}${told}${kept}`
+  }
   const why = report.reason === null ? '' : `: ${report.reason}`
   return `ran cold, ${time}${why}${kept}`
+}
+
+function branchesOf(branches: NonNullable<RunReport['branches']>): string {
+  const failed = branches.filter(({ exit }) => exit !== null && (exit.code !== 0 || exit.signal !== null))
+  return ` ${branches.length} times${failed.length === 0 ? '' : `, ${failed.length} failed`}`
+}
+
+function isMissed(reason: string | null): boolean {
+  return reason !== null && /^it (could not stop|never came)/.test(reason)
+}
+
+function reasonOf(reason: string | null): string {
+  return reason === null ? '' : `; ${reason}`
 }
 
 function placeOf(checkpoint: RunReport['checkpoint']): string {

@@ -6,6 +6,10 @@ export interface RunArguments {
   engine: string | null
   effects: string | null
   report: string | null
+  /** Where to stop. */
+  break: string[]
+  /** Time between checkpoints, as `5s`. */
+  every: string | null
   terminal: boolean
   quiet: boolean
   help: boolean
@@ -26,6 +30,8 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
     engine: null,
     effects: null,
     report: null,
+    break: [],
+    every: null,
     terminal: false,
     quiet: false,
     help: false,
@@ -58,6 +64,12 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
         continue
       case '--report':
         parsed.report = value()
+        continue
+      case '--break':
+        parsed.break.push(value())
+        continue
+      case '--every':
+        parsed.every = value()
         continue
     }
     if (equals >= 0) throw usage(`${name} is not an option with a value.`)

@@ -13,6 +13,9 @@ Options:
   --effects CHOICE   what to do about network traffic, child processes and writes elsewhere that
                      would be skipped: redo (the default: do them again), or keep (let them stand)
   --engine CHOICE    what stops and copies the program: auto (the default), or fork
+  --break PLACE      stop there, with a checkpoint to go on from as often as wanted (thaw resume):
+                     app.py:train, app.py:42 or pkg.mod:Class.method, each with #N for the Nth time
+  --every TIME       take a checkpoint every 5s, say, besides the good moments
   --report FILE      write what was skipped, why, and how long it took, as JSON
   -t, --terminal     give the program a terminal
   -q, --quiet        no line of thaw's own at the end

@@ -1,5 +1,12 @@
 /** What an engine does for runs. Engines know nothing of languages. */
-import type { AgentEvent, AgentSetup, CheckpointMessage, FilePatch, PreImage } from '@thaw/protocol/agent'
+import type {
+  AgentEvent,
+  AgentSetup,
+  CheckpointMessage,
+  FilePatch,
+  PreImage,
+  StopPlace,
+} from '@thaw/protocol/agent'
 import type { Scope } from '../system/index.js'
 
 export interface Ability {
@@ -33,7 +40,8 @@ export interface BranchListener {
    * is `quiet`: nothing was printed since the checkpoint before, nor read from stdin, and the branch goes on already.
    */
   checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void>
-  refused(why: string | null): void
+  /** @param asked somebody waits for this checkpoint */
+  refused(why: string | null, asked: boolean): void
   /** The agent has sent everything there is to know. */
   end(seq: number, work: number): void
 }
@@ -51,6 +59,8 @@ export interface BranchExit {
 export interface Branch {
   readonly id: string
   readonly pid: number
+  /** What of its patches could not be put in place; hot ones only. */
+  readonly left: readonly string[]
   readonly exited: Promise<BranchExit>
   /** Resolves when the bytes are in the program's pipe; at once when the program is gone. */
   writeStdin(bytes: Uint8Array): Promise<void>
@@ -61,6 +71,8 @@ export interface Branch {
   /** To the program's process group. A program that is gone is no error. */
   signal(name: string): Promise<void>
   resize(size: TerminalSize): Promise<void>
+  /** Has the program take a checkpoint soon; the listener learns of it. @throws ThawError UNSUPPORTED */
+  askCheckpoint(): Promise<void>
 }
 
 /** A checkpoint as the engine keeps it. */
@@ -99,6 +111,9 @@ export interface RestoreSpec {
   /** Variables to set; null unsets. */
   env: Record<string, string | null> | null
   files: FilePatch[]
+  stops: readonly StopPlace[]
+  /** Which of the branches of one resume it is, from 1; null elsewhere. */
+  number: number | null
   streams: StreamsSpec
   listener: BranchListener
 }

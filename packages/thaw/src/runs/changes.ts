@@ -23,6 +23,8 @@ export type Differ = (file: string, old: string, now: string) => Promise<UnitDif
 export interface History {
   /** In order. */
   hits: Hit[]
+  /** Edited units, as `file\0unit`, whose edits the program wants from where it is: they reach nothing that has run. */
+  hot: Set<string>
   changes: Change[]
   /** Effects in the lineage, in order; hits only when they are to be redone. */
   effects: { seq: number; text: string }[]
@@ -50,6 +52,8 @@ export async function historyOf(
   const changes = new Map<string, Change>()
   const effects: History['effects'] = []
   const written = writtenUntil(leaf, Infinity)
+  const hot = hotUnits(segments)
+  const hotChanged = new Set<string>()
   const hit = (seq: number, why: string, change: Change | null, unit: Hit['unit'] = null) => {
     hits.push({ seq, why, change, unit })
     if (change !== null) changes.set(`${change.file}\0${change.unit ?? ''}\0${change.kind}`, change)
@@ -93,7 +97,7 @@ export async function historyOf(
 
   const onCode = async (
     at: number,
-    [seq, kind, file, unit]: Extract<AgentEvent, { 1: 'exec' | 'again' | 'code' | 'line' }>,
+    [seq, kind, file, unit]: Extract<AgentEvent, { 1: 'exec' | 'again' | 'code' | 'line' | 'start' }>,
   ) => {
     const old = versionFor(at, file, unit)
     if (old === undefined) return
@@ -104,11 +108,16 @@ export async function historyOf(
       if (moved) hit(seq, `${basename(file)}: lines moved, and their numbers had been seen`, null)
       return
     }
+    if (kind === 'start') {
+      if (!diff.shifted.includes(unit) && !diff.removed.includes(unit)) return
+      return hit(seq, `${basename(file)}: ${unitTitle(unit)} moved, and its line had been seen`, null)
+    }
     if (kind === 'code' && diff.moved.includes(unit)) {
       return hit(seq, `${basename(file)}: ${unitTitle(unit)} moved, and its code had been looked at`, null)
     }
     const gone = diff.removed.includes(unit)
     if (!gone && !diff.changed.includes(unit)) return
+    if (!gone && isHot(hot, file, unit)) return void hotChanged.add(`${file}\0${unit}`)
     const why = `${basename(file)}: ${unitTitle(unit)} was ${gone ? 'removed' : 'edited'}, and had run`
     hit(seq, why, null, kind === 'code' ? null : { file, unit })
   }
@@ -173,6 +182,7 @@ export async function historyOf(
         case 'again':
         case 'code':
         case 'line':
+        case 'start':
           await onCode(at, event)
           break
         case 'query': {
@@ -198,10 +208,30 @@ export async function historyOf(
     }
   }
   hits.sort((a, b) => a.seq - b.seq)
-  return { hits, changes: [...changes.values()], effects }
+  return { hits, hot: hotChanged, changes: [...changes.values()], effects }
 }
 
-function noteChanges(file: string, diff: UnitDifference, changes: Map<string, Change>): void {
+/** Units that the program has marked with `@thaw.hot`, as `file\0qualname`. */
+function hotUnits(segments: ReturnType<typeof segmentsOf>): Set<string> {
+  const found = new Set<string>()
+  for (const { branch, limit } of segments) {
+    for (const event of branch.events) {
+      if (event[0] > limit) break
+      if (event[1] === 'hot') found.add(`${event[2]}\0${event[3].replace(/#\d+$/, '')}`)
+    }
+  }
+  return found
+}
+
+/** What is defined inside of a hot function is hot with it. */
+function isHot(hot: ReadonlySet<string>, file: string, unit: string): boolean {
+  const name = unit.replace(/#\d+$/, '')
+  return [...hot].some(
+    (one) => `${file}\0${name}` === one || `${file}\0${name}`.startsWith(`${one}.<locals>.`),
+  )
+}
+
+export function noteChanges(file: string, diff: UnitDifference, changes: Map<string, Change>): void {
   const note = (unit: string, kind: Change['kind']) => {
     changes.set(`${file}\0${unit}\0${kind}`, { file, unit: unit.replace(/#\d+$/, ''), kind })
   }

@@ -5,17 +5,29 @@ import type { ContentHashes } from '../files/signature.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import type { BranchRecord, Checkpoint, Offsets } from './lineage.js'
 import { askQuery, queryKey } from './query.js'
-import { openScope } from '../system/index.js'
+import { openScope, ThawError } from '../system/index.js'
 import type { OutputRecord } from './record.js'
 import { SPOOL_LIMIT, type StdinFeed } from './stdin.js'
 
 type ReadEvent = [seq: number, kind: 'read', path: string, sig: ReadSignature]
 
 export interface ExecutionHooks {
+  contents: ContentHashes
   checkpoint(checkpoint: Checkpoint): void
   refused(work: number, why: string): void
   newCheckpointId(): string
 }
+
+interface Asked {
+  name: string | null
+  resolve: (checkpoint: Checkpoint) => void
+  reject: (error: ThawError) => void
+}
+
+export const HOOKS_RAN = 'functions ran for a checkpoint that a run from the start would not call'
+
+/** How long a program may take to its next safe moment. Milliseconds. */
+const ASK_TIMEOUT = 10_000
 
 export class Execution implements BranchListener {
   readonly record: BranchRecord
@@ -24,12 +36,16 @@ export class Execution implements BranchListener {
   readonly feed: StdinFeed
   readonly startedAt = Date.now()
   readonly began = performance.now()
-  readonly #contents: ContentHashes
   readonly #hooks: ExecutionHooks
   #branch: Branch | null = null
   #ended: { work: number } | null = null
   #lastWork: number
   #unhashed: ReadEvent[] = []
+  /** The checkpoint at which the program went no further. */
+  stop: Checkpoint | null = null
+  /** Why a checkpoint that somebody waited for was impossible, the last time. */
+  impossible: string | null = null
+  readonly #waiting: Asked[] = []
   /** What was printed and taken when the program last waited to be asked; a branch starts with nothing of its own. */
   #known: { offsets: Offsets; stdin: number }
 
@@ -38,7 +54,6 @@ export class Execution implements BranchListener {
     output: OutputRecord,
     flow: OutputFlow,
     feed: StdinFeed,
-    contents: ContentHashes,
     hooks: ExecutionHooks,
   ) {
     this.record = record
@@ -47,12 +62,14 @@ export class Execution implements BranchListener {
     this.#known = { offsets: output.offsets(), stdin: record.parent?.stdin ?? 0 }
     this.flow = flow
     this.feed = feed
-    this.#contents = contents
     this.#hooks = hooks
     this.finished = new Promise((resolve) => (this.#finished = resolve))
     flow.onRelaxed = () => this.#branch?.resumeOutput()
     flow.onClosed = (stream) => this.#branch?.closeOutput(stream)
   }
+
+  /** The program is about to change a file of the project. */
+  onWrite: (seq: number) => void = () => {}
 
   /** Resolves when the program has ended and everything about it is recorded. */
   readonly finished: Promise<void>
@@ -106,6 +123,7 @@ export class Execution implements BranchListener {
 
   write(path: string, seq: number, pre: PreImage, mode: number | null): void {
     this.record.writes.push({ seq, path, pre, mode })
+    this.onWrite(seq)
   }
 
   async checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void> {
@@ -122,6 +140,9 @@ export class Execution implements BranchListener {
       id: this.#hooks.newCheckpointId(),
       branch: record,
       seq: message.seq,
+      kind: message.stop ? 'stop' : message.asked ? 'asked' : message.name === null ? 'moment' : 'mark',
+      hooked: message.hooked,
+      name: message.asked ? (this.#waiting[0]?.name ?? null) : message.name,
       before: message.before,
       stack: message.stack,
       work: message.work,
@@ -137,12 +158,21 @@ export class Execution implements BranchListener {
       this.#break(message.seq, 'it took more on stdin than is kept')
     }
     record.checkpoints.push(checkpoint)
+    if (message.hooked) this.#break(message.seq + 1, HOOKS_RAN)
     this.#hooks.checkpoint(checkpoint)
+    if (message.stop) this.stop = checkpoint
+    if (message.asked) this.#waiting.shift()?.resolve(checkpoint)
     if (!message.quiet) await this.flow.relaxed()
   }
 
-  refused(why: string | null): void {
+  refused(why: string | null, asked: boolean): void {
     if (why === null) return
+    if (asked) {
+      this.impossible = why
+      this.#waiting
+        .shift()
+        ?.reject(new ThawError('CHECKPOINT_REFUSED', `There can be no checkpoint now: ${why}.`))
+    }
     this.record.refusals.push({ work: this.#lastWork, why })
     this.#hooks.refused(this.#lastWork, why)
   }
@@ -151,11 +181,42 @@ export class Execution implements BranchListener {
     this.#ended = { work }
   }
 
+  /**
+   * A checkpoint at the program's next safe moment.
+   *
+   * @throws ThawError CHECKPOINT_REFUSED with the reason, TIMEOUT when no such moment came
+   */
+  async ask(name: string | null): Promise<Checkpoint> {
+    const branch = this.#branch
+    if (branch === null) throw new ThawError('CHECKPOINT_REFUSED', 'The program has not started yet.')
+    let asked: Asked | undefined
+    const answer = new Promise<Checkpoint>((resolve, reject) => {
+      asked = { name, resolve, reject }
+      this.#waiting.push(asked)
+    })
+    answer.catch(() => {})
+    const timer = setTimeout(() => {
+      const why = `The program came to no safe moment within ${ASK_TIMEOUT / 1000} s: it is inside of one long call.`
+      asked?.reject(new ThawError('TIMEOUT', why))
+    }, ASK_TIMEOUT)
+    try {
+      await branch.askCheckpoint()
+      return await answer
+    } finally {
+      clearTimeout(timer)
+      const at = asked === undefined ? -1 : this.#waiting.indexOf(asked)
+      if (at >= 0) this.#waiting.splice(at, 1)
+    }
+  }
+
   /** The program is gone: closes its record. */
   finish(exit: BranchExit): void {
     const { record } = this
     const offsets = this.recorded.offsets()
     this.recorded.close()
+    for (const { reject } of this.#waiting) {
+      reject(new ThawError('CHECKPOINT_REFUSED', 'The program ended before it came to a safe moment.'))
+    }
     const seconds = (performance.now() - this.began) / 1000
     const stdin = (record.parent?.stdin ?? 0) + exit.stdinConsumed
     if (this.recorded.broken !== null) this.#break(Infinity, this.recorded.broken)
@@ -194,7 +255,7 @@ export class Execution implements BranchListener {
       setImmediate(() => {
         const events = this.#unhashed
         this.#unhashed = []
-        for (const [, , path, sig] of events) this.#contents.remember(path, sig)
+        for (const [, , path, sig] of events) this.#hooks.contents.remember(path, sig)
       })
     }
     this.#unhashed.push(event)

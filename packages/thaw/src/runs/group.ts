@@ -1,8 +1,10 @@
 /** A base process with everything that descends from it. */
-import type { Mentioned, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
+import type { Anew, Mentioned, Places, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
 import type { Image } from '../engines/engine.js'
+import { HostRefused } from '../engines/fork/host.js'
 import type { Family } from '../engines/fork/family.js'
 import type { Frame } from '@thaw/protocol/agent'
+import { ThawError } from '../system/index.js'
 import type { Root } from './lineage.js'
 import type { CodeOracle } from './plan.js'
 
@@ -60,10 +62,39 @@ export class Group implements CodeOracle, AsyncDisposable {
     edited: Version[],
     deep: boolean,
   ): Promise<Mentioned | null> =>
-    this.#ask(this.family.host.ask({ do: 'mentioned', names, files, edited, deep }));
+    this.#ask(this.family.host.ask({ do: 'mentioned', names, files, edited, deep }))
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.family[Symbol.asyncDispose]()
+  /** What an edit binds that was not bound so before; null where nobody can say. */
+  anew = (file: string, old: string, now: string): Promise<Anew | null> =>
+    this.#ask(this.family.host.ask({ do: 'anew', file, old, new: now }))
+
+  /** Where in a file a program can be stopped. @throws ThawError SYNTAX_ERROR, PLACE_NOT_FOUND */
+  async place(file: string, name: string | null, line: number | null): Promise<Places> {
+    const hash = await this.compiled(file)
+    return this.family.host.ask({ do: 'place', file, hash, name, line })
+  }
+
+  /** The hash of a file that compiles. @throws ThawError SYNTAX_ERROR, FILE_UNREADABLE */
+  async compiled(file: string): Promise<string> {
+    try {
+      return (await this.family.host.ask({ do: 'check', file })).hash
+    } catch (error) {
+      if (!(error instanceof HostRefused)) throw error
+      const { refusal } = error
+      if (refusal.error !== 'SyntaxError') {
+        throw new ThawError('FILE_UNREADABLE', `${file} cannot be read (${refusal.error}).`, { cause: error })
+      }
+      const { line, column, text = '', kind = 'SyntaxError' } = refusal
+      const caret = `${' '.repeat(Math.max(0, (column ?? 1) - 1))}^`
+      const shown = text === '' ? '' : `\n    ${text.trimEnd()}\n    ${caret}`
+      throw new ThawError('SYNTAX_ERROR', `${file}:${line}: ${kind}: ${refusal.message}.${shown}`, {
+        cause: error,
+      })
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.family[Symbol.asyncDispose]()
   }
 
   #check(file: string, now: string): Promise<void> {

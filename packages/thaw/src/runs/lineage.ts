@@ -1,5 +1,6 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
-import type { AgentEvent, CheckpointMessage, Frame } from '@thaw/protocol/agent'
+import type { CheckpointKind } from '@thaw/protocol'
+import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { Image } from '../engines/engine.js'
 import type { Content, Write } from '../files/undo.js'
 
@@ -14,6 +15,11 @@ export interface Checkpoint {
   id: string
   branch: BranchRecord
   seq: number
+  kind: CheckpointKind
+  /** Functions of the program's ran for it that a run from the start would not call. */
+  hooked: boolean
+  /** What the program or a user calls it. */
+  name: string | null
   before: CheckpointMessage['before']
   stack: Frame[]
   /** Seconds of the program's own time before this point. */
@@ -56,6 +62,8 @@ export interface BranchRecord {
   env: Record<string, string>
   /** Null: from the base, cold. */
   parent: Checkpoint | null
+  /** What a `thaw run` did; or a `thaw resume`, which no later run is answered from. After a hot one nothing is exact. */
+  kind: 'run' | 'exact' | 'hot'
   /** Modules of the project when it began: path and name. */
   modules: ReadonlyMap<string, string>
   events: AgentEvent[]
@@ -74,6 +82,16 @@ export interface BranchRecord {
   /** What the written paths held at the end; kept under a budget. */
   left: Map<string, Content>
   end: BranchEnd | null
+}
+
+/** What a branch that goes on from a checkpoint has in memory from the start. */
+export function inherit(record: BranchRecord, checkpoint: Checkpoint, files: readonly FilePatch[]): void {
+  for (const [file, hash] of versionsAt(checkpoint.branch, checkpoint.seq))
+    record.versions.set(file, { hash, seq: 0 })
+  for (const patch of files) {
+    record.versions.set(patch.file, { hash: patch.new, seq: 0 })
+    for (const frame of patch.frames) record.rebased.add(`${patch.file}\0${frame.unit}`)
+  }
 }
 
 export function chainOf(branch: BranchRecord): BranchRecord[] {

@@ -17,6 +17,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     root: { env: {}, terminal: false, joined: false, umask: 0o022 },
     env: {},
     parent,
+    kind: 'run',
     modules: new Map(),
     events,
     answers: new Map(),
@@ -54,12 +55,15 @@ function addCheckpoint(branch: BranchRecord, seq: number, stack: Frame[] = []): 
     state: 'parked',
     memory: null,
     createdAt: 0,
+    kind: 'moment',
+    name: null,
+    hooked: false,
   }
   branch.checkpoints.push(checkpoint)
   return checkpoint
 }
 
-const nothing: UnitDifference = { changed: [], added: [], removed: [], moved: [] }
+const nothing: UnitDifference = { changed: [], added: [], removed: [], shifted: [], moved: [] }
 
 function input(
   branches: BranchRecord[],
@@ -89,6 +93,7 @@ function input(
     effects: 'redo',
     filesProblem: () => null,
     refused: new Map(),
+    stops: [],
     replayable: () => true,
   }
 }

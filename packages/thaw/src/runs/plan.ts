@@ -1,10 +1,12 @@
 /** From what changed to where a run goes on. */
 import type { Change } from '@thaw/protocol'
-import type { Binding, FilePatch, FramePatch } from '@thaw/protocol/agent'
+import type { Binding, FilePatch, FramePatch, StopPlace } from '@thaw/protocol/agent'
 import type { Mentioned, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
 import { historyOf, unitTitle, type History, type Hit } from './changes.js'
-import { segmentsOf, versionsAt, type BranchRecord, type Checkpoint } from './lineage.js'
+import { chainOf, segmentsOf, versionsAt, type BranchRecord, type Checkpoint } from './lineage.js'
 import type { Present } from './present.js'
+import { HOOKS_RAN } from './execution.js'
+import { countsFrom } from './stops.js'
 import { basename } from 'node:path'
 
 /** Answers about code, from a warm process; null where nobody can answer any more. */
@@ -41,6 +43,8 @@ export interface PlanInput {
   filesProblem: (branch: BranchRecord, seq: number) => string | null
   /** Checkpoints that refused to go on under this edit, and why. */
   refused: ReadonlyMap<Checkpoint, string>
+  /** Where the program is to stop: neither a record nor a checkpoint behind these places will do. */
+  stops: readonly StopPlace[]
   /** Whether the branch's record can be shown again. */
   replayable: (branch: BranchRecord) => boolean
 }
@@ -71,7 +75,7 @@ const nothing = (): Survival => ({ frames: [], bind: [], unbind: [], was: [] })
 
 /** Installed packages that are known not to look into a program's classes and modules. */
 const KEEP_TO_THEMSELVES = new Set(
-  'numpy scipy mpmath requests urllib3 certifi idna charset_normalizer six dateutil pytz packaging regex orjson sortedcontainers'.split(
+  'thaw numpy scipy mpmath requests urllib3 certifi idna charset_normalizer six dateutil pytz packaging regex orjson sortedcontainers'.split(
     ' ',
   ),
 )
@@ -103,9 +107,9 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
   }
 
   for (const branch of branches) {
-    const { hits, effects } = histories.get(branch) as History
-    if (branch.end === null) continue
-    const why = await whyNotReplayed(input, branch, hits)
+    const { hits, hot, effects } = histories.get(branch) as History
+    if (branch.end === null || input.stops.length > 0) continue
+    const why = hot.size > 0 ? 'hot code was edited' : await whyNotReplayed(input, branch, hits)
     if (why === null) {
       return { kind: 'replay', branch, changed, reason: null, effects: effects.map((effect) => effect.text) }
     }
@@ -114,19 +118,19 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
 
   const candidates = branches
     .flatMap((branch) => branch.checkpoints)
-    .filter((checkpoint) => checkpoint.state === 'parked' && checkpoint.image.alive)
+    .filter((checkpoint) => isUsable(checkpoint) && countsFrom(checkpoint, input.stops))
     .sort((a, b) => b.work - a.work)
   // The last one that exists at all: held back by nothing but what made a replay impossible.
   const latest = candidates[0]
   for (const checkpoint of candidates) {
-    const { hits, effects } = histories.get(checkpoint.branch) as History
+    const { hits, hot, effects } = histories.get(checkpoint.branch) as History
     const outcome = await judge(input, checkpoint, hits)
     if (typeof outcome === 'string') {
       if (checkpoint.branch === newest) reason = outcome
       else blame(outcome)
       continue
     }
-    const files = await patchesFor(input, checkpoint, outcome)
+    const files = await patchesFor(input, checkpoint, outcome, hot)
     const kept = effects.filter((effect) => effect.seq <= checkpoint.seq).map((effect) => effect.text)
     return {
       kind: 'resume',
@@ -138,6 +142,35 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
     }
   }
   return { kind: 'cold', changed, reason }
+}
+
+/** A checkpoint that was chosen: how it goes on under the present, or why that would not be exact. */
+export type ResumePlan = { changed: Change[]; effects: string[] } & (
+  { files: FilePatch[]; why: null } | { files: null; why: string }
+)
+
+/** Effects before the checkpoint stand: they belong to what was chosen. */
+export async function planFrom(input: PlanInput, checkpoint: Checkpoint): Promise<ResumePlan> {
+  const { branch, seq } = checkpoint
+  const { diff } = input.oracle(branch)
+  const { hits, hot, changes, effects } = await historyOf(branch, input.present, diff, input.disk, true)
+  const told = {
+    changed: changes,
+    effects: effects.filter((effect) => effect.seq <= seq).map((effect) => effect.text),
+  }
+  if (chainOf(branch).some(({ kind }) => kind === 'hot')) {
+    return { ...told, files: null, why: 'it comes from a hot resume' }
+  }
+  const against = hits.filter(({ why }) => why !== HOOKS_RAN)
+  const outcome = await judge(input, checkpoint, against)
+  if (typeof outcome === 'string') return { ...told, files: null, why: outcome }
+  return { ...told, files: await patchesFor(input, checkpoint, outcome, hot), why: null }
+}
+
+function isUsable({ state, image, kind, hooked, branch: { root } }: Checkpoint): boolean {
+  // A stop flushes what the program had not: that shows where both streams are one.
+  const disturbed = kind === 'stop' && (root.joined || root.terminal)
+  return state === 'parked' && image.alive && !disturbed && !hooked
 }
 
 async function whyNotReplayed(input: PlanInput, branch: BranchRecord, hits: Hit[]): Promise<string | null> {
@@ -253,6 +286,7 @@ async function patchesFor(
   input: PlanInput,
   checkpoint: Checkpoint,
   survivals: Survivals,
+  hot: ReadonlySet<string>,
 ): Promise<FilePatch[]> {
   const patches: FilePatch[] = []
   for (const [file, old] of versionsAt(checkpoint.branch, checkpoint.seq)) {
@@ -261,7 +295,8 @@ async function patchesFor(
     const diff = await input.oracle(checkpoint.branch).diff(file, old, now)
     if (diff === null) continue
     const { frames, bind, unbind, was } = survivals.get(file) ?? nothing()
-    patches.push({ file, old, new: now, changed: diff.changed, frames, bind, unbind, was })
+    const arm = diff.changed.filter((unit) => hot.has(`${file}\0${unit}`))
+    patches.push({ file, old, new: now, changed: diff.changed, frames, bind, unbind, was, arm })
   }
   return patches
 }

@@ -27,7 +27,7 @@ export interface ReportContext {
 
 export function reportOf(
   begun: Begun,
-  exit: { code: number | null; signal: string | null },
+  exit: { code: number | null; signal: string | null } | null,
   { run, engine, relative, total, program, cold }: ReportContext,
 ): RunReport {
   const { checkpoint } = begun
@@ -49,6 +49,6 @@ export function reportOf(
     kept_effects: begun.effects,
     engine,
     seconds: { total, plan: begun.planned, restore: begun.restored, program, cold_estimate: cold },
-    exit: { code: exit.code, signal: exit.signal },
+    exit: exit === null ? null : { code: exit.code, signal: exit.signal },
   }
 }

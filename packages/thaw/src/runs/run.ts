@@ -10,8 +10,8 @@ import { writtenUntil, type BranchRecord, type Checkpoint } from './lineage.js'
 
 /** Bytes of written files kept when a branch ends. */
 const LEFT_LIMIT = 64 * 1024 * 1024
-/** Finished branches of which everything is remembered. */
-const BRANCHES_KEPT = 16
+/** Finished branches of which everything is remembered: of runs, and of resumes, whose output somebody may still read. */
+const BRANCHES_KEPT = { run: 16, exact: 256, hot: 256 }
 /** Written by C code as a matter of course, and not by a shell's redirection. */
 const C_WRITTEN = /\.(db|sqlite3?|npy|npz|h5|hdf5|parquet|feather|arrow|pkl|bin|dat|mdb)$|-(journal|wal|shm)$/
 
@@ -34,7 +34,8 @@ export class Run {
   readonly groupOf = new Map<BranchRecord, Group>()
   /** How each path that the program wrote looked when its last branch had ended. */
   readonly disk = new Map<string, string | null>()
-  live: Execution | null = null
+  /** Branches that run now, those beside others left out. */
+  readonly live = new Set<Execution>()
   /** The last branch's files are being looked at. */
   settling: Promise<void> = Promise.resolve()
   timesRun = 0
@@ -74,10 +75,15 @@ export class Run {
     return null
   }
 
-  /** Prerequisite: `filesProblem` is null. Gives every path written before this point what it held then. */
-  restoreFiles(branch: BranchRecord, seq: number): void {
+  /**
+   * Prerequisite: `filesProblem` is null. Gives every path written before this point what it held then.
+   *
+   * @param sparing paths that look otherwise than the last branch left them are the user's, and stay
+   */
+  restoreFiles(branch: BranchRecord, seq: number, sparing = false): void {
     const contents = new Map<string, Exclude<Content, 'unknown'>>()
     for (const path of writtenUntil(branch, seq).keys()) {
+      if (sparing && this.disk.has(path) && this.disk.get(path) !== diskState(path)) continue
       const content = this.#contentAt(path, branch, seq)
       if (content !== 'unknown') contents.set(path, content)
     }
@@ -116,10 +122,11 @@ export class Run {
   /** Forgets the oldest branches of which nothing can be used any more. */
   prune(): void {
     const needed = new Set<BranchRecord>()
-    for (const branch of this.branches) {
+    const younger = { run: 0, exact: 0, hot: 0 }
+    for (const branch of [...this.branches].reverse()) {
       const useful =
         branch.end === null || branch.checkpoints.some((c) => c.state === 'parked' && c.image.alive)
-      if (useful || this.branches.length - this.branches.indexOf(branch) <= BRANCHES_KEPT) {
+      if (useful || younger[branch.kind]++ < BRANCHES_KEPT[branch.kind]) {
         for (let b: BranchRecord | undefined = branch; b !== undefined; b = b.parent?.branch) needed.add(b)
       }
     }

@@ -2,23 +2,28 @@
 import { createHash } from 'node:crypto'
 import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type {
-  BranchNode,
-  CheckpointNode,
-  Collected,
-  DaemonSettings,
-  Finding,
-  RunReport,
-  RunSummary,
-  RunTree,
-  SignalName,
+import {
+  BranchKind,
+  CheckpointKind,
+  type BranchNode,
+  type CheckpointNode,
+  type Collected,
+  type DaemonSettings,
+  type Finding,
+  type RunReport,
+  type RunSummary,
+  type RunTree,
+  type SignalName,
 } from '@thaw/protocol'
 import { adapt, describeInterpreter, findProgram, whyNotResumable } from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import type { RunSink } from './flow.js'
+import type { Checkpoint } from './lineage.js'
 import { Run } from './run.js'
-import { Starter, type Started, type StartRequest } from './starter.js'
+import type { Started } from './launch.js'
+import { Resumer, type ResumeSpec } from './resumer.js'
+import { Starter, type StartRequest } from './starter.js'
 import { Workshop } from './workshop.js'
 
 export interface RunHandle {
@@ -102,6 +107,42 @@ export class Runs implements AsyncDisposable {
     return { handle: this.#handle(feed, ready, done), ready }
   }
 
+  /** @param sinks as many as there are to be branches */
+  async resume(id: string, spec: ResumeSpec, sinks: readonly RunSink[], scope: Scope): Promise<RunHandle> {
+    const began = performance.now()
+    const { run, checkpoint } = this.#checkpoint(id)
+    run.lastAt = Date.now()
+    const resumer = new Resumer(this.#shop, run, checkpoint, spec, scope, began)
+    const turn = (this.#turns.get(run.identity.id) ?? Promise.resolve()).then(() => resumer.start(sinks))
+    this.#turns.set(
+      run.identity.id,
+      turn.catch(() => {}),
+    )
+    const { branches, done } = await turn
+    done.catch(() => {})
+    const each = async (act: (started: Started) => Promise<void> | void) => {
+      await Promise.allSettled(branches.map(act))
+    }
+    return {
+      stdin: (chunk) => each(({ feed }) => feed.take(chunk)),
+      stdinEnd: () => void each(({ feed }) => feed.end()),
+      signal: (name) => each(({ execution }) => execution?.branch?.signal(name)),
+      resize: (rows, cols) => each(({ execution }) => execution?.branch?.resize({ rows, cols })),
+      done,
+    }
+  }
+
+  /** A checkpoint of what is live of a run, or of a branch. @throws ThawError RUN_NOT_FOUND, and what makes it impossible */
+  async checkpoint(id: string, name: string | null): Promise<CheckpointNode> {
+    const live = [...this.#shop.live.values()].reverse()
+    const found = live.find(({ run, branch }) => branch.id === id || run.identity.id === id)
+    if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `${id} is not running.`)
+    const taken = await found.execution.ask(name)
+    const node = this.tree(found.run.identity.id).checkpoints.find((one) => one.id === taken.id)
+    if (node === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
+    return node
+  }
+
   async attach(branch: string, sink: RunSink): Promise<RunHandle> {
     const live = this.#shop.live.get(branch)
     if (live === undefined) throw new ThawError('RUN_NOT_FOUND', `${branch} is not running.`)
@@ -140,6 +181,7 @@ export class Runs implements AsyncDisposable {
       return {
         id: branch.id,
         run: branch.run,
+        kind: BranchKind.catch('run').parse(fieldOf(branch.data, 'kind')),
         from: branch.from,
         state: branch.state,
         pid: branch.pid,
@@ -160,6 +202,8 @@ export class Runs implements AsyncDisposable {
       run: c.run,
       branch: c.branch,
       parent: c.parent,
+      kind: CheckpointKind.catch('moment').parse(fieldOf(c.data, 'kind')),
+      name: nameOf(c.data),
       before: { unit: c.unit, file: c.file, line: c.line },
       at_seconds: c.atSeconds,
       memory_bytes: memory.get(c.id) ?? c.memoryBytes,
@@ -359,6 +403,17 @@ export class Runs implements AsyncDisposable {
     return run
   }
 
+  #checkpoint(id: string): { run: Run; checkpoint: Checkpoint } {
+    const row = this.#journal.getCheckpoint(id)
+    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no checkpoint ${id}.`)
+    const run = this.#shop.runs.get(row.run)
+    const checkpoint = run?.branches.flatMap((branch) => branch.checkpoints).find((one) => one.id === id)
+    if (run === undefined || checkpoint === undefined) {
+      throw new ThawError('CHECKPOINT_GONE', `${id} ended with its daemon, or was given up.`)
+    }
+    return { run, checkpoint }
+  }
+
   #removeCheckpoint(id: string, runId: string, how: { cascade: boolean; force: boolean }): string[] {
     const run = this.#shop.runs.get(runId)
     const checkpoint = run?.branches.flatMap((branch) => branch.checkpoints).find((c) => c.id === id)
@@ -398,11 +453,20 @@ export class Runs implements AsyncDisposable {
   async #expire(): Promise<void> {
     const before = Date.now() - this.#settings.keep * 1000
     for (const run of this.#shop.runs.values()) {
-      if (run.live !== null || run.lastAt > before) continue
+      if (run.live.size > 0 || run.lastAt > before) continue
       for (const checkpoint of run.parked()) this.#shop.drop(run, checkpoint)
       await run.dispose()
     }
   }
+}
+
+function fieldOf(data: unknown, name: string): unknown {
+  return typeof data === 'object' && data !== null ? (data as Record<string, unknown>)[name] : undefined
+}
+
+function nameOf(data: unknown): string | null {
+  const name = fieldOf(data, 'name')
+  return typeof name === 'string' ? name : null
 }
 
 function sizeOf(path: string): number {

@@ -1,57 +1,36 @@
 /** One start of a run: plan, restore or replay or cold, and the report. */
 import { join } from 'node:path'
-import type { Change, RunReport, RunRequest, RunSettings } from '@thaw/protocol'
-import {
-  RestoreRefused,
-  type Branch,
-  type BranchExit,
-  type RestoreSpec,
-  type StreamsSpec,
-} from '../engines/engine.js'
-import type { ForkEngine } from '../engines/fork/fork.js'
+import type { Change, RunRequest, RunSettings } from '@thaw/protocol'
+import type { StopPlace } from '@thaw/protocol/agent'
+import { RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
 import type { Adapted } from '../languages/index.js'
 import { checkScope, ThawError, type Scope } from '../system/index.js'
-import { Execution } from './execution.js'
-import { OutputFlow, type RunSink } from './flow.js'
+import type { RunSink } from './flow.js'
 import { Group, startEnvironment } from './group.js'
-import {
-  chainOf,
-  refusalAfter,
-  versionsAt,
-  type BranchRecord,
-  type Checkpoint,
-  type Root,
-} from './lineage.js'
+import { environmentChange, Launch, seconds, type Started } from './launch.js'
+import { chainOf, inherit, refusalAfter, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { makePlan, type Plan } from './plan.js'
 import { lookNow } from './present.js'
-import { reportOf, type Begun } from './report.js'
-import { OutputRecord, readRecord, type StreamName } from './record.js'
+import type { Begun } from './report.js'
+import { readRecord, type StreamName } from './record.js'
 import type { Run } from './run.js'
-import { StdinFeed } from './stdin.js'
+import type { StdinFeed } from './stdin.js'
+import { findStops, withStops, type BreakPlace } from './stops.js'
 import type { Workshop } from './workshop.js'
 
 /** A validated request with its settings decided. */
-export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet'> {
+export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break'> {
   engine: RunSettings['engine']
   effects: RunSettings['effects']
   settings: RunSettings
-}
-
-export interface Started {
-  branch: string
-  /** Null when there is no program: a replay, or an edit that does not compile. */
-  execution: Execution | null
-  feed: StdinFeed
-  done: Promise<RunReport>
+  breaks: BreakPlace[]
 }
 
 const GROUPS_KEPT = 2
-const seconds = (from: number, to = performance.now()) => (to - from) / 1000
 
 export class Starter {
   readonly #shop: Workshop
-  readonly #engine: ForkEngine
   readonly #run: Run
   readonly #adapted: Adapted
   readonly #request: StartRequest
@@ -59,13 +38,10 @@ export class Starter {
   readonly #scope: Scope
   readonly #began: number
   readonly #streams: StreamsSpec
-  readonly #branchId: string
-  readonly #feed: StdinFeed
-  readonly #flow: OutputFlow
+  readonly #launch: Launch
   /** Checkpoints that cannot go on under this edit, and why; for later edits they stay. */
   readonly #refused = new Map<Checkpoint, string>()
-  /** Runs beside a live run of the same command: shares nothing with it. */
-  #apart = false
+  #stops: StopPlace[] = []
 
   constructor(
     shop: Workshop,
@@ -78,30 +54,34 @@ export class Starter {
   ) {
     this.#began = began
     this.#shop = shop
-    this.#engine = shop.engine
     this.#run = run
     this.#adapted = adapted
     this.#request = request
     this.#sink = sink
     this.#scope = scope
     this.#streams = { stdin: request.stdin, joined: request.joined, terminal: request.terminal }
-    this.#branchId = shop.newId('b')
-    shop.makeDirectory(run.branchDirectory(this.#branchId))
-    this.#feed = new StdinFeed(join(run.branchDirectory(this.#branchId), 'stdin'), request.stdin === 'null')
-    this.#flow = new OutputFlow(sink)
+    this.#launch = new Launch(shop, run, {
+      streams: this.#streams,
+      settings: request.settings,
+      sink,
+      scope,
+      engine: adapted.agent === null ? 'plain' : 'fork',
+      began,
+      every: request.every,
+    })
   }
 
   get feed(): StdinFeed {
-    return this.#feed
+    return this.#launch.feed
   }
 
   async start(): Promise<Started> {
-    this.#apart = this.#run.live !== null
+    this.#launch.apart = this.#run.live.size > 0
     try {
       await this.#run.settling
       return await this.#start()
     } catch (error) {
-      this.#feed.close()
+      this.feed.close()
       throw error
     }
   }
@@ -109,8 +89,14 @@ export class Starter {
   async #start(): Promise<Started> {
     const { agent, plainReason } = this.#adapted
     if (agent === null) return this.#plain(plainReason)
-    if (this.#apart) return this.#coldFrom(await this.#newGroup(), 'the same command is running already', [])
-    if (this.#request.fresh) {
+    if (this.#launch.apart) {
+      const group = await this.#newGroup()
+      await this.#findStops(group)
+      return this.#coldFrom(group, 'the same command is running already', [])
+    }
+    const { breaks, fresh } = this.#request
+    if (breaks.length > 0) await this.#findStops(this.#group() ?? (await this.#keepGroup()))
+    if (fresh) {
       const group = this.#group() ?? (await this.#keepGroup())
       return this.#coldFrom(group, 'a fresh run was asked for', [])
     }
@@ -140,6 +126,13 @@ export class Starter {
         this.#shop.lose(this.#run, plan.checkpoint)
       }
     }
+  }
+
+  async #findStops(group: Group): Promise<void> {
+    const { main } = this.#adapted.agent ?? {}
+    const { cwd } = this.#request
+    const script = main?.kind === 'script' ? main.name : null
+    this.#stops = await findStops(this.#request.breaks, { group, tree: this.#run.tree, cwd, script })
   }
 
   #root(): Root {
@@ -192,7 +185,7 @@ export class Starter {
     const { paths } = this.#shop
     const family = await Family.open(interpreter, paths.runtime, paths.cache, agent.optimize, this.#scope)
     try {
-      const base = await this.#engine.prepare(
+      const base = await this.#shop.engine.prepare(
         family,
         {
           argv: agent.argv,
@@ -221,7 +214,9 @@ export class Starter {
 
   #plan(): Promise<Plan> {
     const run = this.#run
-    const usable = run.branches.filter((branch) => branch.end !== null && this.#fits(branch.root))
+    const usable = run.branches.filter(
+      ({ end, kind, root }) => end !== null && kind === 'run' && this.#fits(root),
+    )
     return makePlan({
       branches: usable,
       present: lookNow(
@@ -239,18 +234,19 @@ export class Starter {
       },
       stdin: {
         samePrefix: (branch, bytes) =>
-          this.#feed.startsLike(join(run.branchDirectory(branch.id), 'stdin'), bytes),
+          this.feed.startsLike(join(run.branchDirectory(branch.id), 'stdin'), bytes),
         sameWhole: async (branch) => {
           const { end } = branch
           if (end === null) return false
-          const same = await this.#feed.startsLike(join(run.branchDirectory(branch.id), 'stdin'), end.stdin)
-          return same && (!end.stdinEnded || (await this.#feed.endsAt(end.stdin)))
+          const same = await this.feed.startsLike(join(run.branchDirectory(branch.id), 'stdin'), end.stdin)
+          return same && (!end.stdinEnded || (await this.feed.endsAt(end.stdin)))
         },
       },
       disk: run.disk,
       effects: this.#request.effects,
       filesProblem: run.filesProblem,
       refused: this.#refused,
+      stops: this.#stops,
       replayable: (branch) => branch.broken === null,
     })
   }
@@ -273,7 +269,7 @@ export class Starter {
 
   async #replay(branch: BranchRecord, plan: Plan & { kind: 'replay' }, planned: number): Promise<Started> {
     this.#run.restoreFiles(branch, Infinity)
-    this.#feed.close()
+    this.feed.close()
     this.#sink.started({ run: this.#run.identity.id, branch: branch.id })
     const end = branch.end
     if (end === null) throw new ThawError('INTERNAL', 'A branch without an end was to be replayed.')
@@ -290,11 +286,12 @@ export class Starter {
       if (branch.parent !== null) yield* this.#printedBefore(branch.parent)
       yield* readRecord(this.#run.branchDirectory(branch.id), end.offsets)
     }
-    const done = this.#flow.lead(printed.call(this)).then(() => {
-      this.#shop.removeDirectory(this.#run.branchDirectory(this.#branchId))
-      return this.#report(begun, { code: end.code, signal: end.signal }, 0, end.work)
+    const launch = this.#launch
+    const done = launch.flow.lead(printed.call(this)).then(() => {
+      this.#shop.removeDirectory(launch.directory)
+      return launch.report(begun, { code: end.code, signal: end.signal }, 0, end.work)
     })
-    return { branch: branch.id, execution: null, feed: this.#feed, done: this.#told(branch.id, done, null) }
+    return { branch: branch.id, execution: null, feed: this.feed, done: launch.told(branch.id, done, null) }
   }
 
   async #resume(plan: Plan & { kind: 'resume' }, planned: number): Promise<Started> {
@@ -302,26 +299,26 @@ export class Starter {
     const group = this.#run.groupOf.get(checkpoint.branch)
     if (group === undefined) throw new ThawError('INTERNAL', 'A checkpoint has lost its processes.')
     this.#run.restoreFiles(checkpoint.branch, checkpoint.seq)
-    const record = this.#newRecord(group, checkpoint)
-    for (const [file, hash] of versionsAt(checkpoint.branch, checkpoint.seq))
-      record.versions.set(file, { hash, seq: 0 })
-    for (const patch of files) {
-      record.versions.set(patch.file, { hash: patch.new, seq: 0 })
-      for (const frame of patch.frames) record.rebased.add(`${patch.file}\0${frame.unit}`)
-    }
+    const launch = this.#launch
+    const record = launch.newRecord(group.root, this.#request.env, checkpoint)
+    inherit(record, checkpoint, files)
     const from = performance.now()
-    const execution = this.#newExecution(record)
-    const branch = await this.#restore(group, checkpoint.image, execution, {
-      env: environmentChange(checkpoint.branch.env, this.#request.env),
-      files,
-    }).catch((error: unknown) => {
-      execution.recorded.close()
-      throw error
-    })
-    this.#sinkStarted()
+    const execution = launch.newExecution(record)
+    const branch = await launch
+      .restore(group, checkpoint.image, execution, {
+        env: environmentChange(checkpoint.branch.env, this.#request.env),
+        files: withStops(files, checkpoint, this.#stops),
+        stops: this.#stops,
+        number: null,
+      })
+      .catch((error: unknown) => {
+        execution.recorded.close()
+        throw error
+      })
+    launch.announce()
     // The program's new output waits behind what it had printed before.
-    void this.#flow.lead(this.#printedBefore(checkpoint))
-    return this.#follow(group, execution, branch, checkpoint.stdin, {
+    void launch.flow.lead(this.#printedBefore(checkpoint))
+    return launch.follow(group, execution, branch, checkpoint.stdin, {
       outcome: 'resumed',
       checkpoint,
       changed: plan.changed,
@@ -335,18 +332,23 @@ export class Starter {
   async #coldFrom(group: Group, reason: string | null, changed: Change[]): Promise<Started> {
     const planned = seconds(this.#began)
     const from = performance.now()
-    const execution = this.#newExecution(this.#newRecord(group, null))
-    const branch = await this.#restore(group, group.base, execution, {
-      env: environmentChange(group.root.env, this.#request.env),
-      files: [],
-    }).catch(async (error: unknown) => {
-      if (this.#apart) await group[Symbol.asyncDispose]()
-      else await this.#run.dropGroup(group)
-      execution.recorded.close()
-      throw error
-    })
-    this.#sinkStarted()
-    void this.#flow.lead([])
+    const launch = this.#launch
+    const execution = launch.newExecution(launch.newRecord(group.root, this.#request.env, null))
+    const branch = await launch
+      .restore(group, group.base, execution, {
+        env: environmentChange(group.root.env, this.#request.env),
+        files: [],
+        stops: this.#stops,
+        number: null,
+      })
+      .catch(async (error: unknown) => {
+        if (launch.apart) await group[Symbol.asyncDispose]()
+        else await this.#run.dropGroup(group)
+        execution.recorded.close()
+        throw error
+      })
+    launch.announce()
+    void launch.flow.lead([])
     const restored = seconds(from)
     const begun = {
       outcome: 'cold' as const,
@@ -357,7 +359,7 @@ export class Starter {
       planned,
       restored,
     }
-    return this.#follow(group, execution, branch, 0, begun)
+    return launch.follow(group, execution, branch, 0, begun)
   }
 
   async #plain(reason: string | null): Promise<Started> {
@@ -369,14 +371,15 @@ export class Starter {
       0,
       this.#scope,
     )
-    const execution = this.#newExecution(this.#newRecord(null, null))
+    const launch = this.#launch
+    const execution = launch.newExecution(launch.newRecord(this.#root(), this.#request.env, null))
     const from = performance.now()
     let branch: Branch
     try {
-      branch = await this.#engine.launch(
+      branch = await this.#shop.engine.launch(
         family,
         {
-          branch: this.#branchId,
+          branch: launch.id,
           argv: this.#request.command,
           env: this.#request.env,
           cwd: this.#request.cwd,
@@ -391,8 +394,8 @@ export class Starter {
       execution.recorded.close()
       throw error
     }
-    this.#sinkStarted()
-    void this.#flow.lead([])
+    launch.announce()
+    void launch.flow.lead([])
     execution.attach(branch, 0)
     this.#shop.began(this.#run, execution, branch)
     const begun: Begun = {
@@ -406,150 +409,11 @@ export class Starter {
     }
     const done = branch.exited.then(async (exit) => {
       execution.finish(exit)
-      await this.#flow.finished()
+      await launch.flow.finished()
       await family[Symbol.asyncDispose]()
       this.#shop.ended(this.#run, execution, exit)
-      return this.#report(begun, exit, seconds(from), null)
+      return launch.report(begun, exit, seconds(from), null)
     })
-    return {
-      branch: this.#branchId,
-      execution,
-      feed: this.#feed,
-      done: this.#told(this.#branchId, done, execution),
-    }
+    return launch.started(execution, done)
   }
-
-  #restore(
-    group: Group,
-    image: Checkpoint['image'],
-    execution: Execution,
-    how: Pick<RestoreSpec, 'env' | 'files'>,
-  ): Promise<Branch> {
-    return this.#engine.restore(
-      group.family,
-      image,
-      { branch: this.#branchId, ...how, streams: this.#streams, listener: execution },
-      this.#scope,
-    )
-  }
-
-  #follow(group: Group, execution: Execution, branch: Branch, consumed: number, begun: Begun): Started {
-    const run = this.#run
-    const { record } = execution
-    execution.attach(branch, consumed)
-    if (!this.#apart) {
-      run.live = execution
-      run.branches.push(record)
-    }
-    run.groupOf.set(record, group)
-    this.#shop.began(run, execution, branch)
-    const from = performance.now()
-    const done = branch.exited.then((exit) => this.#finish(group, execution, exit, begun, from))
-    return {
-      branch: this.#branchId,
-      execution,
-      feed: this.#feed,
-      done: this.#told(this.#branchId, done, execution),
-    }
-  }
-
-  async #finish(
-    group: Group,
-    execution: Execution,
-    exit: BranchExit,
-    begun: Begun,
-    from: number,
-  ): Promise<RunReport> {
-    const run = this.#run
-    const program = seconds(from)
-    execution.finish(exit)
-    await this.#flow.finished()
-    this.#shop.ended(run, execution, exit)
-    if (this.#apart) {
-      run.groupOf.delete(execution.record)
-      await group[Symbol.asyncDispose]()
-    } else {
-      run.live = null
-      const left = join(run.identity.directory, 'left', execution.record.id)
-      run.settling = Promise.resolve().then(() => {
-        run.settle(execution.record, execution.startedAt, left)
-        run.prune()
-      })
-    }
-    const cold = begun.checkpoint === null ? null : begun.checkpoint.work + program
-    return this.#report(begun, exit, program, cold)
-  }
-
-  #newRecord(group: Group | null, parent: Checkpoint | null): BranchRecord {
-    return {
-      id: this.#branchId,
-      root: group?.root ?? this.#root(),
-      env: this.#request.env,
-      parent,
-      modules: group === null ? new Map() : this.#run.tree.modules(),
-      events: [],
-      answers: new Map(),
-      writes: [],
-      checkpoints: [],
-      versions: new Map(),
-      rebased: new Set(),
-      broken: null,
-      refusals: [],
-      left: new Map(),
-      end: null,
-    }
-  }
-
-  #newExecution(record: BranchRecord): Execution {
-    const output = new OutputRecord(this.#run.branchDirectory(record.id), this.#request.settings.output)
-    return new Execution(record, output, this.#flow, this.#feed, this.#shop.contents, {
-      checkpoint: (checkpoint) => this.#shop.keep(this.#run, checkpoint, this.#request.settings.checkpoints),
-      refused: (work, why) => this.#shop.refused(record.id, work, why),
-      newCheckpointId: () => this.#shop.newId('c'),
-    })
-  }
-
-  #isStarted = false
-  #sinkStarted(): void {
-    if (this.#isStarted) return
-    this.#isStarted = true
-    this.#sink.started({ run: this.#run.identity.id, branch: this.#branchId })
-  }
-
-  async #told(branch: string, done: Promise<RunReport>, execution: Execution | null): Promise<RunReport> {
-    try {
-      const report = await done
-      this.#shop.tell(this.#run, branch, report)
-      return report
-    } finally {
-      execution?.settled()
-    }
-  }
-
-  #report(
-    begun: Begun,
-    exit: { code: number | null; signal: string | null },
-    program: number,
-    cold: number | null,
-  ): RunReport {
-    return reportOf(begun, exit, {
-      run: this.#run.identity.id,
-      engine: this.#adapted.agent === null ? 'plain' : 'fork',
-      relative: (file) => this.#shop.relative(this.#run, file),
-      total: seconds(this.#began),
-      program,
-      cold,
-    })
-  }
-}
-
-/** Variables to set and (null) to unset; null when nothing differs. */
-function environmentChange(
-  then: Record<string, string>,
-  now: Record<string, string>,
-): Record<string, string | null> | null {
-  const change: Record<string, string | null> = {}
-  for (const [name, value] of Object.entries(now)) if (then[name] !== value) change[name] = value
-  for (const name of Object.keys(then)) if (!(name in now)) change[name] = null
-  return Object.keys(change).length === 0 ? null : change
 }

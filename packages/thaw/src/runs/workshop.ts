@@ -91,10 +91,8 @@ export class Workshop {
   keep(run: Run, checkpoint: Checkpoint, most: number): void {
     this.#recordCheckpoint(run, checkpoint)
     const parked = run.parked()
-    const own = run.live?.record.checkpoints.filter((c) => c.state === 'parked') ?? []
-    const all = [...new Set([...parked, ...own])]
-    if (all.length > most) {
-      const victim = leastUseful(all)
+    if (parked.length > most) {
+      const victim = leastUseful(parked)
       if (victim !== null) this.drop(run, victim)
     }
     this.#measureSoon()
@@ -178,7 +176,7 @@ export class Workshop {
         endedAt: exit === null ? null : Date.now(),
         exitCode: exit?.code ?? null,
         exitSignal: exit?.signal ?? null,
-        data: null,
+        data: { kind: record.kind },
       }),
     )
   }
@@ -199,7 +197,7 @@ export class Workshop {
         memoryBytes: checkpoint.memory,
         state: checkpoint.state,
         createdAt: checkpoint.createdAt,
-        data: null,
+        data: { kind: checkpoint.kind, name: checkpoint.name },
       }),
     )
   }

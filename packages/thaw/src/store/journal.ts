@@ -224,6 +224,15 @@ export class Journal implements Disposable {
     return row === undefined ? undefined : (JSON.parse(String(row['report'])) as RunReport)
   }
 
+  /** The latest checkpoint of this name. */
+  findNamed(name: string): string | undefined {
+    const row = this.#db.get(
+      `SELECT id FROM checkpoints WHERE json_extract(data, '$.name') = ? ORDER BY created_at DESC, id LIMIT 1`,
+      [name],
+    )
+    return row === undefined ? undefined : String(row['id'])
+  }
+
   /** All ids (runs, branches, checkpoints) that begin with `prefix`; at most `limit`. */
   findIds(prefix: string, limit = 20): string[] {
     const values = [prefix, `${prefix}\u{10ffff}`, limit]

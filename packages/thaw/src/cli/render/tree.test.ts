@@ -14,6 +14,8 @@ const checkpoint = (
   run: 'r_1',
   branch: 'b_1',
   parent,
+  kind: 'moment',
+  name: null,
   before: { unit, file: 'app.py', line },
   at_seconds: seconds,
   memory_bytes: 1_500_000,
@@ -23,6 +25,7 @@ const checkpoint = (
 const live: BranchNode = {
   id: 'b_2',
   run: 'r_1',
+  kind: 'run',
   from: 'c_2',
   state: 'live',
   pid: 77,

@@ -23,7 +23,12 @@ export function renderTree(tree: RunTree): string {
     children.set(key, [...(children.get(key) ?? []), node])
   }
   for (const one of tree.checkpoints) put(one.parent, one)
-  for (const one of tree.branches) if (one.state === 'live') put(lastOf(tree, one), one)
+  for (const one of tree.branches) {
+    if (one.state === 'live') put(lastOf(tree, one), one)
+    // What a run came to stands above; what a resume came to stands where it began, or where it stopped again.
+    else if (one.kind !== 'run' && !tree.checkpoints.some(({ branch }) => branch === one.id))
+      put(one.from, one)
+  }
 
   const lines: Line[] = []
   const walk = (parent: string | null, indent: string): void => {
@@ -70,7 +75,7 @@ function checkpointLine(node: CheckpointNode, indent: string, last: boolean): Li
   return {
     drawing: `${indent}${last ? '└─ ' : '├─ '}`,
     id: node.id,
-    what: `before ${place(node.before)}`,
+    what: `${TITLES[node.kind]}${place(node.before)}${node.name === null ? '' : ` "${node.name}"`}`,
     at: seconds(node.at_seconds),
     memory: bytes(node.memory_bytes),
     state: node.state,
@@ -81,12 +86,24 @@ function branchLine(node: BranchNode, indent: string, last: boolean): Line {
   return {
     drawing: `${indent}${last ? '└─ ' : '├─ '}`,
     id: node.id,
-    what: node.pid === null ? 'running' : `running, pid ${node.pid}`,
+    what: node.state === 'live' ? `running${node.pid === null ? '' : `, pid ${node.pid}`}` : resumed(node),
     at: '',
     memory: '',
-    state: 'live',
+    state: node.state === 'live' ? 'live' : '',
   }
 }
+
+function resumed({ kind, state, exit: end }: BranchNode): string {
+  return `resumed ${kind}${state === 'lost' ? ', lost with its daemon' : `, ${exit(end) || 'stopped'}`}`
+}
+
+/** One checkpoint in a line. */
+export function renderCheckpoint(node: CheckpointNode): string {
+  const { id, what, at } = checkpointLine(node, '', true)
+  return `${id}  ${what}, after ${at} of work\n`
+}
+
+const TITLES = { moment: 'before ', stop: 'stopped before ', mark: 'in ', asked: 'in ' } as const
 
 function place(before: Place): string {
   const where = before.file === null ? '' : `${before.file}${before.line === null ? '' : `:${before.line}`}`

@@ -1,8 +1,9 @@
 /** A live process: its streams, its agent's messages, its end. */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import type { AgentMessage } from '@thaw/protocol/agent'
 import type { ExitNotice } from '@thaw/protocol/host'
 import type { Branch, BranchExit, BranchListener, StreamsSpec, TerminalSize } from '../engine.js'
+import { ThawError } from '../../system/index.js'
 import type { AgentLine } from './agents.js'
 import { hasOpen, type Family } from './family.js'
 import { ForkImage } from './image.js'
@@ -11,6 +12,20 @@ import { InputPipe, OutputPipe } from './pipes.js'
 /** Processes left behind by the program may finish what they print for so long. Milliseconds. */
 const STRAY_GRACE = 100
 const LINE_GRACE = 2000
+
+/** Asks the agent for a checkpoint (agents/python/thaw_agent/marks.py). */
+const ASK = 'SIGRTMAX'
+const ASK_NUMBER = 64
+
+/** Whether a process has a handler for a signal. */
+function catches(pid: number, signal: number): boolean {
+  try {
+    const mask = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n
+  } catch {
+    return false
+  }
+}
 
 /** The streams of a branch that is about to start. */
 export class BranchStreams {
@@ -84,6 +99,8 @@ export class BranchStreams {
 export class ForkBranch implements Branch {
   readonly id: string
   readonly pid: number
+  readonly left: readonly string[]
+  readonly #hasAgent: boolean
   readonly exited: Promise<BranchExit>
   readonly #family: Family
   readonly #streams: BranchStreams
@@ -101,7 +118,10 @@ export class ForkBranch implements Branch {
     listener: BranchListener,
     line: AgentLine | null,
     exit: Promise<ExitNotice> = family.exit(pid),
+    left: readonly string[] = [],
   ) {
+    this.left = left
+    this.#hasAgent = line !== null
     this.#family = family
     this.id = id
     this.pid = pid
@@ -146,6 +166,16 @@ export class ForkBranch implements Branch {
     await this.#family.host.ask({ do: 'resize', tty, ...size })
   }
 
+  async askCheckpoint(): Promise<void> {
+    if (!this.#hasAgent) {
+      throw new ThawError('UNSUPPORTED', 'This program runs plainly: nothing in it can make a checkpoint.')
+    }
+    if (!catches(this.pid, ASK_NUMBER)) {
+      throw new ThawError('CHECKPOINT_REFUSED', `The program uses ${ASK} for itself.`)
+    }
+    await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: ASK, group: false })
+  }
+
   async #stdinOpened(): Promise<void> {
     const { stdin } = this.#streams.paths
     // With a terminal it is the host that reads, and it has the pipe open from the start.
@@ -163,7 +193,7 @@ export class ForkBranch implements Branch {
       case 'write':
         return listener.write(message.path, message.seq, message.pre, message.mode ?? null)
       case 'refused':
-        return listener.refused(message.why)
+        return listener.refused(message.why, message.asked)
       case 'end':
         return listener.end(message.seq, message.work)
       case 'checkpoint': {

@@ -115,6 +115,8 @@ export class ForkEngine implements Engine<Family> {
         env: spec.env,
         argv: null,
         files: spec.files,
+        stops: [...spec.stops],
+        number: spec.number,
       })
       let timer: NodeJS.Timeout | undefined
       const late = new Promise<never>((_, reject) => {
@@ -131,7 +133,7 @@ export class ForkEngine implements Engine<Family> {
         (candidate) => candidate.hello.role === 'branch' && candidate.hello.id === spec.branch,
         exit,
       )
-      return new ForkBranch(family, spec.branch, pid, streams, spec.listener, reported, exit)
+      return new ForkBranch(family, spec.branch, pid, streams, spec.listener, reported, exit, message.left)
     } catch (error) {
       if (pid !== null) await family.host.ask({ do: 'kill', pids: [pid], tree: true }).catch(() => {})
       await streams.close()

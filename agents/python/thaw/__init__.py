@@ -1,0 +1,63 @@
+"""What a program may tell thaw. Without thaw everything here does nothing.
+
+    import thaw
+
+    data = load()
+    thaw.checkpoint("loaded")       # `thaw resume loaded` goes on from here
+
+    @thaw.hot                       # an edit of this function keeps the state: the new code holds from then on
+    def render(frame): ...
+
+    thaw.after_restore(lambda: random.seed())   # fresh numbers in every branch of `thaw resume -n 8`
+"""
+import builtins as _builtins
+
+__all__ = ["checkpoint", "hot", "before_checkpoint", "after_restore", "branch"]
+
+
+def _marks():
+    """The agent's side, where the program runs under thaw."""
+    return getattr(getattr(_builtins, "__thaw__", None), "marks", None)
+
+
+def checkpoint(name=None):
+    """Take a checkpoint here. `name`: what to call it; `thaw resume NAME` then goes on from the latest of that name.
+
+    Where the program cannot be copied at this moment (threads, sockets, ...) it goes on without, and `thaw tree` says why.
+    """
+    marks = _marks()
+    if marks is not None:
+        marks.checkpoint(None if name is None else str(name))
+
+
+def hot(function):
+    """Mark a function whose edits keep the program's state: a resumed run goes on with the new code from where it is, and
+    what the function has done stays as the old code did it. Returns the function itself."""
+    marks = _marks()
+    if marks is not None:
+        marks.hot(function)
+    return function
+
+
+def before_checkpoint(function):
+    """Have a function called, without arguments, before every checkpoint that is asked for (`checkpoint`, `--break`, `--every`,
+    `thaw checkpoint`). Those that thaw takes by itself call nothing. Returns the function."""
+    marks = _marks()
+    if marks is not None:
+        marks.before.append(function)
+    return function
+
+
+def after_restore(function):
+    """Have a function called, without arguments, in every branch that `thaw resume` begins. A run that `thaw run` resumes calls
+    nothing: its result is that of a run from the start. Returns the function."""
+    marks = _marks()
+    if marks is not None:
+        marks.after.append(function)
+    return function
+
+
+def branch():
+    """Which of the branches of one `thaw resume -n N` this is, counted from 1; None in a run that nobody resumed so."""
+    marks = _marks()
+    return None if marks is None else marks.number()

@@ -1,0 +1,234 @@
+/** `thaw resume`: one or several branches that go on from a checkpoint somebody chose. */
+import { join } from 'node:path'
+import type { ResumeRequest, RunReport, RunSettings } from '@thaw/protocol'
+import type { FilePatch, StopPlace } from '@thaw/protocol/agent'
+import { RestoreRefused, type StreamsSpec } from '../engines/engine.js'
+import { ThawError, type Scope } from '../system/index.js'
+import { unitTitle } from './changes.js'
+import type { RunSink } from './flow.js'
+import type { Group } from './group.js'
+import { planHot } from './hot.js'
+import { Launch, seconds, type Started } from './launch.js'
+import { inherit, writtenUntil, type Checkpoint } from './lineage.js'
+import { makePlan, placeOf, planFrom, type PlanInput } from './plan.js'
+import { lookNow } from './present.js'
+import type { Begun } from './report.js'
+import type { Run } from './run.js'
+import { findStops, withStops, type BreakPlace } from './stops.js'
+import type { Workshop } from './workshop.js'
+
+/** A validated request with its settings decided. */
+export interface ResumeSpec extends Omit<ResumeRequest, 'break' | 'quiet'> {
+  breaks: BreakPlace[]
+  settings: RunSettings
+}
+
+export interface Resumed {
+  branches: Started[]
+  done: Promise<RunReport>
+}
+
+const TERMINAL = { rows: 24, cols: 80 }
+
+export class Resumer {
+  readonly #shop: Workshop
+  readonly #run: Run
+  readonly #checkpoint: Checkpoint
+  readonly #spec: ResumeSpec
+  readonly #scope: Scope
+  readonly #began: number
+
+  constructor(
+    shop: Workshop,
+    run: Run,
+    checkpoint: Checkpoint,
+    spec: ResumeSpec,
+    scope: Scope,
+    began: number,
+  ) {
+    this.#shop = shop
+    this.#run = run
+    this.#checkpoint = checkpoint
+    this.#spec = spec
+    this.#scope = scope
+    this.#began = began
+  }
+
+  /**
+   * @param sinks where each branch's output goes, as many as there are to be branches
+   * @throws ThawError CHECKPOINT_GONE, NOT_EXACT, RUN_BUSY, SYNTAX_ERROR, PLACE_NOT_FOUND, UNSUPPORTED
+   */
+  async start(sinks: readonly RunSink[]): Promise<Resumed> {
+    const checkpoint = this.#checkpoint
+    await this.#run.settling
+    const group = this.#run.groupOf.get(checkpoint.branch)
+    if (checkpoint.state !== 'parked' || !checkpoint.image.alive || group?.alive !== true) {
+      throw new ThawError('CHECKPOINT_GONE', `${checkpoint.id} cannot be restored any more.`)
+    }
+    const streams = this.#streams()
+    const { cwd } = this.#run.identity
+    const stops = await findStops(this.#spec.breaks, { group, tree: this.#run.tree, cwd, script: null })
+    const { files, begun, notes } = await this.#plan(group)
+    this.#takeFilesBack()
+    begun.planned = seconds(this.#began)
+    const patches = withStops(files, checkpoint, stops)
+    const branches: Started[] = []
+    for (const [i, sink] of sinks.entries()) {
+      const launch = new Launch(this.#shop, this.#run, {
+        streams,
+        settings: this.#spec.settings,
+        sink,
+        scope: this.#scope,
+        engine: 'fork',
+        began: this.#began,
+        every: this.#spec.every,
+      })
+      branches.push(await this.#begin(launch, group, patches, stops, i + 1, begun, notes))
+    }
+    return { branches, done: this.#together(branches) }
+  }
+
+  /** The same ones the checkpoint's own branch had: what a program knows of them does not change while it is parked. */
+  #streams(): StreamsSpec {
+    const { root } = this.#checkpoint.branch
+    if (this.#spec.terminal !== null && !root.terminal) {
+      throw new ThawError('UNSUPPORTED', `${this.#checkpoint.id} was run without a terminal.`, {
+        hint: 'Resume it without -t, or run the command anew with -t.',
+      })
+    }
+    const terminal = root.terminal ? (this.#spec.terminal ?? TERMINAL) : null
+    return { stdin: this.#spec.stdin, joined: root.joined, terminal }
+  }
+
+  async #plan(group: Group): Promise<{ files: FilePatch[]; begun: Begun; notes: string[] }> {
+    const checkpoint = this.#checkpoint
+    const begun: Begun = {
+      outcome: 'resumed',
+      checkpoint,
+      changed: [],
+      reason: null,
+      effects: [],
+      planned: 0,
+      restored: 0,
+    }
+    const input = this.#input(group)
+    if (this.#spec.mode === 'hot') {
+      const { files, changed, running } = await planHot(checkpoint, group, input.present)
+      begun.changed = changed
+      const notes = running.map((unit) => `${unitTitle(unit)} is running and goes on as it was`)
+      return { files, begun, notes }
+    }
+    const plan = await planFrom(input, checkpoint)
+    begun.changed = plan.changed
+    begun.effects = plan.effects
+    if (plan.files !== null) return { files: plan.files, begun, notes: [] }
+    // An edit that does not compile is no edit yet: say so, and nothing else.
+    for (const { file } of plan.changed) if (file.endsWith('.py')) await group.compiled(file)
+    throw new ThawError('NOT_EXACT', `${plan.why}. ${await this.#instead(input)}`, {
+      hint: 'Or keep the state as it is and use the new code from here on: --hot.',
+    })
+  }
+
+  async #instead(input: PlanInput): Promise<string> {
+    const plan = await makePlan(input)
+    if (plan.kind === 'resume') {
+      return `thaw resume ${plan.checkpoint.id} would do: it goes on ${placeOf(plan.checkpoint)}.`
+    }
+    return 'No checkpoint comes before that: run the command again with `thaw run`.'
+  }
+
+  #input(group: Group): PlanInput {
+    const run = this.#run
+    const { branch } = this.#checkpoint
+    return {
+      branches: run.branches.filter(({ end, kind }) => end !== null && kind === 'run'),
+      present: lookNow(branch.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope),
+      oracle: (other) => run.groupOf.get(other) ?? group,
+      // What comes on stdin from here on is the caller's; what had been taken stays taken.
+      stdin: { samePrefix: () => Promise.resolve(true), sameWhole: () => Promise.resolve(false) },
+      disk: run.disk,
+      effects: 'keep',
+      filesProblem: run.filesProblem,
+      refused: new Map(),
+      stops: [],
+      replayable: () => false,
+    }
+  }
+
+  #takeFilesBack(): void {
+    const { branch, seq } = this.#checkpoint
+    const run = this.#run
+    const written = writtenUntil(branch, seq)
+    if (run.live.size > 0) {
+      if (written.size === 0) return
+      throw new ThawError('RUN_BUSY', 'The run is live, and its files would be taken back under it.')
+    }
+    const problem = run.filesProblem(branch, seq)
+    if (problem !== null && this.#spec.mode === 'exact') throw new ThawError('NOT_EXACT', `${problem}.`)
+    if (problem === null) run.restoreFiles(branch, seq, this.#spec.mode === 'hot')
+  }
+
+  async #begin(
+    launch: Launch,
+    group: Group,
+    files: FilePatch[],
+    stops: StopPlace[],
+    number: number,
+    begun: Begun,
+    notes: readonly string[],
+  ): Promise<Started> {
+    const checkpoint = this.#checkpoint
+    const record = launch.newRecord(group.root, checkpoint.branch.env, checkpoint)
+    record.kind = this.#spec.mode
+    inherit(record, checkpoint, files)
+    const execution = launch.newExecution(record)
+    const from = performance.now()
+    try {
+      const branch = await launch.restore(group, checkpoint.image, execution, {
+        env: null,
+        files,
+        stops,
+        number,
+      })
+      launch.announce()
+      void launch.flow.lead([])
+      const left = branch.left.map((unit) => `${unitTitle(unit)} stays as it was`)
+      const reason = [...notes, ...left].join('; ') || null
+      if (this.#spec.count > 1 && this.#spec.mode === 'exact') {
+        execution.onWrite = (seq) => {
+          record.broken ??= { seq, why: 'others ran beside it that may have written the same files' }
+        }
+      }
+      const restored = seconds(from)
+      return launch.follow(group, execution, branch, 0, { ...begun, reason, restored })
+    } catch (error) {
+      execution.recorded.close()
+      launch.feed.close()
+      if (!(error instanceof RestoreRefused)) throw error
+      throw new ThawError('NOT_EXACT', `${error.message}.`, { cause: error })
+    }
+  }
+
+  async #together(branches: readonly Started[]): Promise<RunReport> {
+    const reports = await Promise.all(branches.map(({ done }) => done))
+    const [first] = reports
+    if (first === undefined) throw new ThawError('INTERNAL', 'There was no branch to resume.')
+    const failed = reports.find(({ exit }) => exit !== null && (exit.code !== 0 || exit.signal !== null))
+    const ended = failed ?? reports.find(({ exit }) => exit !== null) ?? first
+    return {
+      ...ended,
+      seconds: { ...first.seconds, total: seconds(this.#began) },
+      branches: reports.map((report, i) => {
+        const id = branches[i]?.branch ?? ''
+        const directory = this.#run.branchDirectory(id)
+        return {
+          id,
+          exit: report.exit,
+          stdout: join(directory, 'stdout'),
+          stderr: join(directory, 'stderr'),
+          stop: report.outcome === 'stopped' ? (report.checkpoint?.id ?? null) : null,
+        }
+      }),
+    }
+  }
+}
