@@ -18,6 +18,14 @@ export type RunList = z.infer<typeof RunList>
 /** An id, a prefix of one that fits nothing else, or `last`. */
 export const IdParams = z.object({ id: z.string().min(1).max(200) })
 
+export const IdsQuery = z.object({
+  prefix: z.string().max(200).default(''),
+  kinds: z.string().default('run,branch,checkpoint').describe('Some of run, branch, checkpoint.'),
+})
+
+export const IdList = z.object({ ids: z.array(z.object({ id: z.string(), about: z.string() })) })
+export type IdList = z.infer<typeof IdList>
+
 export const LogsQuery = z.object({ stream: z.enum(['stdout', 'stderr', 'both']).default('both') })
 
 export const CheckpointRequest = z.strictObject({

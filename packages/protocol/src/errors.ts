@@ -46,6 +46,13 @@ export const ERRORS = {
     when: 'The command to run is neither a file nor a program on PATH.',
     hint: 'Check the spelling, and PATH.',
   },
+  WATCH_LIMIT: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'The kernel allows no further watches of directories to this user.',
+    hint: 'Raise fs.inotify.max_user_watches (sysctl), or watch from a smaller project directory.',
+  },
   NOT_EXECUTABLE: {
     fault: 'user',
     status: 422,

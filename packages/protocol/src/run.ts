@@ -26,6 +26,10 @@ export const RunRequest = z.strictObject({
   break: z.array(z.string()).max(64).default([]),
   /** Seconds between checkpoints that are taken by time as well. */
   every: Duration.pipe(z.number().min(0.01).max(86_400)).nullable().default(null),
+  /** What comes on stdin is typed by a person: nothing of it is there before it is asked for. */
+  typed: z.boolean().default(false),
+  /** For a command below one that thaw runs: the token of that launch. */
+  below: z.string().min(1).nullable().default(null),
 })
 export type RunRequest = z.output<typeof RunRequest>
 export type RunRequestInput = z.input<typeof RunRequest>
@@ -73,6 +77,16 @@ export const ResumedBranch = z.object({
 })
 export type ResumedBranch = z.infer<typeof ResumedBranch>
 
+/** A Python program that a command which is not Python has started. */
+export const BelowEntry = z.object({
+  command: z.array(z.string()),
+  run: z.string().nullable(),
+  outcome: Outcome.nullable().describe('Null where it was not taken over and ran as it was.'),
+  seconds: z.number().nullable(),
+  reason: z.string().nullable(),
+})
+export type BelowEntry = z.infer<typeof BelowEntry>
+
 /** What `--report FILE` writes. Times are seconds. */
 export const RunReport = z.object({
   run: z.string(),
@@ -103,6 +117,10 @@ export const RunReport = z.object({
   }),
   exit: ProgramExit.nullable().describe('Null when the run was stopped at a checkpoint.'),
   branches: z.array(ResumedBranch).optional().describe('Of `thaw resume`: what each branch came to.'),
+  below: z
+    .array(BelowEntry)
+    .optional()
+    .describe('Python programs that the command, which is not Python itself, has started.'),
 })
 export type RunReport = z.infer<typeof RunReport>
 
@@ -172,6 +190,16 @@ export const RunTree = z.object({
     .describe('Where a checkpoint was due but not possible.'),
 })
 export type RunTree = z.infer<typeof RunTree>
+
+/** What a run has to do with files. Paths are absolute. */
+export const RunInputs = z.object({
+  project: z.string(),
+  used: z.array(z.string()).describe('Read or looked at; what lies in installed packages left out.'),
+  listed: z.array(z.string()).describe('Directories whose entries were listed.'),
+  written: z.array(z.string()),
+  complete: z.boolean().describe('Whether these are all: nothing is known of what other programs do.'),
+})
+export type RunInputs = z.infer<typeof RunInputs>
 
 export const SignalName = z.enum(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGKILL'])
 export type SignalName = z.infer<typeof SignalName>

@@ -52,6 +52,10 @@ export const RunSettings = z.strictObject({
   ),
   engine: EngineChoice.default('auto').describe('What stops, copies and restarts the program.'),
   quiet: z.boolean().default(false).describe('No summary line at the end.'),
+  launchers: z
+    .boolean()
+    .default(true)
+    .describe('Python programs below other commands (make, sh, uv) are runs of their own.'),
   min_gap: Duration.default(0.02).describe('Least seconds of work between two checkpoints.'),
   factor: z
     .number()

@@ -1,6 +1,13 @@
 import { z } from 'zod'
 import { BranchNode, RunReport, SignalName, TerminalSize } from './run.js'
 
+export const AttachFrom = z.enum(['now', 'start'])
+export type AttachFrom = z.infer<typeof AttachFrom>
+
+/** `start`: what the branch has printed so far comes first. */
+export const AttachRequest = z.strictObject({ from: AttachFrom.default('now') })
+export type AttachRequestInput = z.input<typeof AttachRequest>
+
 /**
  * Control messages of a run's stream: JSON in frames of type 0 (see frames.ts). The client's first is the
  * RunRequest (POST /v1/runs/stream) or AttachRequest (POST /v1/branches/ID/stream) itself.

@@ -5,7 +5,9 @@ import {
   DaemonStatus,
   Finding,
   Health,
+  IdList,
   Removed,
+  RunInputs,
   RunList,
   RunReport,
   RunSummary,
@@ -84,6 +86,20 @@ class RunsClient {
 
   tree(id: string): Promise<RunTree> {
     return this.#call('GET', `/v1/runs/${at(id)}/tree`, RunTree)
+  }
+
+  /** Ids that begin with `prefix`, each with what it stands for. */
+  async ids(
+    prefix = '',
+    kinds: readonly ('run' | 'branch' | 'checkpoint')[] = ['run', 'branch', 'checkpoint'],
+  ): Promise<IdList['ids']> {
+    const query = `prefix=${encodeURIComponent(prefix)}&kinds=${kinds.join(',')}`
+    return (await this.#call('GET', `/v1/ids?${query}`, IdList)).ids
+  }
+
+  /** The files that a run read and wrote. */
+  inputs(id: string): Promise<RunInputs> {
+    return this.#call('GET', `/v1/runs/${at(id)}/inputs`, RunInputs)
   }
 
   branch(id: string): Promise<BranchNode> {

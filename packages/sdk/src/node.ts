@@ -1,4 +1,4 @@
-import type { RunReport, RunRequestInput } from '@thaw/protocol'
+import type { AttachFrom, AttachRequestInput, BranchNode, RunReport, RunRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol'
 import { Client } from './client.js'
 import { RunStream } from './run-stream.js'
@@ -17,6 +17,8 @@ export interface RunOptions extends Partial<Omit<RunRequestInput, 'command' | 's
   /** Stops the run. */
   signal?: AbortSignal
 }
+
+export type FollowOptions = Pick<RunOptions, 'onStdout' | 'onStderr' | 'signal'> & { from?: AttachFrom }
 
 export interface RunResult {
   report: RunReport
@@ -65,6 +67,37 @@ export class NodeClient extends Client {
     } catch (error) {
       if (signal?.aborted === true)
         throw new ThawError('CANCELLED', 'The run was stopped by its caller.', { cause: error })
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /**
+   * Follows what a branch (or the newest of a run) prints, until it ends or `signal` is aborted; it is not disturbed.
+   *
+   * @param options.from `start`: what it has printed so far comes first, also of one that has ended
+   * @throws ThawError RUN_NOT_FOUND; CANCELLED when `signal` was aborted
+   */
+  async follow(id: string, options: FollowOptions = {}): Promise<BranchNode> {
+    const { onStdout, onStderr, from, signal } = options
+    const first: AttachRequestInput = from === undefined ? {} : { from }
+    const opened = await RunStream.open(
+      this.#socketPath,
+      `/v1/branches/${encodeURIComponent(id)}/stream`,
+      first,
+      { ...(onStdout === undefined ? {} : { onStdout }), ...(onStderr === undefined ? {} : { onStderr }) },
+    )
+    const onAbort = () => opened.destroy()
+    if (signal?.aborted === true) onAbort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      const end = await opened.done
+      if (end.t !== 'ended') throw new ThawError('INTERNAL', 'The stream of a branch ended as that of a run.')
+      return end.branch
+    } catch (error) {
+      if (signal?.aborted === true)
+        throw new ThawError('CANCELLED', 'It is not followed any more.', { cause: error })
       throw error
     } finally {
       signal?.removeEventListener('abort', onAbort)

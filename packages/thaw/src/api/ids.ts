@@ -43,6 +43,40 @@ export function resolveId(journal: Journal, given: string, kinds: readonly IdKin
   )
 }
 
+/** Ids at most that are offered of each kind. */
+const OFFERED = 50
+
+/** Ids that begin with `prefix`, for people who are typing one. */
+export function listIds(
+  journal: Journal,
+  prefix: string,
+  kinds: readonly string[],
+): { id: string; about: string }[] {
+  return (Object.keys(PREFIX) as IdKind[])
+    .filter((kind) => kinds.includes(kind))
+    .flatMap((kind) => {
+      const start = prefix.length > PREFIX[kind].length ? prefix : PREFIX[kind]
+      if (!start.startsWith(prefix) || !start.startsWith(PREFIX[kind])) return []
+      const ids =
+        kind === 'run' && start === PREFIX.run
+          ? journal.listRuns().map((run) => run.id)
+          : journal.findIds(start, OFFERED)
+      return ids.slice(0, OFFERED).map((id) => ({ id, about: about(journal, id) }))
+    })
+}
+
+function about(journal: Journal, id: string): string {
+  const checkpoint = journal.getCheckpoint(id)
+  if (checkpoint !== undefined) {
+    const { unit, file, line, state } = checkpoint
+    return `before ${unit ?? 'the start'} (${file ?? ''}:${line ?? ''}), ${state}`
+  }
+  const branch = journal.getBranch(id)
+  const run = journal.getRun(branch?.run ?? id)
+  const command = run?.command.join(' ').slice(0, 60) ?? ''
+  return branch === undefined ? command : `${branch.state}: ${command}`
+}
+
 function nearest(journal: Journal, tries: readonly string[], prefixes: readonly string[]): string[] {
   for (let cut = 1; ; cut++) {
     const shorter = tries.map((text) => text.slice(0, text.length - cut)).filter((text) => text.length >= 2)

@@ -1,8 +1,10 @@
 import type {
+  AttachFrom,
   CheckpointNode,
   Collected,
   Finding,
   ResumeRequest,
+  RunInputs,
   RunReport,
   RunRequest,
   RunSettings,
@@ -31,6 +33,8 @@ export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'q
   effects: RunSettings['effects']
   settings: RunSettings
   breaks: BreakPlace[]
+  /** Options as the caller gave them, for the commands below this one. */
+  flags: string[]
 }
 
 /** The same for a resume. */
@@ -46,25 +50,34 @@ export interface Sink {
   stderr(chunk: Uint8Array): Promise<void>
 }
 
-export interface Handle {
+export interface Handle<Done = void> {
   stdin(chunk: Uint8Array): Promise<void>
   stdinEnd(): void
   signal(name: SignalName): Promise<void>
   resize(rows: number, cols: number): Promise<void>
-  readonly done: Promise<RunReport>
+  readonly done: Promise<Done>
 }
 
 /** What the API needs of the runs; ids are whole. */
 export interface RunsPort {
-  start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle>
   /** @param sinks as many as there are to be branches */
-  resume(checkpoint: string, spec: ResumeSpec, sinks: readonly Sink[], scope: Scope): Promise<Handle>
-  attach(branch: string, sink: Sink): Promise<Handle>
+  resume(
+    checkpoint: string,
+    spec: ResumeSpec,
+    sinks: readonly Sink[],
+    scope: Scope,
+  ): Promise<Handle<RunReport>>
   /** Of what is live of a run or a branch, at its next safe moment. */
   checkpoint(id: string, name: string | null): Promise<CheckpointNode>
+  start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle<RunReport>>
+  /** From `start`: what it has printed so far comes first; a branch that has ended is no error then. */
+  attach(branch: string, from: AttachFrom, sink: Sink): Promise<Handle>
+  /** A program below a launcher runs as it is. */
+  passedBelow(launch: string, command: string[], reason: string): void
   list(): RunSummary[]
   get(id: string): RunSummary | undefined
   tree(run: string): RunTree
+  inputs(run: string): RunInputs
   logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array>
   stop(id: string): Promise<string[]>
   remove(id: string, how: { cascade: boolean; force: boolean }): Promise<string[]>

@@ -4,10 +4,13 @@ import {
   CheckpointRequest,
   Collected,
   ErrorAnswer,
+  IdList,
   IdParams,
+  IdsQuery,
   LogsQuery,
   Removed,
   RemoveQuery,
+  RunInputs,
   RunList,
   RunReport,
   RunSummary,
@@ -21,7 +24,7 @@ import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { ThawError } from '../system/index.js'
 import type { ApiContext } from './context.js'
-import { resolveId, type IdKind } from './ids.js'
+import { listIds, resolveId, type IdKind } from './ids.js'
 
 export type Routes = FastifyInstance<
   RawServerDefault,
@@ -75,6 +78,19 @@ export function runRoutes(app: Routes, context: ApiContext): void {
   )
 
   app.get(
+    '/v1/runs/:id/inputs',
+    {
+      schema: {
+        tags,
+        summary: 'The files that a run read and wrote',
+        params: IdParams,
+        response: { 200: RunInputs, ...errors },
+      },
+    },
+    (request) => runs.inputs(whole(request.params.id, 'run')),
+  )
+
+  app.get(
     '/v1/runs/:id/logs',
     {
       schema: {
@@ -93,6 +109,36 @@ export function runRoutes(app: Routes, context: ApiContext): void {
           : [runs.logs(branch, stream)]
       return reply.type('application/octet-stream').send(Readable.from(concat(parts), { objectMode: false }))
     },
+  )
+
+  app.post(
+    '/v1/launches/:id/plain',
+    {
+      schema: {
+        tags,
+        summary: 'Told by the agent: a program below a launcher runs as it is',
+        params: IdParams,
+        body: z.strictObject({ command: z.array(z.string()), reason: z.string() }),
+        response: { 200: z.object({}), ...errors },
+      },
+    },
+    (request) => {
+      runs.passedBelow(request.params.id, request.body.command, request.body.reason)
+      return {}
+    },
+  )
+
+  app.get(
+    '/v1/ids',
+    {
+      schema: {
+        tags,
+        summary: 'Ids that begin so, each with what it stands for; the newest runs first',
+        querystring: IdsQuery,
+        response: { 200: IdList, ...errors },
+      },
+    },
+    (request) => ({ ids: listIds(journal, request.query.prefix, request.query.kinds.split(',')) }),
   )
 
   app.get(

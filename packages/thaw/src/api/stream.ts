@@ -1,4 +1,12 @@
-import { ClientControl, ResumeRequest, RunRequest, type BranchNode, type ServerControl } from '@thaw/protocol'
+import {
+  AttachRequest,
+  ClientControl,
+  ResumeRequest,
+  RunRequest,
+  type BranchNode,
+  type RunReport,
+  type ServerControl,
+} from '@thaw/protocol'
 import {
   controlFrame,
   FRAME,
@@ -61,7 +69,7 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
   const branch = /^\/v1\/branches\/([^/?]+)\/stream$/.exec(path)?.[1]
   if (branch !== undefined) {
     const id = branchOf(context, resolveId(context.journal, decodeURIComponent(branch), ['run', 'branch']))
-    return (stream) => stream.serve(() => attach(id, stream, context))
+    return (stream) => stream.serve((first) => attach(id, first, stream, context))
   }
   const checkpoint = /^\/v1\/checkpoints\/([^/?]+)\/stream$/.exec(path)?.[1]
   if (checkpoint !== undefined) {
@@ -78,7 +86,7 @@ function refuse(socket: Socket, error: ThawError): void {
   )
 }
 
-async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
+async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle<RunReport>> {
   const request = parse(RunRequest, first)
   const { engine, effects, quiet } = request
   const resolved = resolveSettings({
@@ -93,14 +101,26 @@ async function startRun(first: unknown, stream: Stream, context: ApiContext): Pr
   const scope = { signal: stream.gone, log: context.log }
   const breaks = request.break.map(parseBreak)
   const handle = await context.runs.start(
-    { ...request, engine: settings.engine, effects: settings.effects, settings, breaks },
+    {
+      ...request,
+      engine: settings.engine,
+      effects: settings.effects,
+      settings,
+      breaks,
+      flags: flagsOf(request),
+    },
     sink,
     scope,
   )
-  return follow(handle, stream, request.stdin)
+  return follow(handle, stream, request.stdin, request.command)
 }
 
-async function resume(id: string, first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
+async function resume(
+  id: string,
+  first: unknown,
+  stream: Stream,
+  context: ApiContext,
+): Promise<Handle<RunReport>> {
   const request = parse(ResumeRequest, first)
   const run = context.runs.get(context.journal.getCheckpoint(id)?.run ?? '')
   const resolved = resolveSettings({
@@ -118,7 +138,7 @@ async function resume(id: string, first: unknown, stream: Stream, context: ApiCo
   const scope = { signal: stream.gone, log: context.log }
   const breaks = request.break.map(parseBreak)
   const handle = await context.runs.resume(id, { ...request, breaks, settings }, sinks, scope)
-  return follow(handle, stream, request.stdin)
+  return follow(handle, stream, request.stdin, run?.command ?? [])
 }
 
 function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
@@ -129,18 +149,32 @@ function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
   throw new ThawError('INVALID_REQUEST', `${where}: ${issue?.message ?? 'does not fit'}.`)
 }
 
-function follow(handle: Handle, stream: Stream, stdin: RunRequest['stdin']): Handle {
+function follow(
+  handle: Handle<RunReport>,
+  stream: Stream,
+  stdin: RunRequest['stdin'],
+  command: readonly string[],
+): Handle<RunReport> {
   stream.onGone(() => hangUp(handle))
   if (stdin === 'stream') stream.grant(STDIN_WINDOW)
   void handle.done.then(
-    (report) => stream.finish({ t: 'done', report, summary: summaryLine(report) }),
+    (report) => stream.finish({ t: 'done', report, summary: summaryLine(report, command) }),
     (error: unknown) => stream.fail(error),
   )
   return handle
 }
 
+/** What the caller asked for on the command line, as options of a command line. */
+function flagsOf({ fresh, engine, effects }: RunRequest): string[] {
+  return [
+    ...(fresh ? ['--fresh'] : []),
+    ...(engine === null ? [] : ['--engine', engine]),
+    ...(effects === null ? [] : ['--effects', effects]),
+  ]
+}
+
 /** The client is gone: the program is told as a closed terminal tells, and ended when that does not help. */
-function hangUp(handle: Handle): void {
+function hangUp(handle: Handle<RunReport>): void {
   let ended = false
   const timer = setTimeout(() => {
     if (!ended) void handle.signal('SIGKILL').catch(() => {})
@@ -153,9 +187,11 @@ function hangUp(handle: Handle): void {
   handle.signal('SIGHUP').catch(() => {})
 }
 
-async function attach(branch: string, stream: Stream, context: ApiContext): Promise<Handle> {
+async function attach(branch: string, first: unknown, stream: Stream, context: ApiContext): Promise<Handle> {
+  const request = AttachRequest.safeParse(first)
+  if (!request.success) throw new ThawError('INVALID_REQUEST', 'The request to attach does not fit.')
   const sink = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: true, notices: [] }))
-  const handle = await context.runs.attach(branch, sink)
+  const handle = await context.runs.attach(branch, request.data.from, sink)
   const ended = (): BranchNode => {
     const run = context.journal.getBranch(branch)?.run
     const found =
@@ -177,7 +213,7 @@ class Stream {
   readonly #gone = new AbortController()
   readonly #closed = new Set<number>()
   readonly #waiting = new Set<() => void>()
-  #handle: Handle | undefined
+  #handle: Handle<unknown> | undefined
   #begun = false
   #over = false
   /** Frames for the program are handed over in order; controls overtake stdin that it does not read. */
@@ -195,7 +231,7 @@ class Stream {
   }
 
   /** Runs `begin` with the client's first control message, then serves until the connection ends. */
-  serve(begin: (first: unknown) => Promise<Handle>): void {
+  serve(begin: (first: unknown) => Promise<Handle<unknown>>): void {
     const reader = new FrameReader()
     const onData = (chunk: Uint8Array) => {
       try {
@@ -288,7 +324,7 @@ class Stream {
     for (const resolve of waiting) resolve()
   }
 
-  #receive(type: number, payload: Uint8Array, begin: (first: unknown) => Promise<Handle>): void {
+  #receive(type: number, payload: Uint8Array, begin: (first: unknown) => Promise<Handle<unknown>>): void {
     if (type === FRAME.stdin) return this.#takeStdin(payload.slice())
     if (type !== FRAME.control) throw new RangeError(`frame type ${type} from a client`)
     const message: unknown = JSON.parse(new TextDecoder().decode(payload))
@@ -326,7 +362,7 @@ class Stream {
   }
 
   #obey(control: ClientControl): void {
-    const handle = this.#handle as Handle
+    const handle = this.#handle as Handle<unknown>
     const logged = (error: unknown) => this.#log.debug('control not done', { control, error })
     switch (control.t) {
       case 'signal':

@@ -1,7 +1,7 @@
-import type { RunReport } from '@thaw/protocol'
+import type { BelowEntry, RunReport } from '@thaw/protocol'
 
 /** The one line that thaw says after a run, without its `thaw: `. */
-export function summaryLine(report: RunReport): string {
+export function summaryLine(report: RunReport, command: readonly string[] = []): string {
   const { outcome, checkpoint, seconds } = report
   const time = formatSeconds(seconds.total)
   const instead = seconds.cold_estimate === null ? '' : ` instead of ${formatSeconds(seconds.cold_estimate)}`
@@ -18,6 +18,10 @@ export function summaryLine(report: RunReport): string {
     const told = report.branches === undefined && !isMissed(report.reason) ? '' : reasonOf(report.reason)
     return `resumed before ${placeOf(checkpoint)}${several}, ${time}${instead}${told}${kept}`
   }
+  if (report.below !== undefined) {
+    const name = command[0]?.slice(command[0].lastIndexOf('/') + 1) ?? 'it'
+    return `ran ${belowLine(report.below, name)}, ${time}${kept}`
+  }
   const why = report.reason === null ? '' : `: ${report.reason}`
   return `ran cold, ${time}${why}${kept}`
 }
@@ -33,6 +37,20 @@ function isMissed(reason: string | null): boolean {
 
 function reasonOf(reason: string | null): string {
   return reason === null ? '' : `; ${reason}`
+}
+
+/** 3 Python commands below make: 2 replayed, 1 resumed. */
+function belowLine(below: readonly BelowEntry[], name: string): string {
+  const kinds = ['replayed', 'resumed', 'stopped', 'cold', null] as const
+  const counts = kinds.flatMap((kind) => {
+    const some = below.filter((entry) => entry.outcome === kind)
+    if (some.length === 0) return []
+    const reasons = [...new Set(some.map((entry) => entry.reason))]
+    const why = kind === null ? `plainly, as ${reasons[0]}` : kind
+    return [`${some.length} ${why}`]
+  })
+  const what = below.length === 1 ? 'Python command' : 'Python commands'
+  return `${below.length} ${what} below ${name}: ${counts.join(', ')}`
 }
 
 function placeOf(checkpoint: RunReport['checkpoint']): string {

@@ -6,6 +6,19 @@ async function main(argv: readonly string[]): Promise<number> {
   const [verb, ...rest] = argv
   // The one verb whose start people wait for: nothing but what it needs is loaded.
   if (verb === 'run') return run(rest)
+  if (verb === 'watch') {
+    const { watch } = await import('./watch/watch.js')
+    return watch(rest)
+  }
+  if (verb === '__complete') {
+    const { complete } = await import('./completion/complete.js')
+    return complete(rest)
+  }
+  // What a Python below a launcher becomes (agents/python/launcher).
+  if (verb === '__below') {
+    const { below } = await import('./below.js')
+    return below(rest)
+  }
   const { program } = await import('./program.js')
   return program(argv)
 }

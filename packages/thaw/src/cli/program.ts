@@ -1,6 +1,6 @@
 import { API_VERSION } from '@thaw/protocol/api'
 import { ThawError } from '@thaw/protocol/errors'
-import { Command, CommanderError } from 'commander'
+import { Argument, Command, CommanderError } from 'commander'
 import { VERSION } from '../version.js'
 import { print } from './print.js'
 
@@ -10,12 +10,13 @@ First steps:
   (edit app.py)
   thaw run python3 app.py     runs only what the edit changed
   thaw tree                   what it could go on from
+  thaw watch python3 app.py   the same at every save
 
 IDs may be shortened; \`last\` is the run used last. thaw help COMMAND tells more.
 `
 
-/** Every verb but \`run\`. Returns the exit code. */
-export async function program(argv: readonly string[]): Promise<number> {
+/** The command line: its verbs, and the exit code of the one that was carried out. */
+export function describeProgram(): { thaw: Command; code: () => number } {
   let code = 0
   const thaw = new Command('thaw')
   /** Loads a verb's file when it is asked for, and keeps its exit code. */
@@ -34,10 +35,17 @@ export async function program(argv: readonly string[]): Promise<number> {
     .showHelpAfterError(false)
     .helpOption('-h, --help', 'show this help')
 
-  // `run` is served before this file is loaded; it stands here for the list of commands and `thaw help run`.
+  // `run` and `watch` are served before this file is loaded; they stand here for the list of commands and `thaw help`.
   thaw
     .command('run')
     .description('run a command; after an edit, only what the edit changed')
+    .usage('[options] [--] COMMAND...')
+    .helpOption(false)
+    .allowUnknownOption()
+    .argument('[words...]')
+  thaw
+    .command('watch')
+    .description('run a command at once, and again at every save')
     .usage('[options] [--] COMMAND...')
     .helpOption(false)
     .allowUnknownOption()
@@ -63,6 +71,7 @@ export async function program(argv: readonly string[]): Promise<number> {
     .option(...json)
     .action(to(async () => (await listing()).show))
   verb('logs <id>', 'print the recorded output of a run')
+    .option('-f, --follow', 'go on until it ends')
     .option('--stdout', 'only what went to stdout')
     .option('--stderr', 'only what went to stderr')
     .action(to(async () => (await import('./commands/logs.js')).logs))
@@ -124,8 +133,21 @@ export async function program(argv: readonly string[]): Promise<number> {
       }),
     )
 
+  verb('completion', 'print what a shell needs to complete commands, options and ids')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+    .action(to(async () => (await import('./commands/completion.js')).completion))
+  return { thaw, code: () => code }
+}
+
+/** Every verb but `run` and `watch`. Returns the exit code. */
+export async function program(argv: readonly string[]): Promise<number> {
+  const { thaw, code } = describeProgram()
   if (argv[0] === 'help' && argv[1] === 'run') {
     process.stdout.write((await import('./run-help.js')).RUN_HELP)
+    return 0
+  }
+  if (argv[0] === 'help' && argv[1] === 'watch') {
+    process.stdout.write((await import('./watch/help.js')).WATCH_HELP)
     return 0
   }
   if (argv.length === 0) {
@@ -143,5 +165,5 @@ export async function program(argv: readonly string[]): Promise<number> {
       .replace(/[^.)?]$/, '$&.')
     throw new ThawError('USAGE', what === '(outputHelp)' ? 'A verb is missing.' : what, { cause: error })
   }
-  return code
+  return code()
 }

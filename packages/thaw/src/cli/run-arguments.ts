@@ -15,7 +15,10 @@ export interface RunArguments {
   help: boolean
 }
 
-const CHOICES: Record<string, readonly string[]> = { engine: ['auto', 'fork'], effects: ['redo', 'keep'] }
+export const CHOICES: Record<string, readonly string[]> = {
+  engine: ['auto', 'fork'],
+  effects: ['redo', 'keep'],
+}
 
 /**
  * The arguments of `thaw run`. Options end at the first word that is none, or at `--`: what follows belongs to the

@@ -7,6 +7,7 @@ would print. Its output and exit code are those of the command.
   thaw run python3 train.py --epochs 3
   thaw run pytest -x tests/
   thaw run python3 -m pkg.tool < data.csv
+  thaw run make report              (Python programs below it resume, it itself runs)
 
 Options:
   --fresh            run from the start, whatever is known

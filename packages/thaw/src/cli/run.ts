@@ -1,10 +1,19 @@
 import type { RunRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { parseRunArguments } from './run-arguments.js'
-import { converse } from './session.js'
+import { RunStream, type StreamHandlers } from '@thaw/sdk/run-stream'
+import { isatty } from 'node:tty'
+import { findPaths } from '../system/paths.js'
+import { BUILD } from '../version.js'
+import { withDaemon } from './connect.js'
+import { parseRunArguments, type RunArguments } from './run-arguments.js'
+import { converse, session, type Io, type SessionEnd } from './session.js'
+
+/** Opens the stream of a run. */
+export type OpenStream = (request: RunRequestInput, handlers: StreamHandlers) => Promise<RunStream>
 
 /**
- * `thaw run`: the command people wait for. Everything it loads at start is on this file's list of imports.
+ * `thaw run`: the command people wait for. Everything it loads at start is on this file's list of imports: neither
+ * schemas nor an HTTP library.
  *
  * @returns the exit code
  */
@@ -15,26 +24,34 @@ export async function run(argv: readonly string[]): Promise<number> {
     process.stdout.write(RUN_HELP)
     return 0
   }
-  const { terminal, quiet, report } = given
-  return converse({
-    path: '/v1/runs/stream',
-    terminal,
-    quiet,
-    report,
-    request: (io): RunRequestInput => ({
-      command: given.command,
-      cwd: currentDirectory(),
-      env: process.env as Record<string, string>,
-      fresh: given.fresh,
-      engine: given.engine as RunRequestInput['engine'],
-      effects: given.effects as RunRequestInput['effects'],
-      quiet: quiet ? true : null,
-      umask: process.umask(),
-      break: given.break,
-      every: given.every,
-      ...io,
-    }),
-  })
+  const paths = findPaths()
+  return converse(given, (io, handlers) =>
+    withDaemon(paths, () =>
+      RunStream.open(paths.socket, '/v1/runs/stream', makeRequest(given, io), handlers, BUILD),
+    ),
+  )
+}
+
+/** Runs a command with this process's streams and signals. */
+export function runOnce(given: RunArguments, open: OpenStream): Promise<SessionEnd> {
+  return session(given, (io, handlers) => open(makeRequest(given, io), handlers))
+}
+
+export function makeRequest(given: RunArguments, io: Io): RunRequestInput {
+  return {
+    command: given.command,
+    cwd: currentDirectory(),
+    env: process.env as Record<string, string>,
+    fresh: given.fresh,
+    engine: given.engine as RunRequestInput['engine'],
+    effects: given.effects as RunRequestInput['effects'],
+    quiet: given.quiet ? true : null,
+    typed: isatty(0),
+    umask: process.umask(),
+    break: given.break,
+    every: given.every,
+    ...io,
+  }
 }
 
 function currentDirectory(): string {

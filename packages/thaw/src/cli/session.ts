@@ -1,28 +1,15 @@
-import type { RunReport, ServerControl } from '@thaw/protocol'
+import type { RunReport } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { RunStream, type StreamHandlers } from '@thaw/sdk/run-stream'
+import type { RunStream, StreamEnd, StreamHandlers } from '@thaw/sdk/run-stream'
 import { fstatSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { exitCode, signalCode } from '../system/exit-code.js'
-import { findPaths } from '../system/paths.js'
-import { BUILD } from '../version.js'
-import { withDaemon } from './connect.js'
 import { openInput, type Input } from './input.js'
 import { openForReport, outputTo, say, type Output } from './output.js'
 
 export interface SessionSpec {
-  /** Of the stream. */
-  path: string
-  /** First message, once it is known what this process has on stdin. */
-  request: (io: {
-    stdin: Input['kind']
-    joined: boolean
-    terminal: { rows: number; cols: number } | null
-  }) => object
   terminal: boolean
   quiet: boolean
-  /** File for the report. */
-  report: string | null
   /** How output of several branches is shown; needed where there may be several. */
   numbered?: (outputs: Record<'stdout' | 'stderr', Output>) => Numbered
 }
@@ -33,15 +20,38 @@ export interface Numbered {
   end(): void | Promise<void>
 }
 
+/** What this process has for the program. */
+export interface Io {
+  stdin: Input['kind']
+  joined: boolean
+  terminal: { rows: number; cols: number } | null
+}
+
+export interface SessionEnd {
+  end: Extract<StreamEnd, { t: 'done' }>
+  quiet: boolean
+}
+
+type Open = (io: Io, handlers: StreamHandlers) => Promise<RunStream>
+
 /**
- * A command in the foreground, connected to what the daemon runs for it: streams, signals, window size, report.
- * Loaded by the command people wait for: neither schemas nor an HTTP library.
+ * A command in the foreground, with a report and a last line of thaw's own.
  *
  * @returns the exit code
  */
-export async function converse(spec: SessionSpec): Promise<number> {
-  const paths = findPaths()
+export async function converse(spec: SessionSpec & { report: string | null }, open: Open): Promise<number> {
   const report = spec.report === null ? null : openReport(spec.report)
+  const { end, quiet } = await session(spec, open)
+  report?.write(`${JSON.stringify(end.report, null, 2)}\n`)
+  if (!quiet) say(`thaw: ${end.summary}`)
+  return codeOf(end.report)
+}
+
+/**
+ * Connects this process's streams, signals and window size to what the daemon runs. Loaded by the command people wait
+ * for: neither schemas nor an HTTP library.
+ */
+export async function session(spec: SessionSpec, open: Open): Promise<SessionEnd> {
   const outputs = { stdout: outputTo(1), stderr: outputTo(2) }
   const numbered = spec.numbered?.(outputs)
   let stream: RunStream | undefined
@@ -52,7 +62,7 @@ export async function converse(spec: SessionSpec): Promise<number> {
     spec.terminal,
   )
   const handlers: StreamHandlers = {
-    onStarted: (message: Extract<ServerControl, { t: 'started' }>) => {
+    onStarted: (message) => {
       quiet = message.quiet
       if (!quiet) for (const notice of message.notices) say(`thaw: ${notice}`)
     },
@@ -63,23 +73,19 @@ export async function converse(spec: SessionSpec): Promise<number> {
   }
   passSignals(() => stream, input)
   try {
-    const request = spec.request({
-      stdin: input.kind,
-      joined: sameFile(1, 2),
-      terminal: spec.terminal ? terminalSize() : null,
-    })
-    stream = await withDaemon(paths, () => RunStream.open(paths.socket, spec.path, request, handlers, BUILD))
+    stream = await open(ioOf(input.kind, spec.terminal), handlers)
     const end = await stream.done
     if (end.t !== 'done') throw new ThawError('INTERNAL', 'The stream of a run ended as that of a branch.')
     await numbered?.end()
     await Promise.allSettled([outputs.stdout.flush(), outputs.stderr.flush()])
-    input.close()
-    report?.write(`${JSON.stringify(end.report, null, 2)}\n`)
-    if (!quiet) say(`thaw: ${end.summary}`)
-    return codeOf(end.report)
+    return { end, quiet }
   } finally {
     input.close()
   }
+}
+
+export function ioOf(stdin: Input['kind'], terminal: boolean): Io {
+  return { stdin, joined: sameFile(1, 2), terminal: terminal ? terminalSize() : null }
 }
 
 function codeOf(report: RunReport): number {
@@ -91,7 +97,7 @@ function sameFile(a: number, b: number): boolean {
   return first.dev === second.dev && first.ino === second.ino
 }
 
-function openReport(file: string): { write(text: string): void } {
+export function openReport(file: string): { write(text: string): void } {
   try {
     return openForReport(file)
   } catch (error) {

@@ -6,7 +6,7 @@ import { OutputFlow, type RunSink } from './flow.js'
 import type { BranchRecord, Checkpoint, Offsets } from './lineage.js'
 import { askQuery, queryKey } from './query.js'
 import { openScope, ThawError } from '../system/index.js'
-import type { OutputRecord } from './record.js'
+import type { OutputRecord, StreamName } from './record.js'
 import { SPOOL_LIMIT, type StdinFeed } from './stdin.js'
 
 type ReadEvent = [seq: number, kind: 'read', path: string, sig: ReadSignature]
@@ -76,11 +76,14 @@ export class Execution implements BranchListener {
   #finished: () => void = () => {}
   readonly #watchers = new Set<OutputFlow>()
 
-  /** Hands a second caller what is printed from now on. Returns what ends that, after everything was sent. */
-  watch(sink: RunSink): () => Promise<void> {
+  /**
+   * Hands a second caller what is printed from now on, behind what `lead` holds. Returns what ends that, after everything
+   * was sent.
+   */
+  watch(sink: RunSink, lead: Iterable<[StreamName, Uint8Array]>): () => Promise<void> {
     const flow = new OutputFlow(sink)
     flow.onRelaxed = () => this.#branch?.resumeOutput()
-    void flow.lead([])
+    flow.lead(lead).catch(() => {})
     this.#watchers.add(flow)
     return async () => {
       this.#watchers.delete(flow)

@@ -32,6 +32,9 @@ export interface LaunchSpec {
   began: number
   /** Seconds between checkpoints by time; null: none. */
   every: number | null
+  command: readonly string[]
+  /** For a command below a launcher: the token of that launch. */
+  below: string | null
 }
 
 export const seconds = (from: number, to = performance.now()) => (to - from) / 1000
@@ -44,6 +47,8 @@ export class Launch {
   readonly #run: Run
   readonly #spec: LaunchSpec
   #stops = false
+  /** Under which Python programs below this command report. */
+  #token: string | null = null
   /** Runs beside others of the same run: its files are not the run's. */
   apart = false
 
@@ -108,6 +113,11 @@ export class Launch {
     )
   }
 
+  /** The token under which Python programs below this command report. */
+  opened(): string {
+    return (this.#token ??= this.#shop.launches.open())
+  }
+
   /** The caller learns which branch is its own; before any output. */
   announce(): void {
     this.#spec.sink.started({ run: this.#run.identity.id, branch: this.id })
@@ -141,6 +151,8 @@ export class Launch {
   async told(branch: string, done: Promise<RunReport>, execution: Execution | null): Promise<RunReport> {
     try {
       const report = await done
+      const { below, command } = this.#spec
+      if (below !== null) this.#shop.launches.ran(below, [...command], report)
       this.#shop.tell(this.#run, branch, report)
       return report
     } finally {
@@ -154,7 +166,9 @@ export class Launch {
     program: number,
     cold: number | null,
   ): RunReport {
+    const below = this.#token === null ? [] : this.#shop.launches.close(this.#token)
     return reportOf(begun, exit, {
+      below,
       run: this.#run.identity.id,
       engine: this.#spec.engine,
       relative: (file) => this.#shop.relative(this.#run, file),

@@ -1,5 +1,5 @@
 /** What a start has come to, for people and programs. */
-import type { Change, RunReport } from '@thaw/protocol'
+import type { BelowEntry, Change, RunReport } from '@thaw/protocol'
 import type { Checkpoint } from './lineage.js'
 
 /** What a start has come to, before the program's end is known. */
@@ -23,12 +23,14 @@ export interface ReportContext {
   program: number
   /** What a cold run would have taken; null when that is not known. */
   cold: number | null
+  /** Programs that the command has started, and that became runs of their own. */
+  below: BelowEntry[]
 }
 
 export function reportOf(
   begun: Begun,
   exit: { code: number | null; signal: string | null } | null,
-  { run, engine, relative, total, program, cold }: ReportContext,
+  { run, engine, relative, total, program, cold, below }: ReportContext,
 ): RunReport {
   const { checkpoint } = begun
   return {
@@ -50,5 +52,6 @@ export function reportOf(
     engine,
     seconds: { total, plan: begun.planned, restore: begun.restored, program, cold_estimate: cold },
     exit: exit === null ? null : { code: exit.code, signal: exit.signal },
+    ...(below.length === 0 ? {} : { below }),
   }
 }

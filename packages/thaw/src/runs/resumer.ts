@@ -82,6 +82,8 @@ export class Resumer {
         engine: 'fork',
         began: this.#began,
         every: this.#spec.every,
+        command: this.#run.identity.command,
+        below: null,
       })
       branches.push(await this.#begin(launch, group, patches, stops, i + 1, begun, notes))
     }

@@ -1,5 +1,5 @@
 /** One command in one directory: its history, its processes, its files. */
-import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { lstatSync, mkdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { contentAt, keepContent, putBack, type Content } from '../files/undo.js'
 import { diskState } from '../files/signature.js'
@@ -89,6 +89,23 @@ export class Run {
     }
     for (const path of putBack(contents)) this.disk.set(path, diskState(path))
     this.onDisk = branch
+  }
+
+  /**
+   * Gives every file written before this point the time of a writing now. What runs after it below the same launcher
+   * (make, for one) goes by these times.
+   */
+  renewTimes(branch: BranchRecord, seq: number): void {
+    const now = new Date()
+    for (const path of writtenUntil(branch, seq).keys()) {
+      try {
+        if (!lstatSync(path).isFile()) continue
+        utimesSync(path, now, now)
+        this.disk.set(path, diskState(path))
+      } catch {
+        // Removed by the program later on, or not this user's: its time stays.
+      }
+    }
   }
 
   /** After a branch's end: remembers how it left its files, and keeps a copy of them. */

@@ -1,38 +1,49 @@
 /** All runs of one daemon. */
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   BranchKind,
   CheckpointKind,
+  type AttachFrom,
   type BranchNode,
   type CheckpointNode,
   type Collected,
   type DaemonSettings,
   type Finding,
+  type RunInputs,
   type RunReport,
   type RunSummary,
   type RunTree,
   type SignalName,
 } from '@thaw/protocol'
-import { adapt, describeInterpreter, findProgram, whyNotResumable } from '../languages/index.js'
+import {
+  adapt,
+  describeInterpreter,
+  findProgram,
+  whyNotResumable,
+  withoutLauncher,
+} from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
-import type { RunSink } from './flow.js'
-import type { Checkpoint } from './lineage.js'
+import { OutputFlow, type RunSink } from './flow.js'
+import { inputsOf } from './inputs.js'
+import type { Checkpoint, Offsets } from './lineage.js'
+import { printedBy, printedOn } from './printed.js'
+import type { StreamName } from './record.js'
 import { Run } from './run.js'
 import type { Started } from './launch.js'
 import { Resumer, type ResumeSpec } from './resumer.js'
 import { Starter, type StartRequest } from './starter.js'
 import { Workshop } from './workshop.js'
 
-export interface RunHandle {
+export interface RunHandle<Done = void> {
   /** Resolves when the next piece may be sent. */
   stdin(chunk: Uint8Array): Promise<void>
   stdinEnd(): void
   signal(name: SignalName): Promise<void>
   resize(rows: number, cols: number): Promise<void>
-  readonly done: Promise<RunReport>
+  readonly done: Promise<Done>
 }
 
 const iso = (ms: number) => new Date(ms).toISOString()
@@ -69,11 +80,12 @@ export class Runs implements AsyncDisposable {
     return Promise.resolve(new Runs(shop, options.journal, options.settings))
   }
 
-  async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle> {
+  async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle<RunReport>> {
     this.#starting++
     let ready: Promise<unknown> = Promise.resolve()
     try {
-      const begun = await this.#start(request, sink, scope)
+      // A `thaw run` within a launcher's script is a run like any other.
+      const begun = await this.#start({ ...request, env: withoutLauncher(request.env) }, sink, scope)
       ready = begun.ready
       return begun.handle
     } finally {
@@ -86,7 +98,7 @@ export class Runs implements AsyncDisposable {
     request: StartRequest,
     sink: RunSink,
     scope: Scope,
-  ): Promise<{ handle: RunHandle; ready: Promise<unknown> }> {
+  ): Promise<{ handle: RunHandle<RunReport>; ready: Promise<unknown> }> {
     const began = performance.now()
     if (!existsSync(request.cwd)) {
       throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
@@ -108,7 +120,12 @@ export class Runs implements AsyncDisposable {
   }
 
   /** @param sinks as many as there are to be branches */
-  async resume(id: string, spec: ResumeSpec, sinks: readonly RunSink[], scope: Scope): Promise<RunHandle> {
+  async resume(
+    id: string,
+    spec: ResumeSpec,
+    sinks: readonly RunSink[],
+    scope: Scope,
+  ): Promise<RunHandle<RunReport>> {
     const began = performance.now()
     const { run, checkpoint } = this.#checkpoint(id)
     run.lastAt = Date.now()
@@ -143,17 +160,19 @@ export class Runs implements AsyncDisposable {
     return node
   }
 
-  async attach(branch: string, sink: RunSink): Promise<RunHandle> {
+  async attach(branch: string, from: AttachFrom, sink: RunSink): Promise<RunHandle> {
     const live = this.#shop.live.get(branch)
-    if (live === undefined) throw new ThawError('RUN_NOT_FOUND', `${branch} is not running.`)
+    const printed = (until?: Offsets) => printedBy(this.#journal, this.#shop.paths.runs, branch, until)
+    if (live === undefined) {
+      if (from === 'now') throw new ThawError('RUN_NOT_FOUND', `${branch} is not running.`)
+      return this.#repeat(branch, printed(), sink)
+    }
     sink.started({ run: live.run.identity.id, branch })
-    const leave = live.execution.watch(sink)
-    const done = live.execution.finished.then(async () => {
-      await leave()
-      const report = this.#journal.getOutcome(branch)
-      if (report === undefined) throw new ThawError('INTERNAL', 'The run left no report.')
-      return report
-    })
+    const leave = live.execution.watch(
+      sink,
+      from === 'start' ? printed(live.execution.recorded.offsets()) : [],
+    )
+    const done = live.execution.finished.then(leave)
     done.catch(() => {})
     return {
       stdin: (chunk) => live.execution.feed.take(chunk),
@@ -162,6 +181,23 @@ export class Runs implements AsyncDisposable {
       resize: (rows, cols) => live.branch.resize({ rows, cols }),
       done,
     }
+  }
+
+  /** What a branch that has ended had printed. */
+  #repeat(branch: string, printed: Iterable<[StreamName, Uint8Array]>, sink: RunSink): RunHandle {
+    sink.started({ run: this.#journal.getBranch(branch)?.run ?? '', branch })
+    const nothing = () => Promise.resolve()
+    return {
+      stdin: nothing,
+      stdinEnd: () => {},
+      signal: nothing,
+      resize: nothing,
+      done: new OutputFlow(sink).lead(printed),
+    }
+  }
+
+  passedBelow(launch: string, command: string[], reason: string): void {
+    this.#shop.launches.passed(launch, command, reason)
   }
 
   list(): RunSummary[] {
@@ -218,23 +254,16 @@ export class Runs implements AsyncDisposable {
     return { run: this.#summary(row), branches, checkpoints, refusals }
   }
 
-  async *logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array> {
-    const row = this.#journal.getBranch(branch)
-    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no branch ${branch}.`)
-    const file = join(this.#shop.paths.runs, row.run, branch, stream)
-    if (!existsSync(file)) return
-    const fd = openSync(file, 'r')
-    try {
-      for (;;) {
-        const buffer = Buffer.allocUnsafe(64 * 1024)
-        const size = readSync(fd, buffer)
-        if (size === 0) return
-        yield buffer.subarray(0, size)
-        await Promise.resolve()
-      }
-    } finally {
-      closeSync(fd)
-    }
+  inputs(id: string): RunInputs {
+    const run = this.#shop.runs.get(id)
+    if (run === undefined) throw new ThawError('RUN_NOT_FOUND', `${id} was not run by this daemon.`)
+    return inputsOf(run)
+  }
+
+  logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array> {
+    if (this.#journal.getBranch(branch) === undefined)
+      throw new ThawError('RUN_NOT_FOUND', `There is no branch ${branch}.`)
+    return printedOn(this.#journal, this.#shop.paths.runs, branch, stream)
   }
 
   async stop(id: string): Promise<string[]> {
@@ -354,7 +383,7 @@ export class Runs implements AsyncDisposable {
     return turn
   }
 
-  #handle(feed: Starter['feed'], ready: Promise<Started>, done: Promise<RunReport>): RunHandle {
+  #handle(feed: Starter['feed'], ready: Promise<Started>, done: Promise<RunReport>): RunHandle<RunReport> {
     const branch = async () => (await ready).execution?.branch ?? null
     return {
       stdin: (chunk) => feed.take(chunk),

@@ -4,7 +4,7 @@ import type { Change, RunRequest, RunSettings } from '@thaw/protocol'
 import type { StopPlace } from '@thaw/protocol/agent'
 import { RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
-import type { Adapted } from '../languages/index.js'
+import { launcherEnvironment, type Adapted } from '../languages/index.js'
 import { checkScope, ThawError, type Scope } from '../system/index.js'
 import type { RunSink } from './flow.js'
 import { Group, startEnvironment } from './group.js'
@@ -25,6 +25,8 @@ export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'q
   effects: RunSettings['effects']
   settings: RunSettings
   breaks: BreakPlace[]
+  /** Options as the caller gave them, for the commands below this one. */
+  flags: string[]
 }
 
 const GROUPS_KEPT = 2
@@ -68,6 +70,8 @@ export class Starter {
       engine: adapted.agent === null ? 'plain' : 'fork',
       began,
       every: request.every,
+      command: request.command,
+      below: request.below,
     })
   }
 
@@ -269,6 +273,7 @@ export class Starter {
 
   async #replay(branch: BranchRecord, plan: Plan & { kind: 'replay' }, planned: number): Promise<Started> {
     this.#run.restoreFiles(branch, Infinity)
+    if (this.#request.below !== null) this.#run.renewTimes(branch, Infinity)
     this.feed.close()
     this.#sink.started({ run: this.#run.identity.id, branch: branch.id })
     const end = branch.end
@@ -299,6 +304,7 @@ export class Starter {
     const group = this.#run.groupOf.get(checkpoint.branch)
     if (group === undefined) throw new ThawError('INTERNAL', 'A checkpoint has lost its processes.')
     this.#run.restoreFiles(checkpoint.branch, checkpoint.seq)
+    if (this.#request.below !== null) this.#run.renewTimes(checkpoint.branch, checkpoint.seq)
     const launch = this.#launch
     const record = launch.newRecord(group.root, this.#request.env, checkpoint)
     inherit(record, checkpoint, files)
@@ -381,7 +387,7 @@ export class Starter {
         {
           branch: launch.id,
           argv: this.#request.command,
-          env: this.#request.env,
+          env: this.#plainEnvironment(),
           cwd: this.#request.cwd,
           umask: this.#request.umask,
           streams: this.#streams,
@@ -415,5 +421,18 @@ export class Starter {
       return launch.report(begun, exit, seconds(from), null)
     })
     return launch.started(execution, done)
+  }
+
+  #plainEnvironment(): Record<string, string> {
+    const { env, typed, flags, settings } = this.#request
+    if (this.#adapted.language !== 'generic' || !settings.launchers) return env
+    const { socket } = this.#shop.paths
+    return launcherEnvironment(env, {
+      token: this.#launch.opened(),
+      socket,
+      daemon: process.pid,
+      typed,
+      flags,
+    })
   }
 }

@@ -10,6 +10,7 @@ import { describeInterpreter, findProgram } from '../languages/index.js'
 import type { Journal } from '../store/index.js'
 import { ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import type { Execution } from './execution.js'
+import { Launches } from './launches.js'
 import type { Checkpoint } from './lineage.js'
 import { SourceHashes } from './present.js'
 import type { Run } from './run.js'
@@ -24,6 +25,7 @@ export class Workshop {
   readonly engine = new ForkEngine()
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
+  readonly launches = new Launches()
   readonly runs = new Map<string, Run>()
   /** Live branches by id, those of runs beside a live one included. */
   readonly live = new Map<string, { run: Run; execution: Execution; branch: Branch }>()
@@ -197,7 +199,7 @@ export class Workshop {
         memoryBytes: checkpoint.memory,
         state: checkpoint.state,
         createdAt: checkpoint.createdAt,
-        data: { kind: checkpoint.kind, name: checkpoint.name },
+        data: { kind: checkpoint.kind, name: checkpoint.name, offsets: checkpoint.offsets },
       }),
     )
   }

@@ -165,6 +165,27 @@ export async function startDetached(
   }
 }
 
+/**
+ * Runs a program in this process's place: its streams, its process group, its end.
+ *
+ * @param pass signals that are handed on while it runs; others reach it by themselves
+ * @throws ThawError as startProcess
+ */
+export async function runInPlace(
+  argv: readonly string[],
+  pass: readonly NodeJS.Signals[],
+): Promise<Pick<Exit, 'code' | 'signal'>> {
+  const [file, ...args] = argv
+  if (file === undefined) throw new ThawError('INVALID_REQUEST', 'There is no command to start.')
+  const child = spawn(file, args, { stdio: 'inherit' })
+  const exited = new Promise<Pick<Exit, 'code' | 'signal'>>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }))
+  })
+  await spawned(child, file, undefined)
+  for (const name of pass) process.on(name, () => child.kill(name))
+  return exited
+}
+
 function spawned(child: ChildProcess, file: string, cwd: string | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve)

@@ -1,13 +1,21 @@
 import { ask } from '../client.js'
+import { followBranch } from '../follow.js'
 import { outputTo } from '../output.js'
 
-export async function logs(id: string, options: { stdout?: boolean; stderr?: boolean }): Promise<number> {
+export async function logs(
+  id: string,
+  options: { follow?: boolean; stdout?: boolean; stderr?: boolean },
+): Promise<number> {
   const wanted =
     options.stdout === options.stderr
       ? (['stdout', 'stderr'] as const)
       : options.stdout === true
         ? (['stdout'] as const)
         : (['stderr'] as const)
+  if (options.follow === true) {
+    await followBranch(id, 'start', wanted)
+    return 0
+  }
   try {
     for (const stream of wanted) {
       const to = outputTo(stream === 'stdout' ? 1 : 2)

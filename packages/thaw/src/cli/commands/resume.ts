@@ -1,7 +1,11 @@
 import type { ResumeRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
+import { RunStream } from '@thaw/sdk/run-stream'
+import { findPaths } from '../../system/paths.js'
+import { BUILD } from '../../version.js'
+import { withDaemon } from '../connect.js'
 import { numberLines } from '../numbered.js'
-import { converse } from '../session.js'
+import { converse, type Io } from '../session.js'
 
 export interface ResumeOptions {
   count?: string
@@ -23,20 +27,19 @@ export async function resume(id: string, options: ResumeOptions): Promise<number
   if (options.hot === true && options.exact === true) {
     throw new ThawError('USAGE', '--hot and --exact exclude each other.')
   }
-  const { terminal = false, quiet = false } = options
-  return converse({
-    path: `/v1/checkpoints/${encodeURIComponent(id)}/stream`,
-    terminal,
-    quiet,
-    report: options.report ?? null,
-    numbered: (outputs) => numberLines(outputs, count),
-    request: (io): ResumeRequestInput => ({
-      count,
-      mode: options.hot === true ? 'hot' : 'exact',
-      quiet: quiet ? true : null,
-      break: options.break ?? [],
-      every: options.every ?? null,
-      ...io,
-    }),
+  const { terminal = false, quiet = false, report = null } = options
+  const paths = findPaths()
+  const path = `/v1/checkpoints/${encodeURIComponent(id)}/stream`
+  const request = (io: Io): ResumeRequestInput => ({
+    count,
+    mode: options.hot === true ? 'hot' : 'exact',
+    quiet: quiet ? true : null,
+    break: options.break ?? [],
+    every: options.every ?? null,
+    ...io,
   })
+  const numbered = (outputs: Parameters<typeof numberLines>[0]) => numberLines(outputs, count)
+  return converse({ terminal, quiet, report, numbered }, (io, handlers) =>
+    withDaemon(paths, () => RunStream.open(paths.socket, path, request(io), handlers, BUILD)),
+  )
 }

@@ -12,7 +12,7 @@ const described = z.object({
 export type Interpreter = z.infer<typeof described>
 
 /** Versions of CPython whose programs can be resumed. */
-const RESUMABLE = ['3.11', '3.12', '3.13']
+export const RESUMABLE: readonly string[] = ['3.11', '3.12', '3.13']
 
 /** Why programs of an interpreter cannot be resumed, as far as its own word tells; null when they may be. */
 export function whyNotResumable({ implementation, version, debug }: Interpreter): string | null {

@@ -1,0 +1,167 @@
+import type { Command } from 'commander'
+
+export type IdKind = 'run' | 'branch' | 'checkpoint'
+
+export interface Candidate {
+  word: string
+  about: string
+}
+
+/** What can stand at a place of a command line. */
+export type Answer =
+  | { kind: 'words'; words: Candidate[] }
+  | { kind: 'ids'; kinds: readonly IdKind[]; words: Candidate[] }
+  | { kind: 'files' }
+  | { kind: 'command'; at: number }
+
+interface Option {
+  names: string[]
+  about: string
+  /** What its value is; null: it has none. */
+  value: string | null
+}
+
+/** Verbs that take options of their own and then a command. */
+const RUNNERS = new Set(['run', 'watch'])
+const ARGUMENTS: Record<string, readonly IdKind[]> = {
+  run: ['run'],
+  checkpoint: ['checkpoint'],
+  id: ['run', 'branch', 'checkpoint'],
+}
+/** Verbs whose `id` is not of every kind. */
+const IDS: Record<string, readonly IdKind[]> = {
+  logs: ['run', 'branch'],
+  attach: ['run', 'branch'],
+  stop: ['run', 'branch'],
+  rm: ['run', 'checkpoint'],
+}
+
+/** The options that a help text lists, one a line: names, perhaps a value in capitals, two spaces, what it does. */
+export function optionsOf(help: string): Option[] {
+  const lines = help.match(/^ {2}-.*$/gm) ?? []
+  return lines.flatMap((line) => {
+    const [, names = '', value, about = ''] =
+      /^ {2}(-\S+(?:, -\S+)*)(?: ([A-Z]+))? {2,}(.*)$/.exec(line) ?? []
+    return names === '' ? [] : [{ names: names.split(', '), about, value: value ?? null }]
+  })
+}
+
+/**
+ * @param words what was typed, `thaw` first
+ * @param at index of the word to be completed
+ * @param choices the words an option allows, where they are few
+ */
+export function answerFor(
+  thaw: Command,
+  runHelp: string,
+  choices: Record<string, readonly string[]>,
+  words: readonly string[],
+  at: number,
+): Answer {
+  const current = words[at] ?? ''
+  const verb = words[1] ?? ''
+  if (at <= 1) {
+    const verbs = thaw.commands.map((one) => ({ word: one.name(), about: one.description() }))
+    return fitting(current, [...verbs, { word: 'help', about: 'tell more about a command' }, ...flags(thaw)])
+  }
+  if (verb === 'help') {
+    return fitting(current, at === 2 ? thaw.commands.map((one) => ({ word: one.name(), about: '' })) : [])
+  }
+  if (RUNNERS.has(verb)) return runnerAnswer(optionsOf(runHelp), choices, words, at)
+  let command = thaw.commands.find((one) => one.name() === verb)
+  if (command === undefined) return { kind: 'words', words: [] }
+  if (command.commands.length > 0) {
+    const below = command.commands.find((one) => one.name() === words[2])
+    if (at === 2 || below === undefined) {
+      return fitting(
+        current,
+        command.commands.map((one) => ({ word: one.name(), about: one.description() })),
+      )
+    }
+    command = below
+  }
+  if (current.startsWith('-')) return fitting(current, flags(command))
+  const argument = command.registeredArguments[0]
+  if (argument === undefined) return { kind: 'words', words: [] }
+  if (argument.argChoices !== undefined) {
+    return fitting(
+      current,
+      argument.argChoices.map((word) => ({ word, about: '' })),
+    )
+  }
+  const kinds = IDS[verb] ?? ARGUMENTS[argument.name()]
+  if (kinds === undefined) return { kind: 'files' }
+  const last = kinds.includes('run') ? [{ word: 'last', about: 'the run used last' }] : []
+  return { kind: 'ids', kinds, words: fitting(current, last).words }
+}
+
+function runnerAnswer(
+  options: Option[],
+  choices: Record<string, readonly string[]>,
+  words: readonly string[],
+  at: number,
+): Answer {
+  const valued = new Map(
+    options
+      .filter((one) => one.value !== null)
+      .flatMap((one) => one.names.map((name) => [name, one] as const)),
+  )
+  for (let i = 2; i < at; i++) {
+    const word = words[i] ?? ''
+    if (word === '--') return { kind: 'command', at: i + 1 }
+    if (!word.startsWith('-')) return { kind: 'command', at: i }
+    // bash takes the equals sign for a word.
+    const equals = words[i + 1] === '='
+    if (valued.has(word)) i += equals ? 2 : 1
+    if (i >= at)
+      return valueAnswer(
+        word,
+        valued.get(word),
+        choices,
+        equals && words[at] === '=' ? '' : (words[at] ?? ''),
+      )
+  }
+  const current = words[at] ?? ''
+  if (!current.startsWith('-')) return { kind: 'command', at }
+  const [name, given] = current.split('=', 2)
+  if (given !== undefined && name !== undefined && valued.has(name)) {
+    const answer = valueAnswer(name, valued.get(name), choices, given)
+    if (answer.kind !== 'words') return answer
+    return {
+      kind: 'words',
+      words: answer.words.map(({ word, about }) => ({ word: `${name}=${word}`, about })),
+    }
+  }
+  return fitting(
+    current,
+    options.flatMap((one) => one.names.map((word) => ({ word, about: one.about }))),
+  )
+}
+
+function valueAnswer(
+  name: string,
+  option: Option | undefined,
+  choices: Record<string, readonly string[]>,
+  current: string,
+): Answer & { kind: 'words' | 'files' } {
+  const allowed = choices[name.replace(/^--/, '')]
+  if (allowed !== undefined) {
+    return fitting(
+      current,
+      allowed.map((word) => ({ word, about: '' })),
+    )
+  }
+  return option?.value === 'FILE' ? { kind: 'files' } : { kind: 'words', words: [] }
+}
+
+function flags(command: Command): Candidate[] {
+  return command.options.flatMap((option) =>
+    [option.short, option.long].flatMap((word) =>
+      word === undefined || word === null ? [] : [{ word, about: option.description }],
+    ),
+  )
+}
+
+function fitting(current: string, words: readonly Candidate[]): Answer & { kind: 'words' } {
+  return { kind: 'words', words: words.filter(({ word }) => word.startsWith(current)) }
+}
