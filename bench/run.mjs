@@ -3,7 +3,7 @@
 // docs/benchmarks.md. Options: --rounds N, --only TEXT (part of a case's
 // name; then nothing but the raw results is written), --thaw FILE (another
 // thaw than that of this clone), --python COMMAND (another interpreter than
-// python3; docs/benchmarks.md stays as it is).
+// python3; its table goes to docs/benchmarks-cpython-X.Y.md).
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
@@ -56,9 +56,11 @@ const results = { file, started_at: started.toISOString(), rounds, machine: mach
 mkdirSync(join(here, 'results'), { recursive: true })
 writeFileSync(join(here, 'results', file), JSON.stringify(results, null, 1) + '\n')
 console.log(`raw results: bench/results/${file}`)
-if (options.only === undefined && options.python === 'python3') {
-  writeFileSync(join(here, '../docs/benchmarks.md'), document(results))
-  console.log('table: docs/benchmarks.md')
+if (options.only === undefined) {
+  const version = results.machine.python.split('.').slice(0, 2).join('.')
+  const table = options.python === 'python3' ? 'benchmarks.md' : `benchmarks-cpython-${version}.md`
+  writeFileSync(join(here, '../docs', table), document(results))
+  console.log(`table: docs/${table}`)
 }
 if (cases.some((one) => one.error !== undefined)) process.exitCode = 1
 

@@ -22,7 +22,15 @@ test('the comparison finds out stand-ins for thaw that are wrong', { timeout: 5 
 function sample(edits: string, share: string, ...flags: string[]) {
   const out = mkdtempSync(join(tmpdir(), 'thaw-exactness-out-'))
   const { code, text } = drive(
-    ...['--edits', edits, '--seed', 'sample', '--at-least', share, '--out', out, ...flags],
+    '--edits',
+    edits,
+    '--seed',
+    'sample',
+    '--at-least',
+    share,
+    '--out',
+    out,
+    ...flags,
   )
   if (code === 0) rmSync(out, { recursive: true, force: true })
   expect(code, `${text}\nkept in ${out}`).toBe(0)
