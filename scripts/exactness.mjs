@@ -4,4 +4,8 @@ import { build, install, root, run } from './workspace.mjs'
 
 install()
 build()
-run(process.execPath, [join(root, 'tests', 'exactness', 'exactness.mjs'), ...process.argv.slice(2)])
+run(process.execPath, [
+  join(root, 'tests', 'exactness', 'exactness.mjs'),
+  '--fetch',
+  ...process.argv.slice(2),
+])

@@ -1,5 +1,5 @@
 import { mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Home, until } from '../support/home.js'
 import { Project, STEPS, WORK } from '../support/project.js'
 
@@ -7,12 +7,18 @@ let home: Home
 beforeAll(() => {
   home = new Home({ THAW_FACTOR: '1' })
 })
+/** Those that a failed test has left behind. */
+const started: (() => void)[] = []
+afterEach(() => {
+  for (const end of started.splice(0)) end()
+})
 afterAll(() => home[Symbol.asyncDispose]())
 
 const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000))
 
 function startWatch(project: Project, command: string[], flags: string[] = []) {
   const one = home.start(['watch', ...flags, '--', ...command], { cwd: project.directory })
+  started.push(() => one.child.kill('SIGKILL'))
   const lines = () => one.text('stderr').match(/^thaw: .*$/gm) ?? []
   return {
     ...one,

@@ -14,7 +14,7 @@ import { selfTest } from './driver/self-test.mjs'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const USAGE = `usage: exactness.mjs [--edits N] [--seed S] [--program P]... [--kind K]... [--jobs N]
-                     [--at-least SHARE] [--out DIR] [--python PATH] [--thaw PATH]
+                     [--at-least SHARE] [--out DIR] [--python PATH] [--thaw PATH] [--fetch]
        exactness.mjs --replay BUNDLE
        exactness.mjs --self-test
 `
@@ -29,6 +29,7 @@ const { values } = parseArgs({
     out: { type: 'string', default: join(HERE, 'out') },
     python: { type: 'string', default: 'python3' },
     thaw: { type: 'string', default: join(HERE, '..', '..', 'packages', 'thaw', 'bin', 'thaw.js') },
+    fetch: { type: 'boolean', default: false },
     replay: { type: 'string' },
     'self-test': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -71,7 +72,9 @@ async function main() {
   const thaw = /\.[cm]?js$/.test(path) ? [process.execPath, path] : [path]
   const out = resolve(values.out)
   if (values.replay)
-    return (await replayBundle(readBundle(values.replay), { thaw, python, out, say })) ? 0 : 1
+    return (await replayBundle(readBundle(values.replay), { thaw, python, fetch: values.fetch, out, say }))
+      ? 0
+      : 1
   const tally = await runCampaign({
     programs: chosenPrograms(),
     edits: number('edits', 1),
@@ -80,6 +83,7 @@ async function main() {
     kinds: values.kind ?? null,
     thaw,
     python,
+    fetch: values.fetch,
     out,
     say,
   })

@@ -92,6 +92,25 @@ describe('a file that cannot be read', () => {
   })
 })
 
+it('a symbolic link that was looked at is an input by what it is itself', async () => {
+  const project = new Project(home, 'link')
+  project.write('one', '1')
+  project.write('other', '2')
+  symlinkSync('one', project.path('link'))
+  project.write(
+    'app.py',
+    `import os\nprint(os.path.basename(os.path.realpath("link")), os.path.islink("link"))\n${STEPS}`,
+  )
+  await project.run(['python3', 'app.py'])
+  project.edit('app.py', 'print("c")', 'print("C")')
+  const resumed = await project.run(['python3', 'app.py'])
+  expect(resumed.stdout).toBe('one True\na\nb\nC\n')
+  expect(resumed.report.checkpoint?.at_seconds).toBeGreaterThan(0.15)
+  unlinkSync(project.path('link'))
+  symlinkSync('other', project.path('link'))
+  expect((await project.run(['python3', 'app.py'])).stdout).toBe('other True\na\nb\nC\n')
+})
+
 it('an edit while the program runs is found by the next run', async () => {
   const project = new Project(home, 'meanwhile')
   project.write(

@@ -157,3 +157,28 @@ ask()
   expect(third.stdout).toBe(second)
   expect(third.report.outcome).toBe('resumed')
 })
+
+it('a child that nobody announces is one too', async () => {
+  const project = new Project(home, 'spawned')
+  project.write(
+    'app.py',
+    `${WORK}
+import multiprocessing, os
+def count(name):
+    with open(name, "a") as file:
+        file.write("x")
+    return os.path.getsize(name)
+def main():
+    work()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(count, [os.environ["COUNTER"]]))
+if __name__ == "__main__":
+    main()
+`,
+  )
+  const env = { COUNTER: `${home.directory}/spawned` }
+  for (const n of [1, 2]) expect((await project.run(PYTHON, { env })).stdout).toBe(`[${n}]\n`)
+  const kept = await project.run(PYTHON, { env, flags: ['--effects', 'keep'] })
+  expect(kept).toMatchObject({ stdout: '[2]\n', report: { outcome: 'replayed' } })
+  expect(kept.report.kept_effects.join()).toMatch(/a child process/)
+})

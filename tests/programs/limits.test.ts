@@ -32,10 +32,20 @@ const OBSTACLES: Record<string, { begin: string; end: string; why: RegExp }> = {
     end: 's.close()',
     why: /open socket/,
   },
-  'an open pipe': {
-    begin: 'import os; r, w = os.pipe()',
-    end: 'os.close(r); os.close(w)',
+  'a pipe whose other end is elsewhere': {
+    begin: 'import os; r, w = os.pipe(); os.close(w)',
+    end: 'os.close(r)',
     why: /open pipe/,
+  },
+  'a socket pair whose other end is closed': {
+    begin: 'import socket; a, b = socket.socketpair(); b.close()',
+    end: 'a.close()',
+    why: /open socket/,
+  },
+  'memory that is a file': {
+    begin: 'import os; m = os.memfd_create("m")',
+    end: 'os.close(m)',
+    why: /memfd/,
   },
   'shared writable memory': {
     begin: 'import mmap; m = mmap.mmap(-1, 4096)',
@@ -46,6 +56,35 @@ const OBSTACLES: Record<string, { begin: string; end: string; why: RegExp }> = {
     begin: 'import signal; signal.setitimer(signal.ITIMER_REAL, 60)',
     end: 'signal.setitimer(signal.ITIMER_REAL, 0)',
     why: /timer/,
+  },
+  'a timer of the C library': {
+    begin: `import ctypes; c = ctypes.CDLL(None); t = ctypes.c_void_p(); c.timer_create(1, None, ctypes.byref(t))`,
+    end: 'c.timer_delete(t)',
+    why: /timer/,
+  },
+  'a pending signal': {
+    begin:
+      'import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); signal.raise_signal(signal.SIGUSR1)',
+    end: 'signal.sigwait([signal.SIGUSR1])',
+    why: /signal is pending/,
+  },
+  'a mapped file that the program wrote': {
+    begin:
+      'import mmap; f = open("m", "w+b"); f.write(b"abc"); f.flush(); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)',
+    end: 'm.close(); f.close()',
+    why: /a file that the program wrote is mapped/,
+  },
+  'an open database': {
+    begin:
+      'import sqlite3, tempfile, shutil; t = tempfile.mkdtemp(); db = sqlite3.connect(t + "/x.db"); db.execute("create table t(x)")',
+    end: 'db.close(); shutil.rmtree(t)',
+    why: /open database/,
+  },
+  'a lock that no audit event tells of': {
+    begin:
+      'import fcntl, struct; f = open("k", "w"); n = fcntl.fcntl(f, fcntl.F_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))',
+    end: 'f.close()',
+    why: /lock/,
   },
   'a locked file': {
     begin: 'import fcntl; f = open("lock", "w"); fcntl.flock(f, fcntl.LOCK_EX)',

@@ -57,6 +57,18 @@ def go():
     os.execvp("sh", ["sh", "-c", "echo gone; exit 6"])
 go()
 `,
+  'has finalizers that run after everything else': `
+class Late:
+    def __del__(self):
+        print("late", helper())
+def helper():
+    return "helped"
+def fail():
+    raise ValueError("the traceback keeps the frames, and these the module")
+late = Late()
+work()
+fail()
+`,
   'becomes Python again': `
 import os, sys
 if len(sys.argv) == 1:

@@ -133,7 +133,12 @@ def shadowed(entry):
     if entry["kind"] != "import":
         return False
     top = entry["values"][0].partition(".")[0]
-    if top in sys.modules or top in sys.builtin_module_names:
+    return top not in sys.modules and covered(top)
+
+
+def covered(top, unknown=True):
+    """Whether something stands before the standard library's module of this name. `unknown`: where the library is not found."""
+    if top in sys.builtin_module_names:
         return False
     library = os.path.dirname(os.__file__)
     for directory in sys.path:
@@ -145,7 +150,7 @@ def shadowed(entry):
                 return True
             except OSError:
                 pass
-    return True
+    return unknown
 
 
 hide_module(globals())

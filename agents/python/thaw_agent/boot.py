@@ -11,7 +11,7 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import descriptors, fork, hook, loader, marks, observe, pytest_support
+from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, pytest_support
 from .bytecode import VERSION
 from .layout import hide, hide_module
 from .state import S
@@ -125,6 +125,12 @@ def _main_code(path):
 def _start_path(directory):
     if not sys.flags.safe_path:
         sys.path.insert(0, directory)
+    # A cold run would look for what the agent has loaded already, and maybe find a module of the program's.
+    for name in sorted(set(sys.modules) - BEFORE):
+        if not name.startswith("thaw_agent"):
+            observe.looked_for(name)
+            if binding.covered(name.partition(".")[0], False):
+                del sys.modules[name]
 
 
 def _at_end():
@@ -132,6 +138,7 @@ def _at_end():
     if S.inert or S.role != "branch" or S.pid != posix.getpid():
         return
     S.busy += 1
+    observe.look_for_children()
     S.flush()
     S.ended = True
     S.wire.send({"t": "end", "seq": S.seq, "work": S.worked()})

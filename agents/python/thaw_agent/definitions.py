@@ -25,10 +25,10 @@ LOOKS_AROUND = {
     "globals", "vars", "dir", "locals", "__dict__", "exec", "eval", "getmembers", "getattr", "hasattr", "setattr", "delattr",
     "__setattr__", "__delattr__", "import_module", "__import__", "resolve_name", "attrgetter", "methodcaller", "*", "f_globals",
     "__globals__", "modules", "getmodule", "runpy", "patch", "monkeypatch", "pickle", "shelve", "copyreg", "Protocol",
-    "runtime_checkable", "__subclasshook__",
+    "runtime_checkable", "__subclasshook__", "dictConfig", "fileConfig", "entry_points",
 }
 # Through these a text that is no part of the program reaches into objects.
-LOOKS_INTO = {"format", "format_map", "Template", "substitute", "safe_substitute"}
+LOOKS_INTO = {"format", "format_map", "Template", "substitute", "safe_substitute", "vformat", "get_field"}
 # In the place of names: more text than is worth looking through.
 EVERYTHING = "\0"
 TEXT_LIMIT = 1 << 16
@@ -64,7 +64,8 @@ def _library(module, member):
         return False
     try:
         found = importlib.import_module(module)
-        return member is None or hasattr(found, member)
+        # A member that the module makes when it is asked may come with a warning.
+        return member is None or member in vars(found)
     except ImportError:
         return False
 

@@ -4,9 +4,10 @@ import fcntl
 import posix
 import stat
 
-from . import journal
+from . import channels, journal
 from .layout import hide_module
 from .paths import classify
+from .proc import read
 from .state import S
 
 SYS_KCMP, KCMP_FILE = 312, 0
@@ -53,8 +54,8 @@ null_streams = {}
 class Files:
     """Every descriptor the program has open, in groups."""
 
-    def __init__(self, groups):
-        self.groups = groups
+    def __init__(self, groups, own=(), polls=()):
+        self.groups, self.own, self.polls = groups, own, polls
 
     def written(self):
         """Paths in the project that are open for writing."""
@@ -74,8 +75,8 @@ class Files:
                 posix.close(group.copy)
                 group.copy = -1
 
-    def separate(self):
-        """Give this process its own descriptions."""
+    def separate(self, restoring):
+        """Give this process its own descriptions: a parked one for as long as it waits, a restored one to go on with."""
         for group in self.groups:
             if group.stream is not None:
                 continue
@@ -84,16 +85,25 @@ class Files:
             elif group.unlinked:
                 fd = _copy(group.fds[0], group.size, group.offset)
             else:
-                fd = self._reopen(group)
+                fd = self._reopen(group, restoring)
             for n in group.fds:
                 posix.dup2(fd, n, posix.get_inheritable(n))
             posix.close(fd)
+        for channel in self.own:
+            channel.renew()
+        if not restoring:
+            self.watch(False)
 
-    def _reopen(self, group):
-        flags = group.flags & ~(posix.O_CREAT | posix.O_TRUNC | posix.O_EXCL) | posix.O_CLOEXEC
+    def watch(self, really=True):
+        """Poll sets come last, when what they watch is in place; nothing is watched for a parked process."""
+        for poll in self.polls:
+            poll.renew(really)
+
+    def _reopen(self, group, restoring):
+        flags = group.flags & ~(posix.O_CREAT | posix.O_TRUNC | posix.O_EXCL | posix.O_NOFOLLOW) | posix.O_CLOEXEC
         name = "/proc/self/fd/%d" % group.fds[0]
         # A file that was removed after the checkpoint was made again under its name.
-        if posix.fstat(group.fds[0]).st_nlink == 0:
+        if restoring and posix.fstat(group.fds[0]).st_nlink == 0:
             name = group.path
         fd = posix.open(name, flags)
         try:
@@ -129,36 +139,35 @@ def _copy(fd, size, offset):
     return copy
 
 
-def scan(locked):
+def _told(fd):
+    """Offset and flags of an open description, and all the kernel says of it."""
+    text = read("/proc/self/fdinfo/%d" % fd)
+    lines = text.split(b"\n", 2)
+    return int(lines[0].split()[1]), int(lines[1].split()[1], 8) & ~posix.O_CLOEXEC, text
+
+
+def scan():
     """All open descriptors but the agent's own. Raises Unsafe."""
-    groups = []
+    groups, private = [], []
     for text in posix.listdir("/proc/self/fd"):
         fd = int(text)
         if fd == S.wire.fd:
             continue
         try:
             found = posix.fstat(fd)
+            path = posix.readlink("/proc/self/fd/%d" % fd)
+            offset, flags, told = _told(fd)
         except OSError:
             continue
         kind = stat.S_IFMT(found.st_mode)
-        path = posix.readlink("/proc/self/fd/%d" % fd)
         stream = streams.get((found.st_dev, found.st_ino))
         if stream is None and path == "/dev/null":
             stream = null_streams.get(fd)
-        if stream is None:
-            if kind == stat.S_IFSOCK:
-                raise Unsafe("open socket (descriptor %d)" % fd)
-            if kind == stat.S_IFIFO:
-                raise Unsafe("open pipe (descriptor %d)" % fd)
-            if kind == stat.S_IFCHR and path not in HARMLESS:
-                raise Unsafe("open device %s" % path)
-            if kind not in (stat.S_IFREG, stat.S_IFCHR, stat.S_IFDIR):
-                raise Unsafe("open %s (descriptor %d)" % (path, fd))
-        if fd in locked:
+        own = stream is None and channels.may_renew(path)
+        if stream is None and not own:
+            _refuse_kind(fd, kind, path)
+        if b"\nlock:" in told:
             raise Unsafe("locked file %s" % path)
-        if kind == stat.S_IFREG and (path.startswith("/memfd:") or path.startswith("anon_inode:")):
-            raise Unsafe("open %s" % path)
-        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
         if stream is None and kind == stat.S_IFREG and flags & 3 and found.st_nlink and path not in journal.touched and classify(path) is not None:
             raise Unsafe("%s was opened for writing by native code" % path)
         if path in journal.databases:
@@ -168,9 +177,38 @@ def scan(locked):
                 group.fds.append(fd)
                 break
         else:
-            offset = posix.lseek(fd, 0, 1) if kind in (stat.S_IFREG, stat.S_IFDIR) else 0
-            groups.append(Group(fd, found, path, flags, offset, stream))
-    return Files(groups)
+            group = Group(fd, found, path, flags, offset, stream)
+            groups.append(group)
+            if own:
+                private.append((group, told))
+    if not private:
+        return Files(groups)
+    return Files([group for group in groups if all(group is not one for one, _ in private)], *_channels(private))
+
+
+def _refuse_kind(fd, kind, path):
+    if kind == stat.S_IFSOCK:
+        raise Unsafe("open socket (descriptor %d)" % fd)
+    if kind == stat.S_IFIFO:
+        raise Unsafe("open pipe (descriptor %d)" % fd)
+    if kind == stat.S_IFCHR and path not in HARMLESS:
+        raise Unsafe("open device %s" % path)
+    if kind not in (stat.S_IFREG, stat.S_IFCHR, stat.S_IFDIR):
+        raise Unsafe("open %s (descriptor %d)" % (path, fd))
+    if kind == stat.S_IFREG and path.startswith(("/memfd:", "anon_inode:")):
+        raise Unsafe("open %s" % path)
+
+
+def _channels(private):
+    """What leads to this process only. Raises Unsafe for what may lead elsewhere."""
+    if not S.alone:
+        group = private[0][0]
+        kind = group.path.replace("anon_inode:", "").partition(":")[0].strip("[]")
+        raise Unsafe("open %s (descriptor %d), and a child process may have it too" % (kind, group.fds[0]))
+    try:
+        return channels.collect([(group.fds, group.flags, group.key[1], group.path, told) for group, told in private])
+    except channels.Foreign as foreign:
+        raise Unsafe(str(foreign)) from None
 
 
 def attach_streams(files, order):

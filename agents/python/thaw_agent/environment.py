@@ -56,6 +56,10 @@ class Environment(dict):
         Environment.own.add(key)
         dict.__delitem__(self, key)
 
+    def __len__(self):
+        self.note_all()
+        return dict.__len__(self)
+
     def __iter__(self):
         self.note_all()
         return dict.__iter__(self)
@@ -80,7 +84,7 @@ class Environment(dict):
 def install():
     """Put the watching dictionary below os.environ."""
     if type(os.environ._data) is not Environment:
-        os.environ._data = Environment(os.environ._data)
+        os.environ._data = os.environb._data = Environment(os.environ._data)
         with open("/proc/self/environ", "rb") as file:
             pairs = [entry.partition(b"=") for entry in file.read().split(b"\0") if b"=" in entry]
         Environment.outer.update((name, value) for name, _, value in pairs if name != b"THAW_AGENT")

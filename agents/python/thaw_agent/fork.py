@@ -1,17 +1,17 @@
 """Checkpoints: a clone of the process parks, the original goes on; a parked process clones itself for every restore.
 
 Clones are made with CLONE_PARENT: all become children of the host, so that the program never has a child it does not
-know of, and without Python's at-fork hooks, which would reseed `random`. Where native threads with at-fork handlers of
-their own (OpenBLAS) run, the C library's fork is used, followed by a second clone that hands the process to the host.
+know of, and without at-fork hooks: Python's would reseed `random`.
 """
 import _signal
+import _thread
 import ctypes
 import gc
 import os
 import posix
 import sys
 
-from . import descriptors, journal, observe, patch, stops
+from . import clocks, descriptors, identity, journal, memory, observe, patch, pools, proc, stops
 from .environment import Environment
 from .layout import called_inline, hide_module
 from .state import S, clock
@@ -20,7 +20,7 @@ from .traps import FILE, KIND, MODULE, OFFSET, ONCE, TWICE, UNIT, trap_of
 libc = ctypes.PyDLL(None, use_errno=True)
 libc.pthread_self.restype = ctypes.c_void_p
 libc.syscall.restype = ctypes.c_long
-SYS_CLONE, SYS_GETTID = 56, 186
+SYS_CLONE, SYS_GETTID, SYS_SET_ROBUST_LIST, SYS_GET_ROBUST_LIST = 56, 186, 273, 274
 SIGCHLD = 17
 CLONE_PARENT, CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID = 0x8000, 0x01000000, 0x00200000
 
@@ -35,7 +35,15 @@ def _tid_address():
     return found[0]
 
 
+def _robust_list():
+    """Head and size of the list of locks that the kernel releases at the thread's end; a raw clone has none."""
+    head, size = ctypes.c_void_p(), ctypes.c_size_t()
+    libc.syscall(SYS_GET_ROBUST_LIST, ctypes.c_long(0), ctypes.byref(head), ctypes.byref(size))
+    return head, size
+
+
 _tid = _tid_address()
+_robust = _robust_list()
 
 
 def clone():
@@ -44,43 +52,9 @@ def clone():
     pid = libc.syscall(SYS_CLONE, ctypes.c_long(flags), ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(_tid), ctypes.c_long(0))
     if pid < 0:
         raise OSError(ctypes.get_errno(), "clone")
+    if pid == 0:
+        libc.syscall(SYS_SET_ROBUST_LIST, *_robust)
     return pid
-
-
-def _tasks():
-    return len(posix.listdir("/proc/self/task"))
-
-
-def _clone_with_threads():
-    """Through fork(), so that native libraries stop their threads; threads that stay are not safe to copy."""
-    inner, outer = posix.pipe()
-    first = libc.fork()
-    if first == 0:
-        pid = clone_below()
-        if pid:
-            posix.write(outer, b"%d" % pid)
-            posix._exit(0)
-        posix.close(inner)
-        posix.close(outer)
-        return 0
-    posix.close(outer)
-    answer = b""
-    if first > 0:
-        answer = posix.read(inner, 32)
-        posix.waitpid(first, 0)
-    posix.close(inner)
-    if _tasks() > 1 and answer:
-        posix.kill(int(answer), 9)
-        raise Refused("native threads are running")
-    if not answer:
-        raise OSError(ctypes.get_errno(), "fork")
-    return int(answer)
-
-
-def clone_below():
-    """A plain clone: a child of this process."""
-    flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD
-    return libc.syscall(SYS_CLONE, ctypes.c_long(flags), ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(_tid), ctypes.c_long(0))
 
 
 EVERY = _signal.valid_signals()
@@ -90,48 +64,34 @@ class Refused(Exception):
     """Why no checkpoint can be taken now."""
 
 
-def _read_text(path):
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        out = b""
-        while True:
-            some = posix.read(fd, 1 << 18)
-            if not some:
-                return out
-            out += some
-    finally:
-        posix.close(fd)
-
-
 def safe_to_clone():
-    """Raises Refused with the reason. Returns the open files, and whether native threads run."""
-    threading = sys.modules.get("threading")
-    if threading is not None and len(threading._active) > 1:
+    """What is open and mapped; native threads that may be stopped are. Raises Refused with the reason."""
+    observe.look_for_children()
+    if _thread._count():
         raise Refused("another thread is running")
-    tasks = _tasks()
-    if tasks > 1 and "numpy" not in sys.modules:
-        raise Refused("native threads are running")
-    try:
-        children = _read_text("/proc/self/task/%d/children" % posix.getpid()).split()
-    except OSError:
-        children = []
+    children = proc.children()
     if children:
         raise Refused("live child process %s" % children[0].decode())
-    for line in _read_text("/proc/self/maps").splitlines():
-        if line[line.find(b" ") + 4 : line.find(b" ") + 5] == b"s" and b"w" in line[line.find(b" ") + 1 : line.find(b" ") + 4]:
-            raise Refused("shared writable memory is mapped (%s)" % (line.split(None, 5)[5:] or [b"anonymous"])[0].decode("utf-8", "replace"))
-    if any(any(_signal.getitimer(which)) for which in (0, 1, 2)):
+    if any(any(_signal.getitimer(which)) for which in (0, 1, 2)) or proc.timers():
         raise Refused("a timer signal is pending")
+    if _signal.sigpending():
+        raise Refused("a signal is pending")
     try:
-        return descriptors.scan(observe.locked), tasks > 1
-    except descriptors.Unsafe as unsafe:
+        mapped = memory.mapped()
+        files = descriptors.scan()
+        # The one step that does something comes when nothing else is in the way.
+        pools.stop(mapped)
+        return files
+    except pools.Running as running:
+        raise Refused("native threads are running (%s)" % running) from None
+    except (memory.Shared, descriptors.Unsafe) as unsafe:
         raise Refused(str(unsafe)) from None
 
 
 def _written():
     """Bytes this process has written to anything but the daemon; None where the kernel does not count."""
     try:
-        for line in _read_text("/proc/self/io").split(b"\n"):
+        for line in proc.read("/proc/self/io").split(b"\n"):
             if line.startswith(b"wchar:"):
                 return int(line[6:]) - S.wire.sent
     except OSError:
@@ -209,10 +169,10 @@ def _attempt(before, trap, wanted):
     collecting = gc.isenabled()
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, EVERY)
     try:
-        files, threads = safe_to_clone()
+        files = safe_to_clone()
         if collecting:
             gc.disable()
-        _checkpoint(before, trap, begun, files, threads, wanted)
+        _checkpoint(before, trap, begun, files, wanted)
         taken = True
         _report_refusal(None)
     except (Refused, OSError) as why:
@@ -227,7 +187,7 @@ def _attempt(before, trap, wanted):
     return taken
 
 
-def _checkpoint(before, trap, begun, files, threads, wanted):
+def _checkpoint(before, trap, begun, files, wanted):
     S.flush()
     S.number += 1
     name = "%s.%d" % (S.id, S.number)
@@ -239,10 +199,11 @@ def _checkpoint(before, trap, begun, files, threads, wanted):
     # Nothing was printed since the daemon last knew how much: no need to wait until it has read it all.
     message["quiet"] = not wanted and S.alone and S.printed is not None and _written() == S.printed and descriptors.streams.get(_stdin()) != "stdin"
     files.keep_unlinked()
-    started = clock()
-    pid = _clone_with_threads() if threads else clone()
+    identity.remember()
+    started, stopped = clock(), clocks.now()
+    pid = clone()
     if pid == 0:
-        park("checkpoint", name, files, work)
+        park("checkpoint", name, files, work, stopped)
         return
     files.forget_unlinked()
     message["pid"] = pid
@@ -276,15 +237,19 @@ def _die_with_host():
     libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
 
 
-def park(role, name, files, work):
+def park(role, name, files, work, stopped=None):
     """This process is a checkpoint now. Returns in restored clones only."""
-    S.pid = posix.getpid()
-    posix.setpgid(0, 0)
-    _die_with_host()
-    S.connect(role, name)
-    files.separate()
-    files.detach_streams()
-    S.work = work
+    try:
+        S.pid = posix.getpid()
+        posix.setpgid(0, 0)
+        _die_with_host()
+        S.connect(role, name)
+        files.separate(False)
+        files.detach_streams()
+        S.work = work
+    except BaseException:
+        # A copy that cannot wait must not run on beside its original.
+        posix._exit(125)
     while True:
         order = S.wire.receive()
         if order is None or order["t"] == "quit":
@@ -292,6 +257,8 @@ def park(role, name, files, work):
         if order["t"] != "restore":
             continue
         try:
+            if stopped is not None:
+                clocks.stopped(stopped)
             if restore(order, files):
                 return
         except OSError as error:
@@ -336,12 +303,12 @@ def _become_branch(order, files):
     _die_with_host()
     S.connect("branch", order["branch"])
     S.number = 0
-    files.separate()
+    identity.renew(S.program)
+    S.program = S.pid
+    files.separate(True)
     descriptors.attach_streams(files, order)
+    files.watch()
     _environment(order.get("env") or {})
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        threading.main_thread()._set_native_id()
 
 
 def _environment(wanted):

@@ -1,5 +1,6 @@
 """A program that looks at code, frames and line numbers, its own or another's: what it saw must still be so."""
 import sys
+import warnings
 
 from .arming import disarm_all
 from .layout import FunctionType, hide, hide_module
@@ -98,6 +99,32 @@ def on_getframe(args):
             if logging is not None:
                 return
         frame = frame.f_back
+
+
+def wrap_shown_warnings():
+    """A warning that is shown tells the line it comes from, and is shown once a line."""
+    original = warnings._showwarnmsg
+
+    def shown(message):
+        if not S.busy and not S.inert and message.filename in S.files:
+            S.busy += 1
+            try:
+                frame = getframe(1)
+                while frame is not None and (frame.f_code.co_filename, frame.f_lineno) != (message.filename, message.lineno):
+                    frame = frame.f_back
+                if frame is not None:
+                    line_seen(frame)
+                elif (message.filename, MODULE_LINES) not in _lines:
+                    _lines.add((message.filename, MODULE_LINES))
+                    S.event("line", message.filename, MODULE_LINES)
+            finally:
+                S.busy -= 1
+        original(message)
+
+    shown.__name__ = shown.__qualname__ = "_showwarnmsg"
+    shown.__module__ = "warnings"
+    hide(shown.__code__)
+    warnings._showwarnmsg = shown
 
 
 def on_watcher(what):

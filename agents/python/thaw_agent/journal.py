@@ -27,8 +27,47 @@ def below_own(path):
     return False
 
 
+# Directories that are known to have no other name.
+_real = set()
+
+
+def canonical(path):
+    """The path by its directory's one name: a file that is written under two names is one file."""
+    parent, _, name = path.rpartition("/")
+    if parent in _real:
+        return path
+    real = os.path.realpath(parent)
+    for root in (S.config["project"], S.config["temp"]):
+        # Below the root as the daemon calls it.
+        there = os.path.realpath(root)
+        if real == there or real.startswith(there + "/"):
+            real = root + real[len(there):]
+            break
+    if real == parent:
+        _real.add(parent)
+    return real + "/" + name
+
+
+def renamed():
+    """Names of directories came, went or lead elsewhere."""
+    _real.clear()
+
+
+def several_names(path):
+    """A file with hard links is about to be written: its other names change unannounced."""
+    try:
+        found = posix.lstat(path)
+    except OSError:
+        return
+    if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+        S.event("opaque", "%s has several names" % path)
+        S.opaque = True
+
+
 def before_write(path, late=False):
     """Keep a path's content. `late`: it is open already, and what follows will not be announced."""
+    touched.add(path)
+    path = canonical(path)
     touched.add(path)
     if path in since and not late:
         return

@@ -10,9 +10,9 @@ import sys
 
 import _sha1
 
-from . import environment, inspection, journal, queries
+from . import database, environment, inspection, journal, proc, queries
 from .layout import hide, hide_module
-from .paths import classify, resolve
+from .paths import classify, in_library, resolve
 from .state import S
 
 getframe = sys._getframe
@@ -20,10 +20,6 @@ raw_stat, raw_lstat = posix.stat, posix.lstat
 
 # First observation of each path, by kind of observation.
 _read, _looked, _listed, _found = set(), set(), set(), set()
-# Sources that are on their way to become modules, innermost last: what counts of them is the code that comes in.
-loading = []
-# Descriptors with advisory locks: they belong to the process and do not survive a clone.
-locked = set()
 
 # Places where tools keep what only some of their options read: it means nothing without them. Left out of listings too.
 TOOL_PLACES = {
@@ -43,7 +39,8 @@ def signature(path):
 
 
 def _kind(mode):
-    return "file" if stat_module.S_ISREG(mode) else "dir" if stat_module.S_ISDIR(mode) else "other"
+    kinds = ((stat_module.S_ISREG, "file"), (stat_module.S_ISDIR, "dir"), (stat_module.S_ISLNK, "link"))
+    return next((kind for of_kind, kind in kinds if of_kind(mode)), "other")
 
 
 def _kept_by_tool(path):
@@ -75,7 +72,7 @@ def _meaningless(path):
 # ------------------------------------------------------------------ what was seen
 def saw_read(path):
     """A file was opened for reading."""
-    if path in _read or _meaningless(path) or loading and loading[-1] == path:
+    if path in _read or _meaningless(path):
         return
     place = classify(path)
     if _kept_by_tool(path):
@@ -97,42 +94,53 @@ def saw_read(path):
 EXISTENCE = {"exists", "isfile", "isdir", "lexists", "is_file", "is_dir", "islink", "is_symlink", "is_mount", "ismount", "_joinrealpath", "rglob", "glob"}
 
 
-def saw_stat(path, follow=True):
+def saw_stat(path, follow):
     """A file's status was looked at."""
-    path = resolve(path)
-    if path is None or path in _looked or _meaningless(path) or loading and loading[-1] == path:
+    if path is None or (path, follow) in _looked:
         return
     frame = getframe(1)
     code = frame.f_code
     if code.co_name == "stat" or code.co_name == "lstat":
         code = (frame.f_back or frame).f_code
-    existence = code.co_name in EXISTENCE or code.co_name == "samefile" and frame.f_back.f_code.co_filename.endswith("/_pytest/pathlib.py")
-    key = (path, existence)
-    if key in _looked:
+    existence = code.co_name in EXISTENCE and in_library(code.co_filename) or _same_module(frame)
+    note_status(path, follow, existence)
+
+
+def _same_module(frame):
+    """pytest compares where a module came from with where it should: the path decides."""
+    return frame.f_code.co_name == "samefile" and frame.f_back.f_code.co_filename.endswith("/_pytest/pathlib.py")
+
+
+def note_status(path, follow, existence):
+    """`existence`: whether there is something, and of what kind, is all that counts."""
+    whole = (path, follow)
+    part = (path, follow, "existence")
+    if whole in _looked or existence and part in _looked or _meaningless(path) or _compiled(path) or _kept_by_tool(path):
         return
-    if _kept_by_tool(path):
-        return
-    _looked.add(key if existence else path)
+    _looked.add(part if existence else whole)
+    event = "stat" if follow else "lstat"
     try:
         found = (raw_stat if follow else raw_lstat)(path)
     except (OSError, ValueError):
-        S.event("stat", path, None)
+        S.event(event, path, None)
         return
     kind = _kind(found.st_mode)
-    if existence or kind != "file":
-        S.event("stat", path, [kind])
+    # A link leads elsewhere once it is made anew: its kind alone tells too little.
+    if kind == "link" or kind == "file" and not existence:
+        S.event(event, path, [kind, found.st_size, found.st_mtime_ns, stat_module.S_IMODE(found.st_mode)])
     else:
-        S.event("stat", path, [kind, found.st_size, found.st_mtime_ns])
+        S.event(event, path, [kind])
 
 
 def names_digest(path):
-    """sha1 of the names in a directory that programs leave on purpose; None when it cannot be listed."""
+    """sha1 of the names in a directory that programs leave on purpose, directories marked; None when it cannot be listed."""
     try:
-        names = posix.listdir(path)
+        with posix.scandir(path) as entries:
+            names = [e.name + "/" if e.is_dir(follow_symlinks=False) else e.name for e in entries]
     except OSError:
         return None
-    names = sorted(n for n in names if n not in UNLISTED and not n.endswith(".pyc"))
-    return _sha1.sha1("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    names = sorted(os.fsencode(n) for n in names if n.rstrip("/") not in UNLISTED and not n.endswith(".pyc"))
+    return _sha1.sha1(b"\0".join(names)).hexdigest()
 
 
 def saw_list(path):
@@ -149,6 +157,23 @@ def saw_list(path):
     if not _kept_by_tool(path):
         _listed.add(path)
         S.event("list", path, names_digest(path))
+
+
+def saw_scan(path):
+    """An iterator over entries: each of them knows its status, and tells it unseen."""
+    saw_list(path)
+    code = getframe(1).f_code
+    # The standard library and pytest ask entries for their kind, which the listing has.
+    if in_library(code.co_filename) or "/_pytest/" in code.co_filename:
+        return
+    try:
+        path = _at(".", path) if isinstance(path, int) else resolve("." if path is None else path)
+        names = [] if path is None else posix.listdir(path)
+    except OSError:
+        return
+    for name in names:
+        for follow in (False, True):
+            note_status(path + "/" + os.fsdecode(name), follow, False)
 
 
 def looked_for(module):
@@ -184,13 +209,18 @@ def on_open(args):
     blind = flags & os.O_TRUNC and not flags & os.O_EXCL
     if not blind and not _random_name(getframe(1)):
         saw_read(path)
+    journal.several_names(path)
     wrote(path, "open %s" % path)
+
+
+def _compiled(path):
+    """Compiled code that the import system keeps: whether it is there changes no result."""
+    return "/__pycache__" in path or path.endswith(".pyc")
 
 
 def wrote(path, what):
     """A path is about to be changed. Outside the project and the temporary directory that is an effect."""
-    if "/__pycache__" in path or path.endswith(".pyc"):
-        # Compiled code that the import system keeps: whether it is there changes no result.
+    if _compiled(path):
         return
     place = classify(path)
     if place is None and not path.startswith(("/usr/", "/etc/", "/var/", "/opt/", "/lib")):
@@ -212,13 +242,8 @@ def _at(path, directory):
 
 def _existing(path):
     """An operation that tells whether the path was there."""
-    if path is not None and "/__pycache__" not in path and not _meaningless(path) and not _kept_by_tool(path):
-        if path not in _looked and (path, True) not in _looked:
-            _looked.add((path, True))
-            try:
-                S.event("stat", path, [_kind(raw_lstat(path).st_mode)])
-            except OSError:
-                S.event("stat", path, None)
+    if path is not None:
+        note_status(path, False, True)
 
 
 def on_change(args):
@@ -234,6 +259,7 @@ def on_truncate(args):
     path = resolve(args[0])
     if path is not None:
         saw_read(path)
+        journal.several_names(path)
         wrote(path, "truncate %s" % path)
 
 
@@ -259,17 +285,19 @@ def on_mkdir(args):
 
 
 def on_rename(args):
+    journal.renamed()
     for path, directory in ((args[0], args[2]), (args[1], args[3])):
         path = _at(path, directory)
         if path is not None:
             if path != _at(args[1], args[3]):
                 _existing(path)
-            if "/__pycache__" in path:
+            if _compiled(path):
                 continue
             journal.before_tree(path) if classify(path) in ("project", "temp") else wrote(path, "rename %s" % path)
 
 
 def on_link(args):
+    journal.renamed()
     path = _at(args[1], args[-1])
     if path is not None:
         _existing(path)
@@ -277,18 +305,20 @@ def on_link(args):
 
 
 def on_sqlite(args):
-    name = args[0]
-    if isinstance(name, bytes):
-        name = os.fsdecode(name)
-    if not isinstance(name, str) or name in ("", ":memory:"):
-        return
-    if name.startswith("file:"):
-        name = name[5:].split("?", 1)[0]
-    path = resolve(name)
-    journal.databases.add(path)
+    database.watch(database_opened)
+    path = database.path_of(args[0])
+    if path is not None:
+        database_opened(path, True, True)
+
+
+def database_opened(path, write, main):
+    """SQLite opens a file: `main`, a database; else a journal of one, or a temporary file."""
+    if main:
+        journal.databases.add(path)
     saw_read(path)
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        wrote(path + suffix, "sqlite %s" % path)
+    for suffix in ("", "-journal", "-wal", "-shm") if main else ("",):
+        if write:
+            wrote(path + suffix, "sqlite %s" % path)
 
 
 # ------------------------------------------------------------------ effects
@@ -306,8 +336,31 @@ def _words(value):
         return []
 
 
+class Children:
+    """What is known of the program's children: whether some were announced, and what they had used, in which process."""
+
+    announced = False
+    reaped = bytes(144)
+    pid = 0
+
+
+def look_for_children():
+    """Some ways to start a process raise no audit event (multiprocessing's spawn): those show afterwards."""
+    if Children.pid != S.pid:
+        Children.pid, Children.reaped = S.pid, bytes(144)
+    reaped, alive = proc.reaped(), bool(proc.children())
+    if not Children.announced and (alive or reaped != Children.reaped):
+        S.alone = False
+        effect("child", "a child process")
+        Children.announced = alive
+    elif not alive:
+        Children.announced = False
+    Children.reaped = reaped
+
+
 def on_popen(args):
     S.alone = False
+    Children.announced = True
     words = _words(args[1])
     shell = bool(words) and words[0] in ("/bin/sh", "sh") and words[1:2] == ["-c"]
     directory = resolve("." if args[2] is None else args[2])
@@ -320,6 +373,7 @@ def on_popen(args):
 def on_child(name):
     def handler(args):
         S.alone = False
+        Children.announced = True
         first = _words(args[0])[:1] if args and name != "fork" else []
         effect("child", " ".join([name, *first])[:200])
         if name == "exec":
@@ -340,15 +394,15 @@ def on_kill(args):
         effect("signal", "kill %s" % (args[0],))
 
 
-def on_lock(args):
-    if isinstance(args[0], int):
-        locked.add(args[0])
+def on_native(args):
+    if args[0] and b"/" in os.fsencode(args[0]):
+        saw_read(resolve(args[0]))
 
 
 HANDLERS = {
     "open": on_open,
     "os.listdir": lambda args: saw_list(args[0]),
-    "os.scandir": lambda args: saw_list(args[0]),
+    "os.scandir": lambda args: saw_scan(args[0]),
     "import": saw_import,
     "os.remove": on_change, "os.rmdir": on_change, "os.chmod": on_change, "os.chown": on_change, "os.utime": on_change,
     "os.setxattr": on_change, "os.removexattr": on_change,
@@ -363,7 +417,7 @@ HANDLERS = {
     "socket.sendmsg": on_network("send"), "socket.getaddrinfo": on_network("lookup"), "socket.gethostbyname": on_network("lookup"),
     "socket.gethostbyaddr": on_network("lookup"),
     "os.kill": on_kill, "os.killpg": on_kill,
-    "fcntl.flock": on_lock, "fcntl.lockf": on_lock,
+    "ctypes.dlopen": on_native,
 }
 for _handler in HANDLERS.values():
     hide(_handler.__code__)
@@ -391,10 +445,10 @@ def wrap_status(name, original, follow):
     """A function that looks at a file, with the look noted. Frames of the wrapper are hidden."""
 
     def looked(path, *args, **kwargs):
-        if not S.busy and not S.inert and not isinstance(path, int) and kwargs.get("dir_fd") is None:
+        if not S.busy and not S.inert and not isinstance(path, int):
             S.busy += 1
             try:
-                saw_stat(path, follow and kwargs.get("follow_symlinks", True))
+                saw_stat(_at(path, kwargs.get("dir_fd")), follow and kwargs.get("follow_symlinks", True))
             finally:
                 S.busy -= 1
         return original(path, *args, **kwargs)
@@ -414,10 +468,10 @@ def wrap_maker(name, original):
     """A function that makes a file without an audit event."""
 
     def made(path, *args, **kwargs):
-        if not S.busy and not S.inert and kwargs.get("dir_fd") is None:
+        if not S.busy and not S.inert:
             S.busy += 1
             try:
-                place = resolve(path)
+                place = _at(path, kwargs.get("dir_fd"))
                 if place is not None:
                     _existing(place)
                     wrote(place, "%s %s" % (name, place))
@@ -432,13 +486,37 @@ def wrap_maker(name, original):
     setattr(os, name, made)
 
 
+def wrap_open():
+    """The audit event of os.open does not tell the directory that a path is relative to."""
+    original = posix.open
+
+    def opened(path, flags, mode=0o777, *, dir_fd=None):
+        if dir_fd is None or S.busy or S.inert:
+            return original(path, flags, mode, dir_fd=dir_fd)
+        S.busy += 1
+        try:
+            on_open((_at(path, dir_fd), None, flags))
+            return original(path, flags, mode, dir_fd=dir_fd)
+        finally:
+            S.busy -= 1
+
+    opened.__name__ = opened.__qualname__ = "open"
+    opened.__module__ = "posix"
+    opened.__doc__ = original.__doc__
+    hide(opened.__code__)
+    os.supports_dir_fd.add(opened)
+    os.open = opened
+
+
 def install():
     """Start observing. Audit hooks cannot be taken back; `S.inert` silences them."""
     environment.install()
+    inspection.wrap_shown_warnings()
     for name, follow in (("stat", True), ("lstat", False), ("access", True), ("readlink", False)):
         wrap_status(name, getattr(posix, name), follow)
     for name in ("mkfifo", "mknod"):
         wrap_maker(name, getattr(posix, name))
+    wrap_open()
     sys.addaudithook(audit)
 
 

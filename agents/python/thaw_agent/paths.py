@@ -33,6 +33,11 @@ def resolve(path):
     return os.path.normpath(path)
 
 
+def in_library(path):
+    """Whether code of this file belongs to the interpreter."""
+    return path.startswith(("<frozen", *_stdlib)) and "-packages/" not in path
+
+
 def classify(path):
     """`project`, `temp`, `package` (installed), `outside`, or None where a path means nothing to a later run."""
     kind = _kinds.get(path, "")

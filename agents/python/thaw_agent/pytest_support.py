@@ -6,15 +6,12 @@ from .layout import hide, hide_module
 from .state import S
 
 TARGET = "_pytest.assertion.rewrite"
-GLOBAL, BEGIN, END = "__thaw_instrument__", "__thaw_begin__", "__thaw_end__"
+GLOBAL = "__thaw_instrument__"
 
 
 def instrument(code, path):
     """Called from pytest's own exec_module with the code it is about to execute."""
     path = str(path)
-    if observe.loading:
-        # What the module itself looks at from here on are its own inputs.
-        observe.loading[-1] = None
     if S.inert or S.opaque or loader.classify(path) != "project":
         return code
     S.busy += 1
@@ -27,20 +24,6 @@ def instrument(code, path):
         return made
     finally:
         S.busy -= 1
-
-
-def begin(module):
-    """pytest is about to look for a module's compiled form, and to read its source where there is none."""
-    path = getattr(module.__spec__, "origin", None)
-    known = type(path) is str and not (S.inert or S.opaque) and loader.classify(path) == "project"
-    observe.loading.append(path if known else None)
-
-
-def end(module):
-    """The module has come in; or its source did not compile, which its content decided."""
-    path = observe.loading.pop()
-    if path is not None and not S.inert:
-        observe.saw_read(path)
 
 
 def _rewrite(path):
@@ -56,9 +39,33 @@ def _rewrite(path):
         S.busy -= 1
 
 
+def _quiet(module, name):
+    """What a function of pytest's looks at to compile a test module is no input: the code is, unit by unit. Where there is
+    none because the source does not compile, the source is."""
+    original = getattr(module, name)
+
+    def called(path, *rest):
+        if loader.classify(str(path)) != "project":
+            # A plug-in that is installed: its file is an input as a whole.
+            return original(path, *rest)
+        S.busy += 1
+        try:
+            return original(path, *rest)
+        except BaseException:
+            if not S.inert:
+                S.event("read", str(path), observe.signature(str(path)))
+            raise
+        finally:
+            S.busy -= 1
+
+    called.__name__ = called.__qualname__ = name
+    called.__module__ = module.__name__
+    hide(called.__code__)
+    setattr(module, name, called)
+
+
 def _adapt(module):
-    """In exec_module, `exec(co, …)` becomes `exec(instrument(co, fn), …)`, and its beginning and its end are told: same lines,
-    same names, no frame more."""
+    """In exec_module, `exec(co, …)` becomes `exec(instrument(co, fn), …)`: same lines, same names, no frame more."""
     import ast
     import inspect
 
@@ -72,22 +79,14 @@ def _adapt(module):
             call = ast.Call(ast.Name(GLOBAL, ast.Load()), [node.args[0], ast.Name("fn", ast.Load())], [])
             node.args[0] = ast.fix_missing_locations(ast.copy_location(call, node.args[0]))
             done += 1
-    method = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "exec_module"), None)
-    if done != 1 or method is None or [a.arg for a in method.args.args] != ["self", "module"]:
+    if done != 1:
         return
-
-    def told(name, beside):
-        call = ast.Expr(ast.Call(ast.Name(name, ast.Load()), [ast.Name("module", ast.Load())], []))
-        return ast.fix_missing_locations(ast.copy_location(call, beside))
-
-    first_one, last_one = method.body[0], method.body[-1]
-    whole = ast.Try([told(BEGIN, first_one), *method.body], [], [], [told(END, last_one)])
-    method.body = [ast.copy_location(whole, first_one)]
     flags = function.__code__.co_flags & 0x1FE0000
     body = next(c for c in compile(tree, function.__code__.co_filename, "exec", flags, True).co_consts if type(c) is traps.CodeType)
     code = next(c for c in body.co_consts if type(c) is traps.CodeType and c.co_name == "exec_module")
-    for name, function_of_ours in ((GLOBAL, instrument), (BEGIN, begin), (END, end)):
-        setattr(module, name, function_of_ours)
+    setattr(module, GLOBAL, instrument)
+    for name in ("_read_pyc", "_rewrite_test"):
+        _quiet(module, name)
     function.__code__ = code.replace(co_qualname=function.__code__.co_qualname)
 
 

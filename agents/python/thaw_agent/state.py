@@ -26,6 +26,8 @@ class State:
         self.id = "c0"
         self.role = "base"
         self.pid = 0
+        # The process that last ran the program, as opposed to being parked.
+        self.program = 0
         self.seq = 0
         self.pending = []
         # While the agent itself works, its own file accesses are nobody's inputs.

@@ -68,7 +68,11 @@ def write(directory):
 
     for name in sorted(os.listdir(HERE)):
         if name.endswith(".py"):
-            py_compile.compile(os.path.join(HERE, name), quiet=2)
+            try:
+                py_compile.compile(os.path.join(HERE, name), quiet=2)
+            except OSError:
+                # Installed where its user may not write: it is compiled at each start then.
+                break
     os.replace(temporary, directory + "/__main__.pyc")
 
 

@@ -14,9 +14,11 @@ export const sourceHash = z.string().regex(/^[0-9a-f]{40}$/)
 export const readSignature = z.tuple([count, z.number(), z.number()]).nullable()
 export type ReadSignature = z.infer<typeof readSignature>
 
-const fileKind = z.enum(['file', 'dir', 'other'])
-/** Kind, size in bytes, mtime in ns; the kind alone where nothing else was looked at; null: absent. */
-export const statSignature = z.union([z.tuple([fileKind]), z.tuple([fileKind, count, z.number()])]).nullable()
+const fileKind = z.enum(['file', 'dir', 'link', 'other'])
+/** Kind, size in bytes, mtime in ns, permissions; the kind alone where nothing else was looked at; null: absent. */
+export const statSignature = z
+  .union([z.tuple([fileKind]), z.tuple([fileKind, count, z.number(), count])])
+  .nullable()
 export type StatSignature = z.infer<typeof statSignature>
 
 export type AgentEvent =
@@ -26,7 +28,7 @@ export type AgentEvent =
   | [seq: number, kind: 'line' | 'start', file: string, unit: string]
   | [seq: number, kind: 'query', argv: string[], cwd: string]
   | [seq: number, kind: 'read' | 'package', path: string, sig: ReadSignature]
-  | [seq: number, kind: 'stat', path: string, sig: StatSignature]
+  | [seq: number, kind: 'stat' | 'lstat', path: string, sig: StatSignature]
   | [seq: number, kind: 'list', dir: string, digest: string | null]
   | [seq: number, kind: 'find', name: string]
   | [seq: number, kind: 'env', name: string, value: string | null]
@@ -53,6 +55,7 @@ const FIELDS: Record<string, readonly Check[]> = {
   read: [isText, isRead],
   package: [isText, isRead],
   stat: [isText, isStat],
+  lstat: [isText, isStat],
   list: [isText, isTextOrNull],
   find: [isText],
   env: [isText, isTextOrNull],

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { EditGenerator } from './edits.mjs'
-import { missing } from './programs.mjs'
+import { interpreterFor } from './libraries.mjs'
 import { Sequence } from './sequence.mjs'
 import { Tally } from './tally.mjs'
 
@@ -55,28 +55,48 @@ export function plan(programs, edits) {
  * @param {import('./programs.mjs').Program[]} options.programs
  * @param {string[]} options.thaw command line of thaw
  * @param {string} options.python
+ * @param {boolean=} options.fetch whether libraries that the interpreter lacks may be installed
  * @param {(line: string) => void} options.say
  * @returns {Promise<Tally>}
  */
-export async function runCampaign({ programs, edits, seed, jobs, kinds, thaw, python, out, say }) {
+export async function runCampaign({
+  programs,
+  edits,
+  seed,
+  jobs,
+  kinds,
+  thaw,
+  python,
+  fetch = false,
+  out,
+  say,
+}) {
   const tally = new Tally()
-  const able = programs.filter((program) => {
-    const reason = missing(program, python)
-    if (reason) tally.skipped.push({ program: program.name, reason })
-    return !reason
+  const able = programs.flatMap((program) => {
+    const found = interpreterFor(program, python, fetch, say)
+    if (found.reason) tally.skipped.push({ program: program.name, reason: found.reason })
+    return found.python ? [{ ...program, python: found.python }] : []
   })
   const queue = plan(able, edits)
   const root = mkdtempSync(join(tmpdir(), 'thaw-exactness-'))
   const worker = async (id) => {
     const home = join(root, `h${id}`)
     mkdirSync(home, { mode: 0o700 })
-    const commands = { thaw, python, env: environment(home) }
+    const env = environment(home)
     const generator = new EditGenerator(python)
     try {
       for (let task = queue.shift(); task; task = queue.shift()) {
         const directory = join(root, `${task.program.name}-${task.number}-${id}`)
         const again = await runSequence(
-          { ...task, seed, directory, commands, generator, kinds, out },
+          {
+            ...task,
+            seed,
+            directory,
+            commands: { thaw, python: task.program.python, env },
+            generator,
+            kinds,
+            out,
+          },
           tally,
           say,
         )
@@ -85,7 +105,7 @@ export async function runCampaign({ programs, edits, seed, jobs, kinds, thaw, py
     } finally {
       generator.close()
       spawnSync(thaw[0], [...thaw.slice(1), 'daemon', 'stop'], {
-        env: commands.env,
+        env,
         stdio: 'ignore',
         timeout: 20_000,
       })

@@ -8,6 +8,7 @@ const IGNORED = new Set(['__pycache__', '.pytest_cache'])
 const RULES = {
   'pytest-elapsed': (text) =>
     text.replace(/=+ (.*) in \d+\.\d+s(?: \(\d+:\d\d:\d\d\))? =+/g, '= $1 in TIME ='),
+  'unittest-elapsed': (text) => text.replace(/^(Ran \d+ tests?) in \d+\.\d+s$/gm, '$1 in TIME'),
 }
 
 /** @param {Buffer} bytes @param {string} tree @param {string[]} rules */

@@ -1,7 +1,15 @@
 // The programs under programs/, and the trees that a sequence of edits works on.
-import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import {
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
@@ -18,6 +26,7 @@ const PROGRAMS = join(HERE, '..', 'programs')
  * @property {string[]} stack functions that call the stages
  * @property {string[]} dormant functions that never run
  * @property {string[]} needs modules the interpreter must have
+ * @property {string[]} packages what to install where it has not
  * @property {string[]} normalise names of rules in compare.mjs
  * @property {number} share how often it is chosen, 1 being usual
  */
@@ -29,27 +38,24 @@ export function loadPrograms() {
     .map((name) => {
       const root = join(PROGRAMS, name)
       const told = JSON.parse(readFileSync(join(root, 'program.json'), 'utf8'))
-      return { needs: [], normalise: [], share: 1, data: [], ...told, name, root }
+      return { needs: [], packages: [], normalise: [], share: 1, data: [], ...told, name, root }
     })
 }
 
-/** Why the interpreter cannot run the program, or null. */
-export function missing(program, python) {
-  for (const name of program.needs) {
-    const tried = spawnSync(python, ['-c', `import ${name}`], { stdio: 'ignore' })
-    if (tried.status !== 0) return `${python} has no module ${name}`
-  }
-  return null
-}
-
 export function copyTree(from, to) {
+  const pipes = []
   rmSync(to, { recursive: true, force: true })
   cpSync(from, to, {
     recursive: true,
     verbatimSymlinks: true,
     preserveTimestamps: true,
-    filter: (path) => !path.endsWith('__pycache__'),
+    filter: (path) => {
+      const status = lstatSync(path)
+      if (status.isFIFO()) pipes.push({ path: join(to, relative(from, path)), mode: status.mode & 0o777 })
+      return !status.isFIFO() && !path.endsWith('__pycache__')
+    },
   })
+  for (const { path, mode } of pipes) spawnSync('mkfifo', ['-m', mode.toString(8), path], { stdio: 'ignore' })
 }
 
 /** A tree for the first time: the program without its description. */

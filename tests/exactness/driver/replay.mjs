@@ -5,12 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { environment } from './campaign.mjs'
+import { interpreterFor } from './libraries.mjs'
 import { loadPrograms } from './programs.mjs'
 import { Sequence } from './sequence.mjs'
 
 /** @returns {Promise<boolean>} whether thaw and the cold runs agree by now */
-export async function replayBundle(bundle, { thaw, python, out, say }) {
+export async function replayBundle(bundle, { thaw, python, fetch = false, out, say }) {
   const program = loadPrograms().find((one) => one.name === bundle.program)
+  const found = interpreterFor(program, python, fetch, say)
+  if (found.reason) throw new Error(found.reason)
   for (const [name, edits] of [
     ['the last edit alone', bundle.shortest],
     [`all ${bundle.whole.length - 1} edits`, bundle.whole],
@@ -18,7 +21,7 @@ export async function replayBundle(bundle, { thaw, python, out, say }) {
     const root = mkdtempSync(join(tmpdir(), 'thaw-exactness-'))
     const home = join(root, 'home')
     mkdirSync(home, { mode: 0o700 })
-    const commands = { thaw, python, env: environment(home) }
+    const commands = { thaw, python: found.python, env: environment(home) }
     const sequence = new Sequence({
       program,
       seed: bundle.seed,

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import body  # noqa: E402,F401
 import files  # noqa: E402,F401
 import headers  # noqa: E402,F401
+import names  # noqa: E402,F401
 from project import Project  # noqa: E402
 from registry import KINDS, Edit  # noqa: E402
 

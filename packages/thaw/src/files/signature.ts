@@ -20,18 +20,22 @@ export function readSignatureOf(path: string): ReadSignature {
   return stat === null ? null : [Number(stat.size), Number(stat.mtimeNs), Number(stat.ino)]
 }
 
-export function statSignatureOf(path: string): StatSignature {
-  const stat = tryStat(path, true)
+function statSignature(path: string, follow: boolean): StatSignature {
+  const stat = tryStat(path, follow)
   if (stat === null) return null
-  const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'dir' : 'other'
-  return [kind, Number(stat.size), Number(stat.mtimeNs)]
+  const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'dir' : stat.isSymbolicLink() ? 'link' : 'other'
+  return [kind, Number(stat.size), Number(stat.mtimeNs), Number(stat.mode & 0o7777n)]
 }
 
-/** Same kind and, where both were looked at, same size and time of a file. */
+export const statSignatureOf = (path: string): StatSignature => statSignature(path, true)
+/** The same of a symbolic link itself. */
+export const linkSignatureOf = (path: string): StatSignature => statSignature(path, false)
+
+/** Same kind and, where both were looked at, same size, time and permissions of a file. */
 export function sameStat(a: StatSignature, b: StatSignature): boolean {
   if (a === null || b === null) return a === b
-  if (a[0] !== b[0] || a[0] !== 'file' || a.length === 1 || b.length === 1) return a[0] === b[0]
-  return a[1] === b[1] && a[2] === b[2]
+  if (a[0] !== b[0] || a.length === 1 || b.length === 1) return a[0] === b[0]
+  return a[1] === b[1] && a[2] === b[2] && a[3] === b[3]
 }
 
 /** Text that differs when the thing at `path` itself (link not followed) was replaced or written; null: absent. */
@@ -43,16 +47,20 @@ export function diskState(path: string): string | null {
   return `${stat.mode}:${stat.size}:${stat.mtimeNs}:${stat.ino}`
 }
 
+const SLASH = Buffer.from('/')
 /** What tools leave behind without meaning: agents/python/thaw_agent/observe.py names the same. */
 const UNLISTED = new Set(['__pycache__', '.pytest_cache', '.benchmarks'])
 
-/** Digest of the names in a directory, without compiled Python files; null: absent. */
+/** Digest of the names in a directory, subdirectories marked, without compiled Python files; null: absent. */
 export function listDigest(directory: string): string | null {
   try {
-    const names = readdirSync(directory, { encoding: 'buffer' }).filter((name) => {
+    const entries = readdirSync(directory, { encoding: 'buffer', withFileTypes: true }).filter(({ name }) => {
       const text = name.toString('latin1')
       return !UNLISTED.has(text) && !text.endsWith('.pyc')
     })
+    const names = entries.map((entry) =>
+      entry.isDirectory() ? Buffer.concat([entry.name, SLASH]) : entry.name,
+    )
     // By code point, as Python sorts, not by UTF-16 unit.
     names.sort(Buffer.compare)
     const hash = createHash('sha1')

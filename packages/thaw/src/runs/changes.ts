@@ -3,7 +3,7 @@ import type { AgentEvent } from '@thaw/protocol/agent'
 import type { Change } from '@thaw/protocol'
 import type { UnitDifference } from '@thaw/protocol/host'
 import { basename } from 'node:path'
-import { segmentsOf, writtenUntil, type BranchRecord } from './lineage.js'
+import { ownSources, segmentsOf, writtenUntil, type BranchRecord } from './lineage.js'
 import type { Present } from './present.js'
 import { queryKey } from './query.js'
 
@@ -54,6 +54,7 @@ export async function historyOf(
   const written = writtenUntil(leaf, Infinity)
   const hot = hotUnits(segments)
   const hotChanged = new Set<string>()
+  const generated = ownSources(leaf, Infinity)
   const hit = (seq: number, why: string, change: Change | null, unit: Hit['unit'] = null) => {
     hits.push({ seq, why, change, unit })
     if (change !== null) changes.set(`${change.file}\0${change.unit ?? ''}\0${change.kind}`, change)
@@ -70,19 +71,18 @@ export async function historyOf(
   const differences = new Map<string, UnitDifference | null>()
   const difference = async (file: string, old: string): Promise<UnitDifference | null> => {
     const now = present.source(file)
-    if (now === null || now === old) return null
+    if (now === null || now === old || generated.has(file)) return null
     const key = `${file}\0${old}`
     let found = differences.get(key)
     if (found === undefined) {
       found = await differ(file, old, now)
       differences.set(key, found)
-      if (found !== null) noteChanges(file, found, changes)
     }
     return found
   }
   const everythingOf = (file: string, old: string): boolean => {
     const now = present.source(file)
-    return now !== null && now !== old && differences.get(`${file}\0${old}`) === null
+    return now !== null && now !== old && !generated.has(file) && differences.get(`${file}\0${old}`) === null
   }
 
   /** The version under whose names a segment's event speaks of a unit. */
@@ -136,6 +136,9 @@ export async function historyOf(
       case 'stat':
         if (own(event[2]) || present.sameStat(event[2], event[3])) return
         return input(event[2], `${event[2]} changed after it was looked at`)
+      case 'lstat':
+        if (own(event[2]) || present.sameLink(event[2], event[3])) return
+        return input(event[2], `${event[2]} changed after it was looked at`)
       case 'list':
         if (present.list(event[2]) === event[3]) return
         return input(event[2], `files came to or went from ${event[2]} after it was listed`)
@@ -167,7 +170,7 @@ export async function historyOf(
         case 'load': {
           const [seq, , file, hash] = event
           const old = versionFor(at, file, null) ?? hash
-          if (present.source(file) === null) {
+          if (present.source(file) === null && !generated.has(file)) {
             hit(seq, `${file} is gone`, { file, unit: null, kind: 'removed' })
           } else {
             await difference(file, old)
@@ -206,6 +209,11 @@ export async function historyOf(
         kind: 'input',
       })
     }
+  }
+  // What a branch went on with is what its user saw last; code that ran before, under its name of then, is no news.
+  for (const [file, { hash }] of leaf.versions) {
+    const found = await difference(file, hash)
+    if (found !== null) noteChanges(file, found, changes)
   }
   hits.sort((a, b) => a.seq - b.seq)
   return { hits, hot: hotChanged, changes: [...changes.values()], effects }

@@ -8,9 +8,15 @@ import { ThawError } from '../system/index.js'
 import type { Root } from './lineage.js'
 import type { CodeOracle } from './plan.js'
 
-/** Variables that the interpreter, the loader or the C library read before any Python code can be watched. */
+const AT_START = /^(PYTHON.*|PATH|LD_.*|LANG|LANGUAGE|LC_.*|TZ|MALLOC_.*|GLIBC_TUNABLES)$/
+
+/** Settings of native libraries: of threads above all, which decide in what order floating point numbers are added. */
+const IN_NATIVE_CODE =
+  /_NUM_THREADS$|^(OMP|GOMP|KMP|OPENBLAS|GOTO|GOTOBLAS|MKL|BLIS|VECLIB|NPY|ARROW|POLARS|RAYON|TBB|CUDA|SQLITE|OPENSSL)_/
+
+/** Variables that are read by the interpreter when it starts, or by native code, where no Python code can be watched. */
 export function startEnvironment(env: Record<string, string>): string {
-  const names = Object.keys(env).filter((name) => /^(PYTHON.*|PATH|LD_.*|LANG|LANGUAGE|LC_.*|TZ)$/.test(name))
+  const names = Object.keys(env).filter((name) => AT_START.test(name) || IN_NATIVE_CODE.test(name))
   return JSON.stringify(names.sort().map((name) => [name, env[name]]))
 }
 

@@ -73,7 +73,7 @@ export interface BranchRecord {
   checkpoints: Checkpoint[]
   /** Version of each file in memory, and since when. */
   versions: Map<string, { hash: string; seq: number }>
-  /** Units that were exchanged under a running frame when this branch began, as `file\0unit`. */
+  /** Units that were exchanged when this branch began, as `file\0unit`. */
   rebased: Set<string>
   /** Where the record cannot be used any more, from a position on. */
   broken: { seq: number; why: string } | null
@@ -90,7 +90,8 @@ export function inherit(record: BranchRecord, checkpoint: Checkpoint, files: rea
     record.versions.set(file, { hash, seq: 0 })
   for (const patch of files) {
     record.versions.set(patch.file, { hash: patch.new, seq: 0 })
-    for (const frame of patch.frames) record.rebased.add(`${patch.file}\0${frame.unit}`)
+    // Under a running frame, or by binding names anew in a module that had run.
+    for (const unit of patch.changed) record.rebased.add(`${patch.file}\0${unit}`)
   }
 }
 
@@ -127,6 +128,19 @@ export function writtenUntil(leaf: BranchRecord, seq: number): Map<string, numbe
     }
   }
   return written
+}
+
+/** Sources in the lineage of `leaf` up to `seq` that the program had written itself before it loaded them: it will again. */
+export function ownSources(leaf: BranchRecord, seq: number): Set<string> {
+  const written = writtenUntil(leaf, seq)
+  const own = new Set<string>()
+  for (const { branch, limit } of segmentsOf(leaf)) {
+    for (const event of branch.events) {
+      if (event[0] > Math.min(limit, seq)) break
+      if (event[1] === 'load' && (written.get(event[2]) ?? Infinity) < event[0]) own.add(event[2])
+    }
+  }
+  return own
 }
 
 /** Versions in memory at a position of a branch. */

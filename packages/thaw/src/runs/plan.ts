@@ -3,7 +3,7 @@ import type { Change } from '@thaw/protocol'
 import type { Binding, FilePatch, FramePatch, StopPlace } from '@thaw/protocol/agent'
 import type { Mentioned, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
 import { historyOf, unitTitle, type History, type Hit } from './changes.js'
-import { chainOf, segmentsOf, versionsAt, type BranchRecord, type Checkpoint } from './lineage.js'
+import { chainOf, ownSources, segmentsOf, versionsAt, type BranchRecord, type Checkpoint } from './lineage.js'
 import type { Present } from './present.js'
 import { HOOKS_RAN } from './execution.js'
 import { countsFrom } from './stops.js'
@@ -34,6 +34,8 @@ export interface StdinComparison {
 
 export interface PlanInput {
   branches: BranchRecord[]
+  /** The branch whose result was shown last. */
+  last: BranchRecord | null
   present: Present
   oracle: (branch: BranchRecord) => CodeOracle
   stdin: StdinComparison
@@ -100,7 +102,8 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
     histories.set(branch, await historyOf(branch, input.present, diff, input.disk, effectsAllowed))
   }
   const newest = branches[0]
-  const changed = newest === undefined ? [] : (histories.get(newest) as History).changes
+  const shown = input.last === null ? undefined : histories.get(input.last)
+  const changed = (shown ?? (newest && histories.get(newest)))?.changes ?? []
   let reason: string | null = null
   const blame = (why: string) => {
     reason ??= why
@@ -256,11 +259,7 @@ async function definitionNoticed(
   // Anything but a top-level function may be reached by a library that was handed the class or module.
   const deep = entries.some(({ kind, owner }) => kind !== 'function' || owner !== undefined)
   const files = [...versionsAt(checkpoint.branch, checkpoint.seq)]
-  const edited: Version[] = []
-  for (const [file, old] of files) {
-    const now = input.present.source(file)
-    if (now !== null && now !== old) edited.push([file, now])
-  }
+  const edited: Version[] = editedAt(input, checkpoint).map(({ file, now }) => [file, now])
   const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited, deep)
   if (answer === null) return 'definitions changed in code that had run'
   if (answer.ordered) return 'definitions changed, and the program looks at its names in their order'
@@ -282,6 +281,15 @@ async function definitionNoticed(
   return null
 }
 
+/** Sources in memory at a checkpoint that differ from the present ones. */
+function editedAt(input: PlanInput, checkpoint: Checkpoint): { file: string; old: string; now: string }[] {
+  const generated = ownSources(checkpoint.branch, checkpoint.seq)
+  return [...versionsAt(checkpoint.branch, checkpoint.seq)].flatMap(([file, old]) => {
+    const now = input.present.source(file)
+    return now === null || now === old || generated.has(file) ? [] : [{ file, old, now }]
+  })
+}
+
 async function patchesFor(
   input: PlanInput,
   checkpoint: Checkpoint,
@@ -289,9 +297,7 @@ async function patchesFor(
   hot: ReadonlySet<string>,
 ): Promise<FilePatch[]> {
   const patches: FilePatch[] = []
-  for (const [file, old] of versionsAt(checkpoint.branch, checkpoint.seq)) {
-    const now = input.present.source(file)
-    if (now === null || now === old) continue
+  for (const { file, old, now } of editedAt(input, checkpoint)) {
     const diff = await input.oracle(checkpoint.branch).diff(file, old, now)
     if (diff === null) continue
     const { frames, bind, unbind, was } = survivals.get(file) ?? nothing()

@@ -8,6 +8,7 @@ import {
   listDigest,
   readSignatureOf,
   sameRead,
+  linkSignatureOf,
   sameStat,
   statSignatureOf,
 } from '../files/signature.js'
@@ -20,6 +21,7 @@ export interface Present {
   source(file: string): string | null
   sameRead(path: string, seen: ReadSignature): boolean
   sameStat(path: string, seen: StatSignature): boolean
+  sameLink(path: string, seen: StatSignature): boolean
   list(directory: string): string | null
   disk(path: string): string | null
   env(name: string): string | null
@@ -80,6 +82,7 @@ export function lookNow(
   const answers = new Map<string, Promise<string | null>>()
   const read = memo(readSignatureOf)
   const stat = memo(statSignatureOf)
+  const link = memo(linkSignatureOf)
   return {
     source: memo((file) => sources.of(file)),
     sameRead: (path, seen) => {
@@ -90,6 +93,7 @@ export function lookNow(
       return then !== null && contents.hash(path, now) === then
     },
     sameStat: (path, seen) => sameStat(stat(path), seen),
+    sameLink: (path, seen) => sameStat(link(path), seen),
     list: memo(listDigest),
     disk: memo(diskState),
     env: (name) => (name === '*' ? environmentDigest(env) : (env[name] ?? null)),

@@ -145,6 +145,7 @@ export class Resumer {
     return {
       branches: run.branches.filter(({ end, kind }) => end !== null && kind === 'run'),
       present: lookNow(branch.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope),
+      last: run.onDisk,
       oracle: (other) => run.groupOf.get(other) ?? group,
       // What comes on stdin from here on is the caller's; what had been taken stays taken.
       stdin: { samePrefix: () => Promise.resolve(true), sameWhole: () => Promise.resolve(false) },

@@ -169,7 +169,7 @@ export class Starter {
     if (group === null && fitting.length > 0) this.#groupReason = 'the working directory was replaced'
     else if (group === null && alive.length > 0) {
       this.#groupReason =
-        'what the interpreter reads when it starts (PATH, PYTHON…, locale, umask, terminal) is not the same'
+        'what the interpreter or native code reads unseen (PATH, PYTHON…, locale, number of threads, umask, terminal) is not the same'
     }
     return group
   }
@@ -223,6 +223,7 @@ export class Starter {
     )
     return makePlan({
       branches: usable,
+      last: run.onDisk,
       present: lookNow(
         this.#request.env,
         run.tree.modules(),
@@ -257,9 +258,8 @@ export class Starter {
 
   #withRefusal(reason: string | null, checkpoint: Checkpoint | null): string | null {
     const why = refusalAfter(this.#run.branches, checkpoint)
-    return reason === null || why === null
-      ? reason
-      : `${reason}; no checkpoint was possible for a while: ${why}`
+    if (why === null) return reason
+    return `${reason === null ? '' : `${reason}; `}no checkpoint was possible for a while: ${why}`
   }
 
   /** Everything printed in the lineage before a point. */
