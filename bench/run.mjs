@@ -2,7 +2,8 @@
 // Python on this machine. Raw results go to bench/results, a table to
 // docs/benchmarks.md. Options: --rounds N, --only TEXT (part of a case's
 // name; then nothing but the raw results is written), --thaw FILE (another
-// thaw than that of this clone).
+// thaw than that of this clone), --python COMMAND (another interpreter than
+// python3; its table goes to docs/benchmarks-cpython-X.Y.md).
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
@@ -41,6 +42,7 @@ const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     only: { type: 'string' },
+    python: { type: 'string', default: 'python3' },
     thaw: { type: 'string', default: join(here, '../packages/thaw/bin/thaw.js') },
   },
 })
@@ -68,15 +70,17 @@ mkdirSync(join(here, 'results'), { recursive: true })
 writeFileSync(join(here, 'results', file), JSON.stringify(results, null, 1) + '\n')
 console.log(`raw results: bench/results/${file}`)
 if (options.only === undefined) {
-  writeFileSync(join(here, '../docs/benchmarks.md'), document(results))
-  console.log('table: docs/benchmarks.md')
+  const version = results.machine.python.split('.').slice(0, 2).join('.')
+  const table = options.python === 'python3' ? 'benchmarks.md' : `benchmarks-cpython-${version}.md`
+  writeFileSync(join(here, '../docs', table), document(results))
+  console.log(`table: docs/${table}`)
 }
 if (cases.some((one) => one.error !== undefined)) process.exitCode = 1
 
 async function measured({ name, what, target, unit, measure }) {
   const head = { name, what, target, unit }
   process.stdout.write(`${name.padEnd(22)}`)
-  bench = new Workbench(options.thaw)
+  bench = new Workbench(options.thaw, options.python)
   try {
     const result = { ...head, ...(await measure(bench, rounds)) }
     const remark = result.note === undefined ? '' : ` (${result.note})`
@@ -94,7 +98,7 @@ async function measured({ name, what, target, unit, measure }) {
 }
 
 function machine() {
-  const python = spawnSync('python3', ['-c', 'import platform; print(platform.python_version())'], {
+  const python = spawnSync(options.python, ['-c', 'import platform; print(platform.python_version())'], {
     encoding: 'utf8',
   })
   return {

@@ -18,14 +18,15 @@ export class Workbench {
     XDG_CACHE_HOME: join(this.temp, 'cache'),
     XDG_CONFIG_HOME: join(this.temp, 'config'),
   }
-  python = realPython()
+  python
   #bin
   #child = null
   #projects = 0
 
-  /** `bin` is the file of the thaw to measure. */
-  constructor(bin) {
+  /** `bin` is the file of the thaw to measure, `python` the command whose interpreter runs the programs. */
+  constructor(bin, python) {
     this.#bin = bin
+    this.python = realPython(python)
   }
 
   /** A new directory with copies of these programs of bench/programs. */
@@ -112,9 +113,9 @@ function neutral(env) {
 }
 
 /** The interpreter itself, past any version manager's shim, which would be counted on one side only. */
-function realPython() {
-  const result = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' })
-  if (result.status !== 0) throw new Error('python3 does not start here')
+function realPython(command) {
+  const result = spawnSync(command, ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' })
+  if (result.status !== 0) throw new Error(`${command} does not start here`)
   return result.stdout.trim()
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { findInterpreter, usualVersion, VERSIONS } from '../support/interpreters.js'
 
 const DRIVER = join(dirname(fileURLToPath(import.meta.url)), 'exactness.mjs')
 const MINUTE = 60_000
@@ -13,23 +14,42 @@ function drive(...flags: string[]) {
   return { code: done.status, text: done.stdout + done.stderr }
 }
 
-function pythonVersion(): string {
-  return spawnSync('python3', ['-c', 'import sys; print("%d.%d" % sys.version_info[:2])'], {
-    encoding: 'utf8',
-  }).stdout.trim()
-}
-
 test('the comparison finds out stand-ins for thaw that are wrong', { timeout: 5 * MINUTE }, () => {
   const { code, text } = drive('--self-test')
   expect(code, text).toBe(0)
 })
 
-test('a sample of random edits gives what cold runs give', { timeout: 10 * MINUTE }, () => {
+function sample(edits: string, share: string, ...flags: string[]) {
   const out = mkdtempSync(join(tmpdir(), 'thaw-exactness-out-'))
-  // Other interpreters run cold every time, which is exact, and spares nothing.
-  const share = pythonVersion() === '3.11' ? '0.5' : '0'
-  const { code, text } = drive('--edits', '110', '--seed', 'sample', '--at-least', share, '--out', out)
+  const { code, text } = drive(
+    '--edits',
+    edits,
+    '--seed',
+    'sample',
+    '--at-least',
+    share,
+    '--out',
+    out,
+    ...flags,
+  )
   if (code === 0) rmSync(out, { recursive: true, force: true })
   expect(code, `${text}\nkept in ${out}`).toBe(0)
   process.stdout.write(text)
+}
+
+const usual = usualVersion()
+
+test('a sample of random edits gives what cold runs give', { timeout: 10 * MINUTE }, () => {
+  // Other interpreters run cold every time, which is exact, and spares nothing.
+  sample('110', usual !== null && VERSIONS.includes(usual) ? '0.5' : '0')
 })
+
+test.for(VERSIONS.filter((version) => version !== usual))(
+  'so does a smaller one under CPython %s',
+  { timeout: 10 * MINUTE },
+  (version, { skip }) => {
+    const python = findInterpreter(version)
+    if (python === null) return skip(`no CPython ${version} was found`)
+    sample('24', '0.5', '--python', python, '--program', 'script', '--program', 'classes')
+  },
+)

@@ -22,6 +22,7 @@ from thaw_agent.state import S, File
 
 FILE = "/nowhere/program.py"
 MODULE = traps.MODULE
+VERSION = sys.version_info[:2]
 # What a program calls to say that here the checkpoint is.
 MARK = "def mark(*_):\n    return 0\n"
 
@@ -73,6 +74,7 @@ class Stage:
     @staticmethod
     def settle():
         S.files, S.edited, S.pending, S.seq = {}, {}, [], 0
+        S.classes_seen = False
         S.opaque, S.busy, S.due, S.inert = False, 0, 0.0, False
         hook.switches.clear()
 

@@ -2,7 +2,8 @@
 import os
 import unittest
 
-from support import FILE, MODULE, Case, compare, loader
+from support import FILE, MODULE, VERSION, Case, compare, loader
+from thaw_agent import classes
 
 BASE = '''"""About."""
 import os
@@ -149,9 +150,11 @@ class Differences(Case):
             ("import os\n", "import os\n\n\n# comment\n"), ('"""Class doc."""\n', '"""Class doc."""\n    # comment\n'), ("return [a, b, c]", "return [a,  b,  c]"),
             ("return [a, b, c]", "return [\n        a,\n        b, c]"), ("LIMIT = 5", "LIMIT = (5)"), ("return inner(1)", "return inner(1)  # comment"),
         ):
+            # From 3.13 on two variables are loaded by one instruction where they stand on one line.
+            changed = {PLAIN} if VERSION >= (3, 13) and old == "return [a, b, c]" and "\n" in new else set()
             with self.subTest(new):
                 found = self.differ(old, new)
-                self.assertEqual((found["changed"], found["added"], found["removed"]), (set(), set(), set()))
+                self.assertEqual((found["changed"], found["added"], found["removed"]), (changed, set(), set()))
 
     def test_what_moves(self):
         self.assertEqual(self.differ("return inner(1)", "return inner(1)  # comment")["moved"], set())
@@ -159,10 +162,11 @@ class Differences(Case):
         self.assertEqual(self.differ("return [a, b, c]", "return [a,  b, c]")["moved"], {PLAIN, MODULE})
         self.assertEqual(self.differ("        return x + y", "        # c\n            return x + y")["moved"] & {INNER}, {INNER})
         everything = set(self.stage.diff(BASE, "# c\n" + BASE)["moved"])
-        self.assertEqual(everything, {MODULE, PLAIN, METHOD, INNER, PROPERTY, "co#0", "twice#0", "twice#1"})
+        told = {classes.CLASSES} if classes.TOLD else set()
+        self.assertEqual(everything, {MODULE, PLAIN, METHOD, INNER, PROPERTY, "co#0", "twice#0", "twice#1"} | told)
 
     def test_the_same_is_no_difference(self):
-        self.assertEqual(self.stage.diff(BASE, BASE), {"changed": [], "moved": [], "added": [], "removed": []})
+        self.assertEqual(self.stage.diff(BASE, BASE), {"changed": [], "moved": [], "shifted": [], "added": [], "removed": []})
 
     def test_line_numbers_in_a_lambda_of_a_default(self):
         found = self.differ("a=lambda: 1", "a=lambda: 2", "def f(a=lambda: 1):\n    return a\n")

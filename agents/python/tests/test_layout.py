@@ -4,7 +4,7 @@ import subprocess
 import sys
 import unittest
 
-from support import MARK, Case, layout
+from support import MARK, VERSION, Case, layout
 
 # Objects that say when they go; what a frame holds too long or too short shows in the order.
 TOKEN = "import gc, sys\nclass T:\n    def __init__(self, n):\n        self.n = n\n    def __del__(self):\n        print('gone', self.n)\n    def __repr__(self):\n        return 'T' + str(self.n)\n"
@@ -182,7 +182,14 @@ class InTheMiddle(Case):
         for name, (before, statement) in ways.items():
             for label, tail in self.TAILS.items():
                 with self.subTest(name, tail=label):
-                    self.same(self.program(before, statement, "print('old', r)"), self.program(before, statement, tail))
+                    self.edited(name, self.program(before, statement, "print('old', r)"), self.program(before, statement, tail), label == "a cell")
+
+    def edited(self, name, old, new, cells):
+        # From 3.12 on comprehensions are part of the function, and end otherwise where their result goes to a cell.
+        if name == "comprehension" and cells and VERSION >= (3, 12):
+            self.never_wrong(old, new)
+        else:
+            self.same(old, new)
 
     def test_inlined_calls(self):
         self.check(INLINE)
@@ -195,7 +202,7 @@ class InTheMiddle(Case):
         for name, (before, statement) in (*INLINE.items(), *FROM_C.items()):
             for old, new in (("print(r, a)", closed), (closed, "print(a, o)"), (closed, closed.replace("(r, a, o)", "(o, 1)"))):
                 with self.subTest(name, new=new):
-                    self.same(self.program(before, statement, old), self.program(before, statement, new))
+                    self.edited(name, self.program(before, statement, old), self.program(before, statement, new), True)
 
     def test_methods_with_super(self):
         program = MARK + TOKEN + STEP + "class A:\n    def f(self, x):\n        return ['A', x]\nclass B(A):\n    def f(self, x):\n        y = super().f(%s)\n        %s\nprint(B().f(T(1)))\n"

@@ -6,13 +6,16 @@ import unittest
 
 from support import S, File, Stage, hook, loader, traps
 
+# What json's own encoder takes for an indentation of two.
+INDENT = 2 if sys.version_info < (3, 13) else "  "
+
 SAMPLES = {
     "json": (["json", "json.decoder", "json.encoder", "json.scanner"], '''
 import json.scanner, json.decoder, json.encoder
 value = {"a": [1, 2.5, None, True, "\\u00e4\\n"], "b": {"c": []}}
 for _ in range(3):
     print(json.dumps(value, indent=2, sort_keys=True), json.loads(json.dumps(value)) == value)
-    print("".join(json.encoder._make_iterencode({}, repr, json.encoder.py_encode_basestring, 2, repr, ":", ",", True, False, False)(value, 0)))
+    print("".join(json.encoder._make_iterencode({}, repr, json.encoder.py_encode_basestring, INDENT, repr, ":", ",", True, False, False)(value, 0)))
 decoder = json.JSONDecoder()
 decoder.parse_string, decoder.scan_once = json.decoder.py_scanstring, json.scanner.py_make_scanner(decoder)
 print(decoder.decode('{"x": [1, "\\\\u00e4", {"y": -1.5e3}]}'))
@@ -147,7 +150,7 @@ class Library(unittest.TestCase):
         sys.meta_path.insert(0, Finder)
         printed = io.StringIO()
         try:
-            space = {"__name__": "sample", "sys": sys, names[0]: importlib.import_module(names[0])}
+            space = {"__name__": "sample", "sys": sys, "INDENT": INDENT, names[0]: importlib.import_module(names[0])}
             with contextlib.redirect_stdout(printed):
                 exec(program, space)
         finally:

@@ -1,6 +1,7 @@
 """Taking traps out of live code, and the jumps that lead a running frame to its edited code."""
 from . import traps
-from .layout import hide_module, write_code
+from .bytecode import ADAPTIVE, CACHES, jump_forward
+from .layout import hide_module, is_warm, write_code
 from .state import S
 from .traps import OFFSET, ORIGINAL, TRAILER
 
@@ -22,8 +23,7 @@ def arm(code, running):
     length = len(trap[ORIGINAL])
     if any(at < trap[OFFSET] + length for at in running) or length > 2 and code.co_flags & GENERATOR:
         return
-    distance = (trap[TRAILER] - trap[OFFSET]) // 2
-    write_code(code, trap[OFFSET], traps.op(traps.FORWARD, distance - length // 2, length // 2))
+    write_code(code, trap[OFFSET], jump_forward(trap[OFFSET], trap[TRAILER]))
 
 
 # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
@@ -31,13 +31,13 @@ GENERATOR = 0x2A0
 
 
 def adaptive(code, original):
-    if not traps.is_warm(code):
+    if not is_warm(code):
         return original
     out = bytearray(original)
     i = 0
     while i < len(out):
-        out[i] = traps.ADAPTIVE.get(out[i], out[i])
-        i += 2 + 2 * traps.CACHES[original[i]]
+        out[i] = ADAPTIVE.get(out[i], out[i])
+        i += 2 + 2 * CACHES[original[i]]
     return bytes(out)
 
 

@@ -12,6 +12,7 @@ import sys
 import _frozen_importlib_external as external
 
 from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, pytest_support
+from .bytecode import VERSION
 from .layout import hide, hide_module
 from .state import S
 from .wire import decode
@@ -67,11 +68,15 @@ def _equal_depth():
     state.restype = ctypes.c_void_p
     words = (ctypes.c_int * 16).from_address(state())
     limit = sys.getrecursionlimit()
-    # PyThreadState of 3.11: recursion_remaining, then recursion_limit.
+    # PyThreadState: recursion_remaining, then recursion_limit (py_… from 3.12 on; then c_recursion_remaining).
     where = [i for i in range(1, 16) if words[i] == limit and 0 <= limit - words[i - 1] < 50]
     if len(where) == 1:
-        # The stub, main, _run; and the call of exec where the program is not started by runpy.
-        words[where[0] - 1] += 3 if S.config["main"]["kind"] == "module" else 4
+        # The stub, main, _run; until 3.11 also the call of exec where the program is not started by runpy.
+        module = S.config["main"]["kind"] == "module"
+        words[where[0] - 1] += 3 if VERSION >= (3, 12) or module else 4
+        if VERSION >= (3, 12) and not module:
+            # That call, and two for the evaluator it starts.
+            words[where[0] + 1] += 3
 
 
 def _run(namespace, files):

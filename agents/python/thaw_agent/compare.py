@@ -6,7 +6,8 @@ pieces may differ although the source is equal.
 """
 from functools import lru_cache
 
-from . import loader
+from . import classes, loader
+from .bytecode import CONSTANTS, decode
 from .traps import CodeType, is_unit, nested, units_of
 
 
@@ -49,10 +50,17 @@ def header(code):
 
 def fingerprint(code):
     return (
-        code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_flags, code.co_argcount,
+        code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_flags, code.co_argcount,
         code.co_posonlyargcount, code.co_kwonlyargcount, code.co_exceptiontable, code.co_qualname,
-        tuple(constant(c) for c in code.co_consts),
+        *(_class_body(code) if classes.is_class_body(code) else (code.co_code, tuple(constant(c) for c in code.co_consts))),
     )
+
+
+def _class_body(code):
+    """Instructions of a class body without what it is told of its place; the numbers of its constants change with that."""
+    told = classes.told(code)
+    for start, offset, _, op, arg in decode(code.co_code):
+        yield start, op, None if offset in told else constant(code.co_consts[arg]) if op in CONSTANTS else arg
 
 
 def positions(code):
@@ -64,13 +72,19 @@ def _described(file, digest, cache):
     return {name: (fingerprint(code), positions(code), header(code), code.co_firstlineno) for name, code in units_of(version(file, digest, cache)[1]).items()}
 
 
+@lru_cache(maxsize=256)
+def _places(file, digest, cache):
+    return classes.places(version(file, digest, cache)[1])
+
+
 def diff(file, old, new, cache):
     """{"changed", "added", "removed", "moved", "shifted"} between two versions of a file; shifted: begins at another line."""
     before, after = _described(file, old, cache), _described(file, new, cache)
     both = [name for name in before if name in after]
+    told = [] if _places(file, old, cache) == _places(file, new, cache) else [classes.CLASSES]
     return {
         "changed": [n for n in both if before[n][0] != after[n][0] or before[n][2] != after[n][2]],
-        "moved": [n for n in both if before[n][1] != after[n][1]],
+        "moved": [n for n in both if before[n][1] != after[n][1]] + told,
         "shifted": [n for n in both if before[n][3] != after[n][3]],
         "added": [n for n in after if n not in before],
         "removed": [n for n in before if n not in after],

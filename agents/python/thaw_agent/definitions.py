@@ -71,7 +71,7 @@ def _library(module, member):
 
 
 def _plain_function(statement):
-    if statement.decorator_list:
+    if statement.decorator_list or getattr(statement, "type_params", None):
         return False
     arguments = statement.args
     every = arguments.posonlyargs + arguments.args + arguments.kwonlyargs + [a for a in (arguments.vararg, arguments.kwarg) if a]

@@ -5,8 +5,9 @@ import sys
 
 from . import marks, stops
 from .arming import disarm, switches
+from .classes import notice
 from .fork import checkpoint
-from .layout import enter, exchange, hide_module
+from .layout import called_inline, enter, hide_module, proceed
 from .state import S, clock
 from .traps import FILE, HOOK, KIND, LANDING, LINE, LINE_ONCE, MODULE, OFFSET, ONCE, STATEMENT, UNIT, line_at, trap_of
 
@@ -14,7 +15,8 @@ getframe = sys._getframe
 
 
 def thaw(trap):
-    """Called by the trailers of instrumented code; nothing it does may be seen by the caller."""
+    """Called by the trailers of instrumented code; nothing it does may be seen by the caller. Where another evaluator than the
+    interpreter's own is in use, code cannot be exchanged: no checkpoint then."""
     S.busy += 1
     try:
         frame = getframe(1)
@@ -24,7 +26,7 @@ def thaw(trap):
         # Asking for an id is an audit event: only where there is something to find.
         if switches and id(code) in switches:
             new, landing = switches.pop(id(code))
-            exchange(frame, new, landing - 2)
+            proceed(frame, new, landing)
             return
         if S.inert or file is None:
             if S.edited and id(code) in S.edited:
@@ -43,7 +45,7 @@ def thaw(trap):
                 disarm(code, trap)
             return
         if kind == STATEMENT:
-            if clock() >= S.due:
+            if clock() >= S.due and called_inline(getframe(0)):
                 checkpoint(trap[FILE], unit, line_at(code, trap[OFFSET]), trap)
             # In a restored process another code may stand under the frame by now.
             if frame.f_code is code:
@@ -51,7 +53,7 @@ def thaw(trap):
             return
         seen = file.seen.get(unit)
         if seen is None:
-            if not stopped and clock() >= S.due:
+            if not stopped and clock() >= S.due and called_inline(getframe(0)):
                 checkpoint(trap[FILE], unit, code.co_firstlineno, trap)
                 file = S.files[trap[FILE]]
             if S.edited and id(code) in S.edited:
@@ -61,6 +63,7 @@ def thaw(trap):
                 file.seen.pop(unit, None)
             file.seen[unit] = 1
             S.event("exec", trap[FILE], unit)
+            notice(code, frame)
             if trap[KIND] == ONCE:
                 disarm(code, trap)
                 if unit != MODULE:

@@ -145,6 +145,7 @@ HANDLERS = {
     "sys._getframe": on_getframe,
     "sys.settrace": on_watcher("a tracer was installed"),
     "sys.setprofile": on_watcher("a profiler was installed"),
+    "sys.monitoring.register_callback": on_watcher("a monitoring tool was installed"),
     "sys.addaudithook": on_watcher("an audit hook was installed"),
 }
 for _handler in HANDLERS.values():

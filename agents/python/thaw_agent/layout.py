@@ -1,17 +1,28 @@
-"""Where CPython 3.11 keeps things: offsets, and the few writes into live objects that everything else stands on.
+"""Where CPython keeps things: offsets, and the few writes into live objects that everything else stands on.
 
 Offsets are found or verified at start (`verify`); an interpreter that does not answer as expected is not supported,
-and its programs run plainly. Structures: Include/internal/pycore_frame.h and Include/cpython/code.h of CPython 3.11.
+and its programs run plainly. Structures: Include/internal/pycore_frame.h and Include/cpython/code.h.
 """
 import ctypes
 import sys
 import types
 
+from . import bytecode
+from .bytecode import NOP, RESUME, VERSION, decode, jump_argument
+
 CodeType, FunctionType = types.CodeType, types.FunctionType
 ssize, cint = ctypes.c_ssize_t, ctypes.c_int
 
-# _PyInterpreterFrame
-F_FUNC, F_GLOBALS, F_CODE, F_IP, F_TOP, F_ENTRY, F_LOCALS = 0, 8, 32, 56, 64, 68, 72
+# _PyInterpreterFrame. F_ENTRY: the frame was pushed by C code (3.11). F_RETURN: code units to skip when a call returns; F_OWNER:
+# who the frame belongs to, the evaluator's own at the bottom of each of its activations (both from 3.12 on).
+if VERSION == (3, 11):
+    F_FUNC, F_CODE, F_IP, F_TOP, F_ENTRY, F_LOCALS = 0, 32, 56, 64, 68, 72
+else:
+    F_CODE, F_PREVIOUS, F_FUNC, F_IP, F_TOP, F_RETURN, F_OWNER, F_LOCALS = 0, 8, 16, 56, 64, 68, 70, 72
+OWNED_BY_C = 3
+# Until 3.12 the instruction pointer of a frame stands on the code unit executed last, from 3.13 on at the instruction that is
+# being executed.
+IP_BEHIND = 2 if VERSION < (3, 13) else 0
 # PyFrameObject.f_frame
 FRAME_OF = 24
 # The end of PyCodeObject: int _co_firsttraceable, void *co_extra, then the bytecode itself.
@@ -48,26 +59,33 @@ def _offset_of_stacksize():
     return next(i * 4 for i in range(60) if words[i] == 7654321)
 
 
-def _offset_of_linetable():
-    code = compile("x=1", "p", "exec")
-    table = code.co_linetable
+def _offset_of_pointer(attribute):
+    code = compile("x=[1, 2, 3]", "p", "exec")
     words = (ssize * 30).from_address(id(code))
-    return next(i * 8 for i in range(30) if words[i] == id(table))
+    return next(i * 8 for i in range(30) if words[i] == id(getattr(code, attribute)))
+
+
+def _offset_of_framesize():
+    """From 3.12 on the size of a frame stands in the code: variables, stack and the frame's own fields."""
+    code = compile("x=1", "p", "exec").replace(co_stacksize=7654321)
+    words = (cint * 60).from_address(id(code))
+    return next(i * 4 for i in range(60) if words[i] == 7654321 + F_LOCALS // 8)
 
 
 CODE = _offset_of_code()
 FIRSTLINE = _offset_of_firstline()
 STACKSIZE = _offset_of_stacksize()
-LINETABLE = _offset_of_linetable()
+FRAMESIZE = None if VERSION == (3, 11) else _offset_of_framesize()
+LINETABLE, CONSTS = _offset_of_pointer("co_linetable"), _offset_of_pointer("co_consts")
 
 
-# PyCodeObject: refcount, type, size, consts, names, exception table, int co_flags, short co_warmup
+# PyCodeObject of 3.11: refcount, type, size, consts, names, exception table, int co_flags, short co_warmup
 WARMUP = 52
 
 
-def warmth(code):
-    """co_warmup: counts up to 0, at which the interpreter specialises the code."""
-    return ctypes.c_short.from_address(id(code) + WARMUP).value
+def is_warm(code):
+    """Whether the interpreter has put adaptive instructions into the code (3.11: co_warmup has counted up to 0)."""
+    return VERSION == (3, 11) and ctypes.c_short.from_address(id(code) + WARMUP).value == 0
 
 
 def at(address):
@@ -79,6 +97,11 @@ def hide(code):
     """Make frames of `code` invisible: CPython takes a frame that has not reached its first traceable instruction for one
     that is still being built, and leaves it out of tracebacks, f_back and sys._getframe."""
     cint.from_address(id(code) + CODE + FIRST_TRACEABLE).value = 1 << 28
+    if VERSION >= (3, 12):
+        # While anybody traces, RESUME prepares its code for that, again and again where nothing in it can be traced.
+        for _, offset, _, op, _ in decode(code.co_code):
+            if op == RESUME:
+                write_code(code, offset, bytes((NOP, 0)))
     for const in code.co_consts:
         if type(const) is CodeType:
             hide(const)
@@ -134,6 +157,8 @@ def ensure_room(code, words):
     lack = words - room_of(code)
     if lack > 0:
         cint.from_address(id(code) + STACKSIZE).value += lack
+        if FRAMESIZE is not None:
+            cint.from_address(id(code) + FRAMESIZE).value += lack
 
 
 def relocate(old, new):
@@ -143,10 +168,18 @@ def relocate(old, new):
     if old.co_firstlineno != new.co_firstlineno:
         cint.from_address(id(old) + FIRSTLINE).value = new.co_firstlineno
     if old.co_linetable != new.co_linetable:
-        table = new.co_linetable
-        KEEP.append((old.co_linetable, table))
-        incref(id(table))
-        ssize.from_address(id(old) + LINETABLE).value = id(table)
+        _set_pointer(old, LINETABLE, old.co_linetable, new.co_linetable)
+
+
+def set_consts(code, consts):
+    """Give a code object that does not run other constants."""
+    _set_pointer(code, CONSTS, code.co_consts, consts)
+
+
+def _set_pointer(code, offset, before, value):
+    KEEP.append((before, value))
+    incref(id(value))
+    ssize.from_address(id(code) + offset).value = id(value)
 
 
 def interpreter_frame(frame):
@@ -155,7 +188,11 @@ def interpreter_frame(frame):
 
 def called_inline(frame):
     """Whether a frame was pushed by the evaluator that runs its caller (no C code between them)."""
-    return not ctypes.c_bool.from_address(interpreter_frame(frame) + F_ENTRY).value
+    raw = interpreter_frame(frame)
+    if VERSION == (3, 11):
+        return not ctypes.c_bool.from_address(raw + F_ENTRY).value
+    previous = ssize.from_address(raw + F_PREVIOUS).value
+    return previous != 0 and ctypes.c_ubyte.from_address(previous + F_OWNER).value < OWNED_BY_C
 
 
 def function_of(frame):
@@ -164,7 +201,10 @@ def function_of(frame):
 
 def set_ip(frame, code, offset):
     """The next instruction of a frame will be the one at `offset` of `code`."""
-    ssize.from_address(interpreter_frame(frame) + F_IP).value = id(code) + CODE + offset - 2
+    raw = interpreter_frame(frame)
+    ssize.from_address(raw + F_IP).value = id(code) + CODE + offset - IP_BEHIND
+    if VERSION != (3, 11):
+        ctypes.c_ushort.from_address(raw + F_RETURN).value = 0
 
 
 def _set_code(frame, new):
@@ -217,10 +257,31 @@ def enter(frame, new, offset):
     set_ip(frame, new, offset)
 
 
-def exchange(frame, new, ip):
-    """Put `new` under a frame in the middle of its work: locals move by name, the value stack stays.
-    `ip`: value of the instruction pointer, in bytes from the start of the new code. Raises ValueError when too small."""
+def _content(cell):
+    """What a cell holds, in its place; addresses, 0 for nothing."""
+    if not cell:
+        return 0
+    try:
+        content = at(cell).cell_contents
+    except ValueError:
+        decref(cell)
+        return 0
+    incref(id(content))
+    decref(cell)
+    return id(content)
+
+
+def proceed(frame, new, offset):
+    """Put `new` under a frame that calls the agent: it goes on at `offset` when the call returns."""
+    exchange(frame, new, offset)
+    set_ip(frame, new, offset)
+
+
+def exchange(frame, new, lasti):
+    """Put `new` under a frame in the middle of a call: locals move by name, the value stack stays.
+    `lasti`: where in the new code the same call stands, as f_lasti has it. Raises ValueError when the frame is too small."""
     old = frame.f_code
+    before_call = frame.f_lasti
     raw = interpreter_frame(frame)
     before, after = slots_of(old), slots_of(new)
     if need_of(new) > room_of(old):
@@ -242,28 +303,30 @@ def exchange(frame, new, ip):
                 decref(value)
             value = id(cell)
         elif was and not now:
-            cell = at(value)
-            try:
-                content = cell.cell_contents
-                incref(id(content))
-                content = id(content)
-            except ValueError:
-                content = 0
-            decref(value)
-            value = content
+            value = _content(value)
         slots[i] = value
     KEEP.append([at(v) for v in values.values() if v])
     for i, value in enumerate(stack):
         slots[len(after) + i] = value
     cint.from_address(raw + F_TOP).value = len(after) + len(stack)
     _set_code(frame, new)
-    ssize.from_address(raw + F_IP).value = id(new) + CODE + ip
+    ssize.from_address(raw + F_IP).value = id(new) + CODE + lasti
+    if VERSION != (3, 11):
+        # Where a generator ends, its loop or `yield from` goes on at the distance that the jump in its instruction has.
+        was, now = (jump_argument(code.co_code, at - IP_BEHIND) for code, at in ((old, before_call), (new, lasti)))
+        skip = ctypes.c_ushort.from_address(raw + F_RETURN)
+        if was is not None and now is not None and skip.value:
+            skip.value += now - was
+
+
+hide_module(vars(bytecode))
+hide_module(globals())
 
 
 def verify():
     """Raises RuntimeError when this interpreter is not laid out as expected. Run once per interpreter, in a process of its own."""
-    if sys.version_info[:2] != (3, 11) or sys.implementation.name != "cpython" or sys.maxsize != 2**63 - 1:
-        raise RuntimeError("resuming needs 64-bit CPython 3.11")
+    if sys.implementation.name != "cpython" or sys.maxsize != 2**63 - 1:
+        raise RuntimeError("resuming needs 64-bit CPython")
 
     def outer():
         x = 1
@@ -292,7 +355,7 @@ def verify():
     def unused():
         pass
 
-    if warmth(unused.__code__) != -8:
+    if VERSION == (3, 11) and ctypes.c_short.from_address(id(unused.__code__) + WARMUP).value != -8:
         raise RuntimeError("code objects have another layout")
-    if not probe(["here"]):
+    if not probe(["here"]) or list(map(lambda f: called_inline(sys._getframe(0)), [1])) != [False]:
         raise RuntimeError("frames have another layout")

@@ -9,7 +9,7 @@ import _frozen_importlib as bootstrap
 import _frozen_importlib_external as external
 import _sha1
 
-from . import stops, traps
+from . import classes, stops, traps
 from .layout import hide, hide_module
 from .paths import classify
 from .state import S, File
@@ -60,7 +60,7 @@ def source_path(cache, digest):
 
 
 def _name(path):
-    return "%s-%d" % (_sha1.sha1(os.fsencode(path)).hexdigest(), sys.flags.optimize)
+    return "%s-%s-%d" % (_sha1.sha1(os.fsencode(path)).hexdigest(), sys.implementation.cache_tag, sys.flags.optimize)
 
 
 def code_path(cache, path, digest):
@@ -155,6 +155,7 @@ def register(path, digest, code, module, rewrite=None):
     else:
         S.files[path] = File(path, digest, code, rewrite, module)
     S.event("load", path, digest, module)
+    classes.came(path)
 
 
 def of_project(path):
@@ -207,13 +208,15 @@ class SourceFileLoader(external.SourceFileLoader):
     """The interpreter's own loader, with instrumented code for project files."""
 
     def get_code(self, fullname):
+        # Without its arguments super() asks for the running frame, which is hidden (from 3.12 on it then finds another).
+        original = super(SourceFileLoader, self).get_code
         path = self.path
         if S.inert or S.opaque or type(path) is not str:
-            return super().get_code(fullname)
+            return original(fullname)
         if not path.startswith("/"):
             path = os.path.abspath(path)
         if not of_project(path):
-            return super().get_code(fullname)
+            return original(fullname)
         S.busy += 1
         try:
             # The import system takes its own frames out of a traceback when the last of them has this name.

@@ -273,7 +273,8 @@ def on_mkdir(args):
     if path is None:
         return
     frame = getframe(1)
-    makers = frame.f_code.co_name in ("makedirs", "mkdir") and frame.f_code.co_filename.endswith(("os>", "os.py", "pathlib.py"))
+    # pathlib is one file, or a package (from 3.13 on).
+    makers = frame.f_code.co_name in ("makedirs", "mkdir") and frame.f_code.co_filename.endswith(("os>", "os.py", "pathlib.py", "/pathlib/_local.py"))
     if not (makers and frame.f_locals.get("exist_ok")):
         # Its absence is on record, or cannot recur: what is below it is the program's own doing.
         if not _random_name(frame):

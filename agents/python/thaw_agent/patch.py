@@ -3,11 +3,12 @@ numbers of everything that only moved."""
 
 import sys
 
-from . import binding, traps
+from . import binding, classes, traps
 from .arming import GENERATOR, arm, switches
-from .layout import ensure_room, exchange, hide_module, need_of, read_code, relocate, room_of, write_code
+from .bytecode import instruction_starts, jump_forward
+from .layout import ensure_room, exchange, hide_module, need_of, proceed, read_code, relocate, room_of, write_code
 from .state import S
-from .traps import FILE, FORWARD, KIND, LANDING, LINE, MODULE, OFFSET, TRAILER, UNIT, is_trap, op, trap_of, units_of, with_landing
+from .traps import FILE, KIND, LANDING, LINE, MODULE, OFFSET, TRAILER, UNIT, is_trap, trap_of, units_of, with_landing
 
 
 def _frames(path):
@@ -43,6 +44,8 @@ def impossible(edits):
         if file is None or edit.get("hot"):
             continue
         why = _names(file, edit)
+        if why is None and classes.TOLD:
+            why = _classes(file, edit)
         if why is None and file.rewrite is None:
             try:
                 fresh = units_of(_new_code(edit["file"], edit["new"], None))
@@ -62,6 +65,15 @@ def _names(file, edit):
     if module is None:
         return "%s is not a module any more" % file.module
     return binding.refusal(module, edit, file.path, {f.module for f in S.files.values()})
+
+
+def _classes(file, edit):
+    """Why classes cannot be told where they stand now, or None."""
+    try:
+        fresh = units_of(_new_code(edit["file"], edit["new"], file.rewrite))
+    except (OSError, ValueError, SyntaxError) as error:
+        return "%s: %s" % (edit["file"], error)
+    return classes.refusal(file, fresh, set(edit["changed"]))
 
 
 def _running(edit, fresh):
@@ -171,6 +183,8 @@ def _apply(file, edit):
     fresh = units_of(new)
     frames = _frames(file.path)
     on_stack = {wanted["unit"]: wanted for wanted in edit["frames"]}
+    if not edit.get("hot") or classes.refusal(file, fresh, changed) is None:
+        classes.relocate_classes(file, fresh, changed)
     for tree in file.trees:
         for name, old in units_of(tree).items():
             target = fresh.get(name)
@@ -251,10 +265,10 @@ def _under(frame, old, new, wanted):
             # the program pass already.
             passed = [c for c in new.co_consts if is_trap(c) and c[KIND] == LINE and c[OFFSET] == at - 1]
             if passed:
-                exchange(frame, new, passed[0][LANDING] - 2)
+                proceed(frame, new, passed[0][LANDING])
                 return
             grown, landing = with_landing(new, at - 1)
-            exchange(frame, grown, landing - 2)
+            proceed(frame, grown, landing)
         else:
             exchange(frame, new, at)
         return
@@ -264,13 +278,13 @@ def _under(frame, old, new, wanted):
     grown, landing = with_landing(new, wanted["entries"][0][1])
     trailer = trap_of(old)[TRAILER]
     plain = old.co_code
+    begins = instruction_starts(plain)
     for start, _ in wanted["entries"]:
-        distance = (trailer - start) // 2
-        units = 1 if distance < 257 else 2 if distance < 65538 else 3
         # A specialised pair of instructions may reach across the boundary: back to its plain form.
-        if read_code(old, start - 2, 2) != plain[start - 2 : start]:
+        if start - 2 in begins and read_code(old, start - 2, 2) != plain[start - 2 : start]:
             write_code(old, start - 2, plain[start - 2 : start])
-        write_code(old, start, op(FORWARD, distance - units, units))
+    for start, _ in wanted["entries"]:
+        write_code(old, start, jump_forward(start, trailer))
     switches[id(old)] = (grown, landing)
 
 

@@ -82,7 +82,7 @@ def _adapt(module):
     if done != 1:
         return
     flags = function.__code__.co_flags & 0x1FE0000
-    body = compile(tree, function.__code__.co_filename, "exec", flags, True).co_consts[0]
+    body = next(c for c in compile(tree, function.__code__.co_filename, "exec", flags, True).co_consts if type(c) is traps.CodeType)
     code = next(c for c in body.co_consts if type(c) is traps.CodeType and c.co_name == "exec_module")
     setattr(module, GLOBAL, instrument)
     for name in ("_read_pyc", "_rewrite_test"):

@@ -5,15 +5,17 @@ the body counts as one more, empty statement, so that statements may be added an
 """
 import ast
 from bisect import bisect_right
-from opcode import hascompare, hasconst, hasfree, haslocal, hasname, opmap, opname
+from opcode import hasname, opname
 
+from .bytecode import (
+    BACKWARD, CONSTANTS, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, decode,
+    handlers, jump_units,
+)
+from .classes import is_class_body, told
 from .compare import constant, version
 from .definitions import TYPES, annotated, asked, bindings, inert
-from .traps import CACHES, EXT, JUMPS, MODULE, RESUME, CodeType, handlers, is_unit, nested, units_of
-
-LOAD_GLOBAL, LOAD_CONST, RETURN = opmap["LOAD_GLOBAL"], opmap["LOAD_CONST"], opmap["RETURN_VALUE"]
-LEAVES = {opmap[n] for n in ("RETURN_VALUE", "RAISE_VARARGS", "RERAISE", "JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT")}
-PLAIN_JUMPS = {opmap[n] for n in ("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT")}
+from .layout import slots_of
+from .traps import MODULE, CodeType, is_unit, nested, units_of
 
 
 class Impossible(Exception):
@@ -51,6 +53,9 @@ def _remap(before, after, lasti, inline):
         last = _align(before, after, k - 1)
         return {"can": True, "at": after.first(last + 1).start + 1, **_definitions(before, k - 1, after, last)}
     last = _align(before, after, k)
+    if before.aside(k) & (set(before.code.co_cellvars) ^ set(after.code.co_cellvars)):
+        # What was set aside lies on the value stack, in a cell or not.
+        raise Impossible("a variable of a running comprehension became, or is no longer, one of a closure")
     changes = _definitions(before, k, after, last)
     if lasti & 1:
         return {"can": True, "at": after.twin(last, before, instruction).start + 1, **changes}
@@ -60,7 +65,7 @@ def _remap(before, after, lasti, inline):
     exits = before.exits(k)
     if not exits:
         raise Impossible("the running statement is the last")
-    if before.places(k) != after.places(last):
+    if any(a[: len(b)] != b[: len(a)] for a, b in zip(before.places(k), after.places(last))):
         raise Impossible("its lines moved, and C code above it holds the old ones")
     target = after.first(last + 1).start
     for start in exits:
@@ -69,6 +74,9 @@ def _remap(before, after, lasti, inline):
             room = before.following(room)
             if room is not None and room.statement <= k:
                 raise Impossible("there is no room to switch")
+    length = len(before.code.co_code)
+    if any(other - start < 2 * jump_units(start, length) for start, other in zip(exits, exits[1:])):
+        raise Impossible("there is no room to switch")
     return {"can": True, "entries": [[start, target] for start in exits], "first": min(exits), **changes}
 
 
@@ -160,9 +168,11 @@ class Body:
         self.by_offset = {}
         for instruction in self.instructions:
             for offset in range(instruction.start, instruction.end, 2):
-                self.by_offset[offset] = instruction
-        self._assign()
+                self.by_offset.setdefault(offset, instruction)
         self.handlers = handlers(code.co_exceptiontable)
+        # Loads of what a class is told of its place.
+        self.told = told(code) if is_class_body(code) else ()
+        self._assign()
 
     @staticmethod
     def of_unit(file, digest, unit, cache):
@@ -184,54 +194,94 @@ class Body:
         return Body(found[0], *_members(node))
 
     def _decode(self):
-        out, bytecode, i, begun = [], self.code.co_code, 0, False
+        out, begun = [], False
         positions = list(self.code.co_positions())
-        start, arg = 0, 0
-        while i < len(bytecode):
-            op, arg = bytecode[i], arg << 8 | bytecode[i + 1]
-            if op == EXT:
-                i += 2
-                continue
-            instruction = Instruction()
-            instruction.start, instruction.offset, instruction.op, instruction.arg = start, i, op, arg
-            instruction.line = positions[i // 2][0]
-            i += 2 + 2 * CACHES[op]
-            instruction.end = i
-            start, arg = i, 0
+        for start, offset, end, op, arg in decode(self.code.co_code):
             if begun:
+                instruction = Instruction()
+                instruction.start, instruction.offset, instruction.end = start, offset, end
+                instruction.op, instruction.arg, instruction.line = op, arg, positions[offset // 2][0]
                 instruction.index = len(out)
                 out.append(instruction)
-            elif op == RESUME:
-                begun = True
+            begun = begun or op == RESUME
         return out
 
     def _assign(self):
-        """Statement of each instruction, by its line; those without one belong with the instruction before them."""
+        """Statement of each instruction, by its line; those without one belong where control comes from."""
         starts = [first for first, _ in self.ranges]
-        last = 0
         for instruction in self.instructions:
+            instruction.statement = None
             if instruction.line is not None:
                 k = bisect_right(starts, instruction.line) - 1
                 if k < 0 or instruction.line > self.ranges[k][1]:
                     raise Impossible("its instructions cannot be told apart by line")
-                last = k
-            instruction.statement = last
+                instruction.statement = k
+        self._assign_without_line()
         # Falling off the end: one copy of `return None` for each way there.
-        for a, b in zip(self.instructions, self.instructions[1:]):
-            implicit = a.op == LOAD_CONST and b.op == RETURN and self.code.co_consts[a.arg] is None
-            if implicit and a.statement == b.statement == self.count - 1 and a.line not in self.returns:
-                a.statement = b.statement = self.count
+        for a, b in zip(self.instructions, self.instructions[1:] + [None]):
+            implicit = a.op == RETURN_CONST or a.op == LOAD_CONST and b is not None and b.op == RETURN and a.statement == b.statement
+            if implicit and self.code.co_consts[a.arg] is None and a.statement == self.count - 1 and a.line not in self.returns:
+                a.statement = self.count
+                if a.op == LOAD_CONST:
+                    b.statement = self.count
+        for instruction in self.instructions:
+            if instruction.offset in self.told and instruction.statement:
+                # What the class is told at its end.
+                instruction.statement = self.following(instruction).statement = self.count
         self.members = [[] for _ in range(self.count + 1)]
         for instruction in self.instructions:
             self.members[instruction.statement].append(instruction)
 
+    def _assign_without_line(self):
+        for before, instruction in zip([None] + self.instructions, self.instructions):
+            if instruction.statement is None and before is not None and before.op not in LEAVES:
+                instruction.statement = before.statement
+        open_ones = [i for i in self.instructions if i.statement is None]
+        while open_ones:
+            for instruction in open_ones:
+                came = self._came_from(instruction)
+                if came is not None:
+                    instruction.statement = came
+                    # What follows it without a line goes along.
+                    after = self.following(instruction)
+                    while after is not None and after.statement is None and self.instructions[after.index - 1].op not in LEAVES:
+                        after.statement = came
+                        after = self.following(after)
+            left = [i for i in open_ones if i.statement is None]
+            if len(left) == len(open_ones):
+                for instruction in left:
+                    instruction.statement = self.instructions[instruction.index - 1].statement if instruction.index else 0
+                left = [i for i in left if i.statement is None]
+                if left:
+                    raise Impossible("its instructions cannot be told apart by line")
+            open_ones = left
+
+    def _came_from(self, instruction):
+        """Statement of the code whose exceptions, or jumps, lead to an instruction; None where that is not known yet."""
+        for start, end, target, _ in self.handlers:
+            if target * 2 == instruction.start:
+                for offset in range(start * 2, end * 2, 2):
+                    covered = self.by_offset.get(offset)
+                    if covered is not None and covered.statement is not None:
+                        return covered.statement
+        for other in self.instructions:
+            if other.op in JUMPS and other.statement is not None and self.target(other) is instruction:
+                return other.statement
+        return None
+
+    def aside(self, k):
+        """Variables that comprehensions of statement k set aside while they run."""
+        return {slots_of(self.code)[i.arg] for i in self.members[k] if i.op == SET_ASIDE}
+
     def places(self, k):
-        """Positions of a statement's instructions, lines counted from the start of the definition."""
+        """Positions of a statement's instructions, lines counted from the start of the definition; of halves of a pair, which
+        share one position, only the line."""
         first, out = self.code.co_firstlineno, []
         positions = list(self.code.co_positions())
         for instruction in self.kept(k):
             line, end, column, end_column = positions[instruction.offset // 2]
-            out.append((line and line - first, end and end - first, column, end_column))
+            place = (line and line - first, end and end - first, column, end_column)
+            out.append(place[:1] if self.code.co_code[instruction.offset] in PAIRS else place)
         return out
 
     def star(self, k):
@@ -271,7 +321,7 @@ class Body:
 
     def target(self, instruction):
         step = 2 * instruction.arg
-        return self.at(instruction.end - step if "BACKWARD" in opname[instruction.op] else instruction.end + step)
+        return self.at(instruction.end - step if instruction.op in BACKWARD else instruction.end + step)
 
     def shape(self, k, open_class=None):
         """What a statement does, independent of where it stands; what is in the body of `open_class` left aside."""
@@ -297,22 +347,19 @@ class Body:
             if instruction.op in JUMPS:
                 argument = place(self.target(instruction))
                 name = name.replace("_BACKWARD", "").replace("_FORWARD", "")
-            elif instruction.op in hasconst:
+            elif instruction.offset in self.told:
+                argument = "place"
+            elif instruction.op in CONSTANTS:
                 value = self.code.co_consts[argument]
                 opened = type(value) is CodeType and value.co_qualname == open_class and not is_unit(value)
                 argument = "class body" if opened else constant(value)
-            elif instruction.op == LOAD_GLOBAL:
-                argument = (self.code.co_names[argument >> 1], argument & 1)
             elif instruction.op in hasname:
-                argument = self.code.co_names[argument]
-            elif instruction.op in haslocal:
-                argument = self.code.co_varnames[argument]
-            elif instruction.op in hasfree:
+                shift = NAME_SHIFT.get(instruction.op, 0)
+                argument = (self.code.co_names[argument >> shift], argument & (1 << shift) - 1)
+            elif instruction.op in SLOTS:
                 # A variable that a later statement encloses lives in a cell; its value moves there.
-                argument = _slot(self.code, argument)
-                name = name.replace("CLOSURE", "FAST").replace("CLASSDEREF", "FAST").replace("DEREF", "FAST")
-            elif instruction.op in hascompare:
-                argument = instruction.arg
+                argument = slots_of(self.code)[argument]
+                name = name.replace("CLOSURE", "FAST").replace("CLASSDEREF", "FAST").replace("DEREF", "FAST").replace("FAST_CHECK", "FAST")
             out.append((name, argument, caught))
         return out
 
@@ -333,11 +380,6 @@ class Body:
             if self.at(start).statement != self.count and start != self.first(k + 1).start:
                 raise Impossible("the running statement leads past the next one")
         return sorted(found)
-
-
-def _slot(code, number):
-    cells = [x for x in code.co_cellvars if x not in code.co_varnames]
-    return (list(code.co_varnames) + cells + list(code.co_freevars))[number]
 
 
 def _statements(tree, unit, code):

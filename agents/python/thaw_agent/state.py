@@ -44,6 +44,8 @@ class State:
         self.number_of_branch = None
         self.resumed = False
         self.ended = False
+        # The program may have seen what classes are told of their place.
+        self.classes_seen = False
         # Checkpoints: when the next one is due, what they cost, seconds of work before this process went on.
         self.due = 0.0
         self.since = 0.0

@@ -1,9 +1,9 @@
-"""First-execution traps for CPython 3.11: a function calls the agent when it runs for the first and the second time, and
+"""First-execution traps: a function calls the agent when it runs for the first and the second time, and
 costs nothing afterwards.
 
 The one to three code units after RESUME become a jump to a trailer appended to the bytecode:
 
-    LOAD_GLOBAL __thaw__ ; LOAD_CONST trap ; PRECALL 1 ; CALL 1 ; POP_TOP ; <the displaced instructions> ; JUMP_BACKWARD -> behind them
+    LOAD_GLOBAL __thaw__ ; LOAD_CONST trap ; CALL 1 ; POP_TOP ; <the displaced instructions> ; JUMP_BACKWARD -> behind them
 
 No offset of the original moves, so exception and line tables stay and only grow at the end. Because the trailer holds a
 copy of what it displaced, the trap can stay armed until the second call; the hook then writes the original bytes back.
@@ -11,15 +11,13 @@ Where a copy would be wrong (a jump into the displaced bytes, a half-covered try
 Module code gets one-shot traps before statements that may take long, as moments for checkpoints.
 """
 from itertools import islice
-from opcode import _inline_cache_entries as CACHES
-from opcode import _specializations, hasjrel, opmap
 
-from .layout import SLACK, CodeType, warmth
+from .bytecode import (
+    CACHES, CALL_ONE, EXT, JUMPS, LOAD_CONST, LOAD_GLOBAL, POP, RESUME, handler_entry, handlers, jump_back, jump_forward,
+    jump_targets, jump_units, no_location, op, signed, varint,
+)
+from .layout import SLACK, CodeType, hide_module
 
-EXT, FORWARD, BACK, NOP = (opmap[x] for x in ("EXTENDED_ARG", "JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT", "NOP"))
-LOAD_GLOBAL, LOAD_CONST, POP, RESUME = (opmap[x] for x in ("LOAD_GLOBAL", "LOAD_CONST", "POP_TOP", "RESUME"))
-CALL_ONE = bytes((opmap["PRECALL"], 1, 0, 0, opmap["CALL"], 1)) + bytes(8)
-JUMPS = set(hasjrel)
 HOOK = "__thaw__"
 MARK = "\0thaw"
 
@@ -83,118 +81,6 @@ def with_landing(code, offset):
     return grown, start
 
 
-def op(code, arg, units=1):
-    """An instruction with as many EXTENDED_ARG prefixes as it needs, at least `units` long."""
-    out = bytes((code, arg & 255))
-    arg >>= 8
-    while arg or len(out) < 2 * units:
-        out = bytes((EXT, arg & 255)) + out
-        arg >>= 8
-    return out
-
-
-def jump_back(start, target):
-    """A jump back placed at `start`, both in bytes."""
-    units = 1
-    while True:
-        distance = (start + 2 * units - target) // 2
-        if distance < 1 << 8 * units:
-            return op(BACK, distance, units)
-        units += 1
-
-
-def _varint(value):
-    out = bytearray()
-    while value > 63:
-        out.append(64 | value & 63)
-        value >>= 6
-    out.append(value)
-    return bytes(out)
-
-
-def _signed(value):
-    return _varint((-value << 1) | 1 if value < 0 else value << 1)
-
-
-def no_location(units):
-    out = b""
-    while units:
-        some = min(8, units)
-        out += bytes((0x80 | 15 << 3 | some - 1,))
-        units -= some
-    return out
-
-
-def _jump_targets(bytecode):
-    found, arg, i = set(), 0, 0
-    while i < len(bytecode):
-        code, arg = bytecode[i], arg << 8 | bytecode[i + 1]
-        i += 2
-        if code == EXT:
-            continue
-        i += 2 * CACHES[code]
-        if code in JUMPS:
-            found.add(i - 2 * arg if "BACKWARD" in OPNAMES[code] else i + 2 * arg)
-        arg = 0
-    return found
-
-
-OPNAMES = {number: name for name, number in opmap.items()}
-
-
-def _adaptive_forms():
-    """Opcode -> its adaptive form, as the interpreter numbers them in memory."""
-    from opcode import _specialized_instructions, opname
-
-    numbers, specialized = {}, iter(_specialized_instructions)
-    for number in range(1, 255):
-        if opname[number].startswith("<"):
-            name = next(specialized, None)
-            if name is not None:
-                numbers[name] = number
-    return {opmap[base]: numbers[forms[0]] for base, forms in _specializations.items() if base in opmap and forms[0] in numbers and forms[0].endswith("_ADAPTIVE")}
-
-
-ADAPTIVE = _adaptive_forms()
-
-
-def is_warm(code):
-    """Whether the interpreter has put adaptive instructions into the code."""
-    return warmth(code) == 0
-
-
-def handlers(table):
-    """Entries of an exception table: (start, end, target, depth and lasti) in code units."""
-    out, values, value = [], [], None
-    for byte in table:
-        if byte & 128:
-            values = []
-            value = 0
-        value = (value or 0) << 6 | byte & 63
-        if not byte & 64:
-            values.append(value)
-            value = 0
-            if len(values) == 4:
-                start, length, target, rest = values
-                out.append((start, start + length, target, rest))
-                values = []
-    return out
-
-
-def _handler_entry(start, length, target, rest):
-    out = bytearray()
-    for value in (start, length, target, rest):
-        groups = [value & 63]
-        value >>= 6
-        while value:
-            groups.append(value & 63)
-            value >>= 6
-        groups.reverse()
-        out += bytes(g | 64 for g in groups[:-1]) + bytes((groups[-1],))
-    out[0] |= 128
-    return bytes(out)
-
-
 class Body:
     """Bytecode, constants and tables of one code object while traps are added to it."""
 
@@ -222,7 +108,7 @@ class Body:
 
     def jumps_into(self, start, end):
         if self.targets is None:
-            self.targets = _jump_targets(bytes(self.bytes[: self.length]))
+            self.targets = jump_targets(bytes(self.bytes[: self.length]))
         return any(start < t < end for t in self.targets)
 
     def region(self, start, units):
@@ -238,8 +124,7 @@ class Body:
     def trap(self, unit, start, limit, kind):
         """Add a trap at byte `start`; at most `limit` is overwritten. Says whether there was room."""
         trailer = len(self.bytes)
-        distance = (trailer - start) // 2
-        units = 1 if distance < 257 else 2 if distance < 65538 else 3
+        units = jump_units(start, trailer)
         if start + 2 * units > limit:
             return False
         if units > 1 and self.jumps_into(start, start + 2 * units):
@@ -259,14 +144,14 @@ class Body:
             copied = (end - start) // 2
             if covered:
                 _, _, target, rest = covered[0]
-                self.handlers += _handler_entry(copy_at, copied, target, rest)
+                self.handlers += handler_entry(copy_at, copied, target, rest)
             body += bytes(self.bytes[start:end])
             lines += self.positions(start // 2, copied)
             target = end
         else:
             target = start
         back = jump_back(trailer + len(body), target)
-        self.bytes[start : start + 2 * units] = op(FORWARD, distance - units, units)
+        self.bytes[start : start + 2 * units] = jump_forward(start, trailer)
         self.bytes += body + back
         self.lines += lines + no_location(len(back) // 2)
         return True
@@ -285,10 +170,10 @@ class Body:
                 delta = line - self.last_line()
                 self.line = line
                 if column is None or end_column is None or end_line is None:
-                    out += bytes((0x80 | 13 << 3 | some - 1,)) + _signed(delta)
+                    out += bytes((0x80 | 13 << 3 | some - 1,)) + signed(delta)
                 else:
-                    out += bytes((0x80 | 14 << 3 | some - 1,)) + _signed(delta)
-                    out += _varint(end_line - line) + _varint(column + 1) + _varint(end_column + 1)
+                    out += bytes((0x80 | 14 << 3 | some - 1,)) + signed(delta)
+                    out += varint(end_line - line) + varint(column + 1) + varint(end_column + 1)
         return out
 
     def finish(self):
@@ -372,3 +257,6 @@ def instrument(code, file, source=b"", stops={}):
             lines.discard(line)
             body.trap(MODULE, begin, limit, STATEMENT)
     return body.finish()
+
+
+hide_module(globals())

@@ -17,7 +17,13 @@ import {
   type RunTree,
   type SignalName,
 } from '@thaw/protocol'
-import { adapt, describeInterpreter, findProgram, withoutLauncher } from '../languages/index.js'
+import {
+  adapt,
+  describeInterpreter,
+  findProgram,
+  whyNotResumable,
+  withoutLauncher,
+} from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import { OutputFlow, type RunSink } from './flow.js'
@@ -321,18 +327,19 @@ export class Runs implements AsyncDisposable {
     const path = findProgram('python3', '/', env)
     const interpreter = path === null ? null : await describeInterpreter(path, '/', env, scope)
     const version = interpreter?.version.join('.') ?? ''
-    const fits = interpreter?.implementation === 'cpython' && version.startsWith('3.11.')
+    const unable = interpreter === null ? 'There is no python3 to ask' : whyNotResumable(interpreter)
     const findings: Finding[] = [
       {
         name: 'python',
-        ok: fits,
+        ok: unable === null,
         detail:
           interpreter === null
             ? 'no python3 on PATH'
             : `${interpreter.executable} is ${interpreter.implementation} ${version}`,
-        fix: fits
-          ? null
-          : 'Programs resume under CPython 3.11; others run plainly. Install it, or use a virtual environment of it.',
+        fix:
+          unable === null
+            ? null
+            : `${unable}; others run plainly. Install one, or use a virtual environment of it.`,
       },
     ]
     for (const ability of await this.#shop.engine.probe()) {

@@ -5,7 +5,7 @@ import type { Adapted, CommandContext } from '../language.js'
 import { findProgram } from '../lookup.js'
 import { findProject } from '../project.js'
 import { isPythonName, parsePythonArguments, parseShebang, type PythonCommand } from './command-line.js'
-import { describeInterpreter, RESUMABLE } from './interpreter.js'
+import { describeInterpreter, whyNotResumable } from './interpreter.js'
 import { resolveShim } from './shim.js'
 
 const HEAD = 512
@@ -108,17 +108,8 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
     plainReason,
   })
   if (typeof parsed === 'string') return plain(parsed)
-  const [major, minor] = interpreter.version
-  if (
-    interpreter.implementation !== 'cpython' ||
-    !RESUMABLE.includes(`${major}.${minor}`) ||
-    interpreter.debug
-  ) {
-    const name = interpreter.implementation === 'cpython' ? 'CPython' : interpreter.implementation
-    return plain(
-      `${name} ${interpreter.version.join('.')}: only release builds of CPython 3.11 can be resumed`,
-    )
-  }
+  const unable = whyNotResumable(interpreter)
+  if (unable !== null) return plain(unable)
   const why = whyPlain(parsed, cwd, env)
   if (why !== null) return plain(why)
   const { flags, main, args } = parsed

@@ -12,7 +12,15 @@ const described = z.object({
 export type Interpreter = z.infer<typeof described>
 
 /** Versions of CPython whose programs can be resumed. */
-export const RESUMABLE: readonly string[] = ['3.11']
+export const RESUMABLE: readonly string[] = ['3.11', '3.12', '3.13']
+
+/** Why programs of an interpreter cannot be resumed, as far as its own word tells; null when they may be. */
+export function whyNotResumable({ implementation, version, debug }: Interpreter): string | null {
+  if (implementation === 'cpython' && RESUMABLE.includes(version.slice(0, 2).join('.')) && !debug) return null
+  const name = implementation === 'cpython' ? 'CPython' : implementation
+  const build = debug ? ' (debug build)' : ''
+  return `${name} ${version.join('.')}${build}: only release builds of CPython ${RESUMABLE[0]} to ${RESUMABLE.at(-1)} can be resumed`
+}
 
 const QUESTION = `import sys
 print('{"executable":"%s","version":[%d,%d,%d],"implementation":"%s","debug":%s}' % ((
