@@ -16,7 +16,8 @@ export function summaryLine(report: RunReport, command: readonly string[] = []):
       report.branches === undefined || report.branches.length < 2 ? '' : branchesOf(report.branches)
     // A run says why it began no later in its report; what a stop or a hot resume could not do is said at once.
     const told = report.branches === undefined && !isMissed(report.reason) ? '' : reasonOf(report.reason)
-    return `resumed before ${placeOf(checkpoint)}${several}, ${time}${instead}${told}${kept}`
+    const compared = report.branches === undefined ? instead : ''
+    return `resumed before ${placeOf(checkpoint)}${several}, ${time}${compared}${told}${kept}`
   }
   if (report.below !== undefined) {
     const name = command[0]?.slice(command[0].lastIndexOf('/') + 1) ?? 'it'

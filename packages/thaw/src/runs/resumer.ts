@@ -202,7 +202,8 @@ export class Resumer {
       })
       launch.announce()
       void launch.flow.lead([])
-      const left = branch.left.map((unit) => `${unitTitle(unit)} stays as it was`)
+      // Units carry a number behind their name, other names do not.
+      const left = branch.left.map((one) => `${one.includes('#') ? unitTitle(one) : one} stays as it was`)
       const reason = [...notes, ...left].join('; ') || null
       if (this.#spec.count > 1 && this.#spec.mode === 'exact') {
         execution.onWrite = (seq) => {
