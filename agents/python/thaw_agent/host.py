@@ -355,9 +355,7 @@ class Host:
         reply = {"id": request["id"]}
         try:
             do = getattr(self, "do_" + request["do"], None)
-            if do is None:
-                raise Refusal("EINVAL", "unknown request %r" % request["do"])
-            reply.update(do(request), ok=True)
+            reply.update(self.ask_about_code(request) if do is None else do(request), ok=True)
         except Refusal as e:
             reply.update(e.answer, ok=False)
         except OSError as e:
@@ -365,6 +363,19 @@ class Host:
         except Exception as e:
             reply.update(ok=False, error=type(e).__name__, message=str(e))
         self.send(reply)
+
+    def ask_about_code(self, request):
+        answers = _modules().answers
+        ask = answers.ANSWERS.get(request["do"])
+        if ask is None:
+            raise Refusal("EINVAL", "unknown request %r" % request["do"])
+        try:
+            return ask(request, self.cache)
+        except SyntaxError as e:
+            raise Refusal("SyntaxError", e.msg or "invalid syntax", line=e.lineno or 1,
+                          column=e.offset or 0, text=e.text or "", kind=type(e).__name__)
+        except answers.Unanswered as e:
+            raise Refusal(**e.answer)
 
     # --- requests about processes
 
@@ -475,50 +486,6 @@ class Host:
         if terminal is None:
             raise Refusal("ENOENT", "no such terminal: %s" % request["tty"])
         return terminal
-
-    # --- requests about code
-
-    def do_check(self, request):
-        return _code_answer(_modules().compare.check, request["file"], self.cache)
-
-    def do_diff(self, request):
-        return _code_answer(_modules().compare.diff, request["file"],
-                            request["old"], request["new"], self.cache)
-
-    def do_remap(self, request):
-        return _code_answer(_modules().remap.remap, request["file"],
-                            request["old"], request["new"], request["unit"],
-                            request["lasti"], request["inline"], self.cache)
-
-    def do_mentioned(self, request):
-        return _code_answer(_modules().definitions.mentioned, request["names"],
-                            request["files"], request["edited"], request["deep"], self.cache)
-
-    def do_place(self, request):
-        return _code_answer(_modules().places.place, request["file"], request["hash"],
-                            request["name"], request["line"], self.cache)
-
-    def do_anew(self, request):
-        return _code_answer(_modules().definitions.anew, request["file"],
-                            request["old"], request["new"], self.cache)
-
-    def do_stub(self, request):
-        try:
-            return {"path": _modules().stub.stub(request["python"], self.cache)}
-        except RuntimeError as e:
-            raise Refusal("unsupported", str(e))
-
-
-def _code_answer(function, *arguments):
-    try:
-        answer = function(*arguments)
-    except SyntaxError as e:
-        raise Refusal("SyntaxError", e.msg or "invalid syntax", line=e.lineno or 1,
-                      column=e.offset or 0, text=e.text or "",
-                      kind=type(e).__name__)
-    if isinstance(answer, dict) and "error" in answer:
-        raise Refusal(**answer)
-    return answer
 
 
 class _Modules:
