@@ -97,7 +97,8 @@ def before_write(path, late=False):
                     S.opaque = True
                     return
             else:
-                return
+                # A pipe, a socket, a device: nobody can put it back as it was.
+                message["pre"] = {"other": True}
         S.flush()
         S.seq += 1
         message["seq"] = S.seq

@@ -201,6 +201,7 @@ def _apply(file, edit):
                     _first_line(old, target)
             elif name not in edit.get("stays", ()):
                 _move(old, target)
+    _move_made_for_frames(file, fresh, changed)
     for name, wanted in on_stack.items():
         frame = frames[name]
         old, target = frame.f_code, fresh[name]
@@ -211,6 +212,22 @@ def _apply(file, edit):
         _lead_in(file, name)
     file.trees.append(new)
     file.hash = edit["new"]
+
+
+def _move_made_for_frames(file, fresh, changed):
+    """Code that an earlier restore made for a running frame, or for one that will switch to it, stands in no tree."""
+    known = {id(code) for tree in file.trees for code in units_of(tree).values()}
+    loose = [code for code, _ in switches.values()]
+    frame = sys._getframe(1)
+    while frame is not None:
+        loose.append(frame.f_code)
+        frame = frame.f_back
+    for code in loose:
+        trap = trap_of(code)
+        if trap is None or trap[FILE] != file.path or id(code) in known or trap[UNIT] in changed:
+            continue
+        if trap[UNIT] in fresh:
+            _move(code, fresh[trap[UNIT]])
 
 
 def _lead_in(file, name):

@@ -84,8 +84,13 @@ export const frameSchema = z.object({
 })
 export type Frame = z.infer<typeof frameSchema>
 
-/** Where a path's content before a write is kept; null: it did not exist. */
-export const preImage = z.union([z.null(), z.string(), z.object({ link: z.string() })])
+/** Where a path's content before a write is kept; null: it did not exist; `other`: what it was cannot be put back. */
+export const preImage = z.union([
+  z.null(),
+  z.string(),
+  z.object({ link: z.string() }),
+  z.object({ other: z.literal(true) }),
+])
 export type PreImage = z.infer<typeof preImage>
 
 export const agentMessage = z.discriminatedUnion('t', [

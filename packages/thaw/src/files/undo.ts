@@ -29,7 +29,7 @@ export interface Write {
 }
 
 /** What a path held at some point: as in a write, or `unknown` when it was not kept. */
-export type Content = { pre: PreImage; mode: number | null } | 'unknown'
+export type Content = { pre: Exclude<PreImage, { other: true }>; mode: number | null } | 'unknown'
 
 /**
  * What `path` held at position `seq` of a branch.
@@ -39,7 +39,9 @@ export type Content = { pre: PreImage; mode: number | null } | 'unknown'
  */
 export function contentAt(path: string, seq: number, writes: readonly Write[], after: Content): Content {
   const next = writes.find((write) => write.path === path && write.seq > seq)
-  return next === undefined ? after : { pre: next.pre, mode: next.mode }
+  if (next === undefined) return after
+  const { pre, mode } = next
+  return typeof pre === 'object' && pre !== null && 'other' in pre ? 'unknown' : { pre, mode }
 }
 
 /** Keeps what is at `path` in the file `keepAs`. Throws when it cannot be kept. */
@@ -57,7 +59,7 @@ export function keepContent(path: string, keepAs: string): Content {
   return { pre: keepAs, mode: stat.mode & 0o7777 }
 }
 
-function isAlready(path: string, pre: PreImage): boolean {
+function isAlready(path: string, pre: Exclude<PreImage, { other: true }>): boolean {
   let stat
   try {
     stat = lstatSync(path)
