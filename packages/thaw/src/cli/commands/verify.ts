@@ -10,9 +10,7 @@ export async function verify(
   id: string,
   options: { redoEffects?: boolean; json?: boolean },
 ): Promise<number> {
-  const report = await ask((client) =>
-    client.runs.verify(id, { redoEffects: options.redoEffects ?? false }),
-  )
+  const report = await ask((client) => client.runs.verify(id, { redoEffects: options.redoEffects ?? false }))
   await print(report, options.json, renderVerification)
   return CODES[report.verdict]
 }

@@ -1,6 +1,15 @@
 /** What reproduces a difference, in a directory of its own. */
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { release } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { RunReport, VerifyReport } from '@thaw/protocol'
@@ -116,7 +125,12 @@ function variables(leaf: BranchRecord): { read: Record<string, string>; others: 
       if (value !== undefined) read[event[2]] = value
     }
   }
-  return { read, others: Object.keys(leaf.env).filter((name) => !(name in read)).sort() }
+  return {
+    read,
+    others: Object.keys(leaf.env)
+      .filter((name) => !(name in read))
+      .sort(),
+  }
 }
 
 const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex').slice(0, 12)

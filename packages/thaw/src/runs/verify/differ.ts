@@ -85,7 +85,12 @@ function walkBack(trace: readonly ReadonlyMap<number, number>[], x: number, y: n
 }
 
 /** A unified diff of at most `most` lines. */
-export function unified(one: readonly string[], other: readonly string[], name: string, most: number): string {
+export function unified(
+  one: readonly string[],
+  other: readonly string[],
+  name: string,
+  most: number,
+): string {
   const lines = [`--- ${name} (recorded)`, `+++ ${name} (cold)`]
   const hunks = hunksOf(one, other)
   for (let i = 0; i < hunks.length;) {
@@ -129,7 +134,11 @@ function sameButFor(recorded: string, cold: string, again: string): boolean {
 }
 
 /** Whether two cold runs differ wherever the record and the first of them do. */
-export function isOwn(recorded: readonly string[], cold: readonly string[], again: readonly string[]): boolean {
+export function isOwn(
+  recorded: readonly string[],
+  cold: readonly string[],
+  again: readonly string[],
+): boolean {
   if (recorded.length === cold.length && cold.length === again.length) {
     return recorded.every((line, i) => line === cold[i] || sameButFor(line, cold[i] ?? '', again[i] ?? ''))
   }

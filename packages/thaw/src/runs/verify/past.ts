@@ -34,7 +34,8 @@ export async function whyOutdated(
   const { hits } = await historyOf(leaf, asMet(now, leaf, copy, shop), oracle.diff, new Map(), true)
   const unknowable = new Set<number>()
   for (const { branch, limit } of segmentsOf(leaf)) {
-    for (const event of branch.events) if (event[0] <= limit && event[1] === 'opaque') unknowable.add(event[0])
+    for (const event of branch.events)
+      if (event[0] <= limit && event[1] === 'opaque') unknowable.add(event[0])
   }
   return hits.find(({ seq, change }) => change !== null || !unknowable.has(seq))?.why ?? null
 }

@@ -20,6 +20,8 @@ import { effectsOf, whyOutdated } from './past.js'
 
 /** Bytes of each stream kept of a cold run beyond what was recorded. */
 const EXCESS = 16 * 1024 * 1024
+/** Bytes of each stream that can be compared. */
+const PRINTED_LIMIT = 256 * 1024 * 1024
 
 interface Subject {
   run: Run
@@ -166,11 +168,21 @@ export class Verifier implements AsyncDisposable {
     }
     const outcome = this.#journal.getOutcome(leaf.id)
     if (leaf.end === null || outcome === undefined) throw no('It has not ended.')
-    if (outcome.exit === null) throw no('It stopped at a checkpoint.', 'Let it run to its end, then verify it.')
+    if (outcome.exit === null)
+      throw no('It stopped at a checkpoint.', 'Let it run to its end, then verify it.')
     const broken = chainOf(leaf).find((one) => one.broken !== null)?.broken
     if (broken !== undefined && broken !== null) throw no(`Not all is known of what it did: ${broken.why}.`)
     if (!leaf.end.complete && leaf.end.signal !== null && ENDED_BY_USERS.has(leaf.end.signal)) {
       throw no(`It was ended from outside, by ${leaf.end.signal}.`)
+    }
+    if (printedBytes(leaf) > PRINTED_LIMIT) {
+      throw no(`It printed more than the ${PRINTED_LIMIT} bytes that are compared.`)
+    }
+    const sent = statSync(join(run.branchDirectory(leaf.id), 'stdin'), { throwIfNoEntry: false })?.size ?? 0
+    if (leaf.streams.terminal !== null && sent > 0) {
+      throw no(
+        'When something is typed at a terminal decides where its echo stands: that cannot be repeated.',
+      )
     }
     if (leaf.end.stdin > SPOOL_LIMIT) throw no('It took more on stdin than is kept.')
     return { run, leaf, outcome }
@@ -185,11 +197,7 @@ export class Verifier implements AsyncDisposable {
   }
 
   /** What the run under thaw did. */
-  async #recorded(
-    { leaf }: Subject,
-    directory: string,
-    files: Map<string, Thing>,
-  ): Promise<Result> {
+  async #recorded({ leaf }: Subject, directory: string, files: Map<string, Thing>): Promise<Result> {
     mkdirSync(directory, { mode: 0o700 })
     for (const stream of ['stdout', 'stderr'] as const) {
       const printed = printedOn(this.#journal, this.#shop.paths.runs, leaf.id, stream)
@@ -245,6 +253,13 @@ export class Verifier implements AsyncDisposable {
 
 const ENDED_BY_USERS = new Set(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL', 'SIGQUIT'])
 
+/** Of the stream on which more was printed, in the whole lineage. */
+function printedBytes(leaf: BranchRecord): number {
+  const ends = [leaf.end, ...chainOf(leaf).map(({ parent }) => parent)]
+  const sum = (stream: 'stdout' | 'stderr') => ends.reduce((all, end) => all + (end?.offsets[stream] ?? 0), 0)
+  return Math.max(sum('stdout'), sum('stderr'))
+}
+
 /** Refuses what a cold run would do again outside of its copy. */
 function checkEffects(leaf: BranchRecord, run: Run, allowed: boolean, notes: string[]): void {
   const { project } = run.identity
@@ -281,13 +296,17 @@ function leftBy(
       unknown.add(name)
     }
   }
-  if (unknown.size > 0) notes.push(`not compared, since what the run left was not kept: ${[...unknown].join(', ')}`)
+  if (unknown.size > 0)
+    notes.push(`not compared, since what the run left was not kept: ${[...unknown].join(', ')}`)
   return { files, unknown }
 }
 
 function translated(bytes: Buffer, copy: ProjectCopy): Buffer {
   const [from, to] = [copy.directory, copy.project].map((path) => Buffer.from(path).toString('latin1'))
-  return Buffer.from(bytes.toString('latin1').replaceAll(from as string, () => to as string), 'latin1')
+  return Buffer.from(
+    bytes.toString('latin1').replaceAll(from as string, () => to as string),
+    'latin1',
+  )
 }
 
 /** Also what is not writable for its owner. */
