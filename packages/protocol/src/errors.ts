@@ -130,6 +130,20 @@ export const ERRORS = {
     when: 'The run is live, and what was asked needs it to have ended.',
     hint: 'Stop it first (`thaw stop`), or pass --force.',
   },
+  NOT_VERIFIABLE: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'There is no recorded outcome that a cold run could be compared with, for the reason that is named.',
+    hint: 'Run the command again, then verify it.',
+  },
+  HAS_EFFECTS: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'A cold run would do again what the run did outside of its project: network traffic, child processes, writes elsewhere.',
+    hint: 'Where that does no harm, pass --redo-effects.',
+  },
   HAS_DEPENDENTS: {
     fault: 'user',
     status: 409,

@@ -15,6 +15,7 @@ import {
   SettingInForce,
   Stopped,
   ThawError,
+  VerifyReport,
   Version,
 } from '@thaw/protocol'
 import { z } from 'zod'
@@ -113,6 +114,12 @@ class RunsClient {
   /** A checkpoint of what is live of a run or branch, at its next safe moment. */
   takeCheckpoint(id: string, name: string | null = null): Promise<CheckpointNode> {
     return this.#call('POST', `/v1/runs/${at(id)}/checkpoints`, CheckpointNode, { name })
+  }
+
+  /** Compares what was recorded of a run or branch with a cold run in a private copy; takes as long as that, or twice. */
+  verify(id: string, how: { redoEffects?: boolean } = {}): Promise<VerifyReport> {
+    const request = { redo_effects: how.redoEffects ?? false }
+    return this.#call('POST', `/v1/runs/${at(id)}/verify`, VerifyReport, request)
   }
 
   /** Recorded output of the last branch of a run, or of one branch. `both`: stdout, then stderr. */

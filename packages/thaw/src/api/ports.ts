@@ -11,6 +11,7 @@ import type {
   RunSummary,
   RunTree,
   SignalName,
+  VerifyReport,
 } from '@thaw/protocol'
 import type { Scope } from '../system/index.js'
 
@@ -79,6 +80,8 @@ export interface RunsPort {
   tree(run: string): RunTree
   inputs(run: string): RunInputs
   logs(branch: string, stream: 'stdout' | 'stderr'): AsyncIterable<Uint8Array>
+  /** Of a run, or of one branch. */
+  verify(id: string, redoEffects: boolean, scope: Scope): Promise<VerifyReport>
   stop(id: string): Promise<string[]>
   remove(id: string, how: { cascade: boolean; force: boolean }): Promise<string[]>
   collect(): Promise<Collected>

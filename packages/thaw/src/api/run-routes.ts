@@ -16,13 +16,15 @@ import {
   RunSummary,
   RunTree,
   Stopped,
+  VerifyReport,
+  VerifyRequest,
 } from '@thaw/protocol'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { z } from 'zod'
-import { ThawError } from '../system/index.js'
+import { openScope, ThawError } from '../system/index.js'
 import type { ApiContext } from './context.js'
 import { listIds, resolveId, type IdKind } from './ids.js'
 
@@ -184,6 +186,26 @@ export function runRoutes(app: Routes, context: ApiContext): void {
       },
     },
     (request) => runs.checkpoint(whole(request.params.id, 'run', 'branch'), request.body.name),
+  )
+
+  app.post(
+    '/v1/runs/:id/verify',
+    {
+      schema: {
+        tags,
+        summary: 'Compare what was recorded of a run or a branch with a cold run in a private copy',
+        description: 'Takes as long as one cold run, or two. It is given up when the caller goes away.',
+        params: IdParams,
+        body: VerifyRequest,
+        response: { 200: VerifyReport, ...errors },
+      },
+    },
+    (request, reply) => {
+      const gone = new AbortController()
+      reply.raw.once('close', () => gone.abort())
+      const id = whole(request.params.id, 'run', 'branch')
+      return runs.verify(id, request.body.redo_effects, openScope(context.log, gone.signal))
+    },
   )
 
   app.post(

@@ -51,13 +51,16 @@ const SLASH = Buffer.from('/')
 /** What tools leave behind without meaning: agents/python/thaw_agent/observe.py names the same. */
 const UNLISTED = new Set(['__pycache__', '.pytest_cache', '.benchmarks'])
 
+export function isUnlisted(name: string): boolean {
+  return UNLISTED.has(name) || name.endsWith('.pyc')
+}
+
 /** Digest of the names in a directory, subdirectories marked, without compiled Python files; null: absent. */
 export function listDigest(directory: string): string | null {
   try {
-    const entries = readdirSync(directory, { encoding: 'buffer', withFileTypes: true }).filter(({ name }) => {
-      const text = name.toString('latin1')
-      return !UNLISTED.has(text) && !text.endsWith('.pyc')
-    })
+    const entries = readdirSync(directory, { encoding: 'buffer', withFileTypes: true }).filter(
+      ({ name }) => !isUnlisted(name.toString('latin1')),
+    )
     const names = entries.map((entry) =>
       entry.isDirectory() ? Buffer.concat([entry.name, SLASH]) : entry.name,
     )

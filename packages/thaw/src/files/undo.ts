@@ -39,8 +39,11 @@ export type Content = { pre: Exclude<PreImage, { other: true }>; mode: number | 
  */
 export function contentAt(path: string, seq: number, writes: readonly Write[], after: Content): Content {
   const next = writes.find((write) => write.path === path && write.seq > seq)
-  if (next === undefined) return after
-  const { pre, mode } = next
+  return next === undefined ? after : contentBefore(next)
+}
+
+/** What a path held before a write. */
+export function contentBefore({ pre, mode }: Pick<Write, 'pre' | 'mode'>): Content {
   return typeof pre === 'object' && pre !== null && 'other' in pre ? 'unknown' : { pre, mode }
 }
 

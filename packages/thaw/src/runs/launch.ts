@@ -71,6 +71,7 @@ export class Launch {
       id: this.id,
       root,
       env,
+      streams: this.#spec.streams,
       parent,
       kind: 'run',
       modules: this.#run.tree.modules(),

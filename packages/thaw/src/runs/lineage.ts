@@ -1,7 +1,7 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
 import type { CheckpointKind } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
-import type { Image } from '../engines/engine.js'
+import type { Image, StreamsSpec } from '../engines/engine.js'
 import type { Content, Write } from '../files/undo.js'
 
 /** Bytes printed, and entries of their order, at a point of a branch. */
@@ -60,6 +60,8 @@ export interface BranchRecord {
   root: Root
   /** The environment it was started with. */
   env: Record<string, string>
+  /** How it was connected to its caller. */
+  streams: StreamsSpec
   /** Null: from the base, cold. */
   parent: Checkpoint | null
   /** What a `thaw run` did; or a `thaw resume`, which no later run is answered from. After a hot one nothing is exact. */

@@ -24,6 +24,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     writes: [],
     checkpoints: [],
     versions: new Map([[APP, { hash: version, seq: 0 }]]),
+    streams: { stdin: 'null', joined: false, terminal: null },
     rebased: new Set(),
     broken: null,
     refusals: [],

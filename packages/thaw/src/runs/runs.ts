@@ -16,6 +16,7 @@ import {
   type RunSummary,
   type RunTree,
   type SignalName,
+  type VerifyReport,
 } from '@thaw/protocol'
 import {
   adapt,
@@ -35,6 +36,7 @@ import { Run } from './run.js'
 import type { Started } from './launch.js'
 import { Resumer, type ResumeSpec } from './resumer.js'
 import { Starter, type StartRequest } from './starter.js'
+import { Verifier } from './verify/verifier.js'
 import { Workshop } from './workshop.js'
 
 export interface RunHandle<Done = void> {
@@ -52,6 +54,7 @@ export class Runs implements AsyncDisposable {
   readonly #shop: Workshop
   readonly #journal: Journal
   readonly #settings: DaemonSettings
+  readonly #verifier: Verifier
   /** Starts of one run go one after the other up to the point where its program runs. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #expiry: NodeJS.Timeout
@@ -62,6 +65,7 @@ export class Runs implements AsyncDisposable {
     this.#shop = shop
     this.#journal = journal
     this.#settings = settings
+    this.#verifier = new Verifier(shop, journal)
     this.#expiry = setInterval(() => void this.#expire(), 60_000).unref()
   }
 
@@ -107,7 +111,7 @@ export class Runs implements AsyncDisposable {
     const adapted = await adapt({ command, cwd, env }, scope)
     const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
-    const first = this.#begin(starter, run)
+    const first = this.#inTurn(run, () => starter.start())
     // The caller may send stdin while the plan is being made, which needs it: the handle exists at once.
     const { feed } = starter
     let started: Started | null = null
@@ -130,12 +134,7 @@ export class Runs implements AsyncDisposable {
     const { run, checkpoint } = this.#checkpoint(id)
     run.lastAt = Date.now()
     const resumer = new Resumer(this.#shop, run, checkpoint, spec, scope, began)
-    const turn = (this.#turns.get(run.identity.id) ?? Promise.resolve()).then(() => resumer.start(sinks))
-    this.#turns.set(
-      run.identity.id,
-      turn.catch(() => {}),
-    )
-    const { branches, done } = await turn
+    const { branches, done } = await this.#inTurn(run, () => resumer.start(sinks))
     done.catch(() => {})
     const each = async (act: (started: Started) => Promise<void> | void) => {
       await Promise.allSettled(branches.map(act))
@@ -158,6 +157,17 @@ export class Runs implements AsyncDisposable {
     const node = this.tree(found.run.identity.id).checkpoints.find((one) => one.id === taken.id)
     if (node === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
     return node
+  }
+
+  /** Compares what was recorded of a run, or of one branch, with a cold run. */
+  async verify(id: string, redoEffects: boolean, scope: Scope): Promise<VerifyReport> {
+    const branch = this.#journal.getBranch(id)
+    const run = this.#shop.runs.get(branch?.run ?? id)
+    if (run === undefined) {
+      throw new ThawError('NOT_VERIFIABLE', `What ${id} ran on ended with its daemon.`)
+    }
+    const inTurn = <T>(work: () => Promise<T>) => this.#inTurn(run, work)
+    return this.#verifier.verify(run, branch?.id ?? null, redoEffects, inTurn, scope)
   }
 
   async attach(branch: string, from: AttachFrom, sink: RunSink): Promise<RunHandle> {
@@ -352,6 +362,7 @@ export class Runs implements AsyncDisposable {
   busy(): boolean {
     return (
       this.#starting > 0 ||
+      this.#verifier.busy ||
       this.live() > 0 ||
       [...this.#shop.runs.values()].some((run) => run.groups.some((group) => group.alive))
     )
@@ -367,15 +378,16 @@ export class Runs implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#expiry)
+    await this.#verifier[Symbol.asyncDispose]()
     this.#shop.close()
     for (const run of this.#shop.runs.values()) for (const c of run.parked()) this.#shop.drop(run, c)
     for (const { branch } of this.#shop.live.values()) await branch.signal('SIGKILL').catch(() => {})
     await Promise.all([...this.#shop.runs.values()].map((run) => run.dispose()))
   }
 
-  #begin(starter: Starter, run: Run): Promise<Started> {
+  #inTurn<T>(run: Run, work: () => Promise<T>): Promise<T> {
     const id = run.identity.id
-    const turn = (this.#turns.get(id) ?? Promise.resolve()).then(() => starter.start())
+    const turn = (this.#turns.get(id) ?? Promise.resolve()).then(work)
     this.#turns.set(
       id,
       turn.catch(() => {}),

@@ -40,7 +40,7 @@ export class Workshop {
     this.#settings = settings
   }
 
-  newId(kind: 'r' | 'b' | 'c'): string {
+  newId(kind: 'r' | 'b' | 'c' | 'v'): string {
     return `${kind}_${BigInt(`0x${randomBytes(8).toString('hex')}`)
       .toString(36)
       .padStart(13, '0')}`

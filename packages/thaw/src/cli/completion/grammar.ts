@@ -33,6 +33,7 @@ const IDS: Record<string, readonly IdKind[]> = {
   logs: ['run', 'branch'],
   attach: ['run', 'branch'],
   stop: ['run', 'branch'],
+  verify: ['run', 'branch'],
   rm: ['run', 'checkpoint'],
 }
 
