@@ -13,7 +13,7 @@ export function document({ file, started_at, versions, load, rows }) {
       '',
       '## The program',
       '',
-      `\`python main.py\` cold and under thaw, start to exit; \`main.main()\` called again in a session that has \`%autoreload 2\`. Right after ${edits.length} edits: thaw ${right('program', 'thaw')}, autoreload ${versions.ipython === null ? 'not run here' : right('program', 'autoreload')}.`,
+      `\`python main.py\` cold and under thaw, start to exit; \`main.main()\` called again in a session that has \`%autoreload 2\`; after a wrong answer the session is restarted, which is not counted. Right after ${edits.length} edits: thaw ${right('program', 'thaw')}, autoreload ${versions.ipython === null ? 'not run here' : right('program', 'autoreload')}.`,
       '',
       ...table(
         ['edit', 'cold', 'thaw', '', 'autoreload', ''],

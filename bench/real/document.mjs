@@ -1,7 +1,7 @@
-/** docs/real-projects.md from one set of results. */
-export function document(results) {
-  const { machine } = results
-  const ran = results.projects.filter(({ steps }) => steps.length > 0)
+/** docs/real-projects.md from the results of one or several runs. */
+export function document(parts) {
+  const projects = parts.flatMap((part) => part.projects)
+  const ran = projects.filter(({ steps }) => steps.length > 0)
   const edits = ran.flatMap(({ steps }) => steps.slice(1))
   const count = (test) => edits.filter(test).length
   const saved = count(({ report }) => ['resumed', 'replayed'].includes(report?.outcome))
@@ -10,7 +10,10 @@ export function document(results) {
     '',
     'Written by `npm run real`; do not edit. Projects that nobody here wrote, from packages of Debian 12: their own test suites and tools, run under thaw, edited in the middle, and run again; beside them a second directory that goes through the same edits, in which plain Python runs the same command cold. Compared after every edit: stdout, stderr, exit code, and every file. Projects and edits are in [`bench/real/projects`](../bench/real/projects); the rules of the comparison are those of the [exactness test](../tests/exactness/README.md). Seconds are from start to exit, one run each.',
     '',
-    `Raw results: [\`bench/results/${results.file}\`](../bench/results/${results.file}), ${results.started_at}. Machine: ${machine.cores} cores, Node ${machine.node}, Python ${machine.python}; load average ${machine.load[0]} before and ${machine.load[1]} after, so single times are noisy.`,
+    ...parts.map(
+      ({ file, started_at, machine }) =>
+        `Raw results: [\`bench/results/${file}\`](../bench/results/${file}), ${started_at}. Machine: ${machine.cores} cores, Node ${machine.node}, Python ${machine.python}; load average ${machine.load[0]} before and ${machine.load[1]} after, so single times are noisy.`,
+    ),
     '',
     `After ${edits.length} edits of ${ran.length} projects: ${count(({ verdict }) => verdict === 'equal')} equal, ${count(({ verdict }) => verdict === 'different')} different, ${count(({ verdict }) => !['equal', 'different'].includes(verdict))} of other verdicts; ${saved} resumed or replayed. All edits together took ${total(edits, 'thawSeconds')} s under thaw, ${total(edits, 'coldSeconds')} s cold.`,
     '',
@@ -19,7 +22,7 @@ export function document(results) {
       ran.map(summary),
     ),
   ]
-  for (const { name, error } of results.projects) if (error) lines.push('', `Not run: ${name}: ${error}`)
+  for (const { name, error } of projects) if (error) lines.push('', `Not run: ${name}: ${error}`)
   for (const project of ran) lines.push(...section(project))
   return lines.join('\n') + '\n'
 }

@@ -1,9 +1,9 @@
 // Real projects from Debian: each is run under thaw, edited in the middle, and run again, beside a second directory in
 // which plain Python runs the same. Raw results go to bench/results, a table to docs/real-projects.md.
 // Options: --only NAME[,NAME] (then nothing but the raw results is written), --python P, --thaw FILE, --keep DIR (bundles
-// of differences).
+// of differences), --page FILE[,FILE] (nothing is run: the table is made from raw results, parts of --only together).
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,8 +21,15 @@ const { values: options } = parseArgs({
     python: { type: 'string', default: 'python3' },
     thaw: { type: 'string', default: join(here, '../../packages/thaw/bin/thaw.js') },
     keep: { type: 'string' },
+    page: { type: 'string' },
   },
 })
+const PAGE = join(here, '../../docs/real-projects.md')
+if (options.page !== undefined) {
+  const parts = options.page.split(',').map((file) => JSON.parse(readFileSync(file, 'utf8')))
+  writeFileSync(PAGE, document(parts))
+  process.exit()
+}
 const names = options.only?.split(',')
 const projects = loadProjects().filter(({ name }) => names?.includes(name) ?? true)
 if (projects.length === 0) throw new Error('no project of this name; see bench/real/projects')
@@ -127,7 +134,7 @@ try {
 }
 console.log(`raw results: bench/results/${results.file}`)
 if (options.only === undefined) {
-  writeFileSync(join(here, '../../docs/real-projects.md'), document(results))
+  writeFileSync(PAGE, document([results]))
   console.log('table: docs/real-projects.md')
 }
 
