@@ -190,7 +190,7 @@ export class Sequence {
       cwd: this.cold,
       env: this.env,
       stdin: this.#stdin(this.cold),
-      deadline: COLD_DEADLINE,
+      deadline: this.program.deadline ?? COLD_DEADLINE,
     })
     return { result, tree: this.cold, files: snapshot(this.cold) }
   }
@@ -203,7 +203,7 @@ export class Sequence {
       cwd: this.warm,
       env: this.env,
       stdin: this.#stdin(this.warm),
-      deadline: THAW_DEADLINE,
+      deadline: 2 * (this.program.deadline ?? THAW_DEADLINE / 2),
     })
     const report = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null
     return { result, tree: this.warm, files: snapshot(this.warm), report }
