@@ -8,7 +8,7 @@ export default defineConfig({
     // Each test file may start a daemon and Python processes of its own; more at a time only adds noise.
     maxWorkers: 2,
     include: ['packages/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
   },
 })

@@ -19,7 +19,7 @@ beforeAll(() => {
     const done = spawnSync(file, args, { env: home.env, encoding: 'utf8' })
     if (done.status !== 0) throw new Error(done.stderr)
   }
-})
+}, 180_000)
 afterAll(() => home[Symbol.asyncDispose]())
 
 const MARKED = `${WORK}

@@ -131,11 +131,13 @@ after()
   project.edit('app.py', 'print("after")', 'print("AFTER")')
   const again = await project.run(PYTHON)
   expect(again.stdout).toBe('first\nduring\nAFTER\n')
-  expect(again.report.checkpoint?.at_seconds).toBeGreaterThan(0.2)
+  const behind = again.report.checkpoint?.at_seconds ?? 0
+  expect(behind).toBeGreaterThan(0.2)
   project.edit('app.py', 'print("during")', 'print("DURING")')
   const middle = await project.run(PYTHON)
   expect(middle.stdout).toBe('first\nDURING\nAFTER\n')
-  expect(middle.report.checkpoint?.at_seconds).toBeLessThan(0.15)
+  // Nothing between the thread's beginning and its end will do.
+  expect(middle.report.checkpoint?.at_seconds).toBeLessThan(behind - 0.08)
   expect(middle.report.reason).toMatch(/native threads are running/)
 })
 
