@@ -204,6 +204,7 @@ def on_open(args):
         return
     # A directory is opened this way to make a file without a name in it.
     if flags & os.O_TMPFILE == os.O_TMPFILE or os.path.isdir(path):
+        note_status(path, True, True)
         return
     # Only a write that replaces everything is blind to what was there before.
     blind = flags & os.O_TRUNC and not flags & os.O_EXCL
@@ -226,9 +227,19 @@ def wrote(path, what):
     if place is None and not path.startswith(("/usr/", "/etc/", "/var/", "/opt/", "/lib")):
         return
     if place in ("project", "temp"):
+        _in_the_way(path)
         journal.before_write(path)
     else:
         S.event("effect", "write", what)
+
+
+def _in_the_way(path):
+    """Whether a write succeeds depends on what is there: the directory, and permissions. A failure is an answer too."""
+    parent = path.rpartition("/")[0] or "/"
+    note_status(parent, True, True)
+    there = path if os.path.exists(path) else parent
+    if not posix.access(there, os.W_OK):
+        note_status(there, True, False)
 
 
 def _at(path, directory):
@@ -253,6 +264,14 @@ def on_change(args):
     if path is not None:
         _existing(path)
         wrote(path, "change %s" % path)
+
+
+def on_rmdir(args):
+    path = _at(args[0], args[1])
+    if path is not None:
+        # Only an empty one goes.
+        saw_list(path)
+    on_change(args)
 
 
 def on_truncate(args):
@@ -404,7 +423,7 @@ HANDLERS = {
     "os.listdir": lambda args: saw_list(args[0]),
     "os.scandir": lambda args: saw_scan(args[0]),
     "import": saw_import,
-    "os.remove": on_change, "os.rmdir": on_change, "os.chmod": on_change, "os.chown": on_change, "os.utime": on_change,
+    "os.remove": on_change, "os.rmdir": on_rmdir, "os.chmod": on_change, "os.chown": on_change, "os.utime": on_change,
     "os.setxattr": on_change, "os.removexattr": on_change,
     "os.truncate": on_truncate,
     "os.mkdir": on_mkdir,

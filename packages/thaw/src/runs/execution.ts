@@ -24,6 +24,10 @@ interface Asked {
   reject: (error: ThawError) => void
 }
 
+const INTERRUPTED = 'it was sent a signal'
+/** Signals that end a program from outside as a rule. */
+const FROM_OUTSIDE = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM', 'SIGPIPE'])
+
 export const HOOKS_RAN = 'functions ran for a checkpoint that a run from the start would not call'
 
 /** How long a program may take to its next safe moment. Milliseconds. */
@@ -65,7 +69,10 @@ export class Execution implements BranchListener {
     this.#hooks = hooks
     this.finished = new Promise((resolve) => (this.#finished = resolve))
     flow.onRelaxed = () => this.#branch?.resumeOutput()
-    flow.onClosed = (stream) => this.#branch?.closeOutput(stream)
+    flow.onClosed = (stream) => {
+      this.#fromOutside('its output was no longer read')
+      this.#branch?.closeOutput(stream)
+    }
   }
 
   /** The program is about to change a file of the project. */
@@ -212,6 +219,21 @@ export class Execution implements BranchListener {
     }
   }
 
+  /** Sends it to the program's process group. */
+  async signal(name: string): Promise<void> {
+    this.#fromOutside(INTERRUPTED)
+    await this.#branch?.signal(name)
+  }
+
+  /**
+   * What the program does from here on is an answer to something that no later run would meet. What it reported since its
+   * last checkpoint may already be.
+   */
+  #fromOutside(why: string): void {
+    const last = this.record.checkpoints.at(-1) ?? this.record.parent
+    this.#break((last?.seq ?? 0) + 1, why)
+  }
+
   /** The program is gone: closes its record. */
   finish(exit: BranchExit): void {
     const { record } = this
@@ -223,6 +245,7 @@ export class Execution implements BranchListener {
     const seconds = (performance.now() - this.began) / 1000
     const stdin = (record.parent?.stdin ?? 0) + exit.stdinConsumed
     if (this.recorded.broken !== null) this.#break(Infinity, this.recorded.broken)
+    if (exit.signal !== null && FROM_OUTSIDE.has(exit.signal)) this.#break(Infinity, INTERRUPTED)
     record.end = {
       complete: this.#ended !== null,
       code: exit.code,

@@ -142,7 +142,7 @@ export class Runs implements AsyncDisposable {
     return {
       stdin: (chunk) => each(({ feed }) => feed.take(chunk)),
       stdinEnd: () => void each(({ feed }) => feed.end()),
-      signal: (name) => each(({ execution }) => execution?.branch?.signal(name)),
+      signal: (name) => each(({ execution }) => execution?.signal(name)),
       resize: (rows, cols) => each(({ execution }) => execution?.branch?.resize({ rows, cols })),
       done,
     }
@@ -187,7 +187,7 @@ export class Runs implements AsyncDisposable {
     return {
       stdin: (chunk) => live.execution.feed.take(chunk),
       stdinEnd: () => {},
-      signal: (name) => live.branch.signal(name),
+      signal: (name) => live.execution.signal(name),
       resize: (rows, cols) => live.branch.resize({ rows, cols }),
       done,
     }
@@ -280,7 +280,7 @@ export class Runs implements AsyncDisposable {
     const stopped: string[] = []
     for (const [branchId, { run, branch, execution }] of this.#shop.live) {
       if (branchId !== id && run.identity.id !== id) continue
-      await branch.signal('SIGTERM')
+      await execution.signal('SIGTERM')
       const timer = setTimeout(() => void branch.signal('SIGKILL'), 2000)
       await execution.finished
       clearTimeout(timer)
@@ -401,7 +401,7 @@ export class Runs implements AsyncDisposable {
       stdin: (chunk) => feed.take(chunk),
       stdinEnd: () => feed.end(),
       signal: async (name) => {
-        await (await branch())?.signal(name)
+        await (await ready).execution?.signal(name)
       },
       resize: async (rows, cols) => {
         await (await branch())?.resize({ rows, cols })
