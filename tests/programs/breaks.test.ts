@@ -187,7 +187,7 @@ describe('a place to stop at', () => {
       const done = await home.run(['run', '--break', place, 'python3', 'app.py'], { cwd: project.directory })
       expect(done.stdout).toBe('')
       expect(done.stderr).toContain(message)
-      expect(done.code).toBe(message.startsWith('SYNTAX') ? 1 : 125)
+      expect(done.code).toBe(125)
     }
   })
 
@@ -222,7 +222,7 @@ describe('a stopped program', () => {
     expect((await project.resume(['--exact', id])).stdout).toBe('B\nc\nd\n')
     project.edit('app.py', 'print("c")', 'print("c"')
     const broken = await project.resume([id])
-    expect(broken).toMatchObject({ code: 1, stdout: '' })
+    expect(broken).toMatchObject({ code: 125, stdout: '' })
     expect(broken.stderr).toMatch(/SYNTAX_ERROR: .*app.py:16: SyntaxError: '\(' was never closed/)
     project.edit('app.py', 'print("c"', 'print("C")')
     expect((await project.resume([id])).stdout).toBe('B\nC\nd\n')

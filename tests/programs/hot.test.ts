@@ -135,7 +135,7 @@ describe('a hot resume', () => {
     const { project, id } = await stopped('broken')
     project.edit('app.py', 'return x + n', 'return x +')
     const broken = await project.resume(['--hot', id])
-    expect(broken).toMatchObject({ code: 1, stdout: '' })
+    expect(broken).toMatchObject({ code: 125, stdout: '' })
     expect(broken.stderr).toMatch(/SYNTAX_ERROR: .*app.py:15: SyntaxError: invalid syntax/)
   })
 })

@@ -105,7 +105,7 @@ export const ERRORS = {
   SYNTAX_ERROR: {
     fault: 'user',
     status: 422,
-    exit: 1,
+    exit: 125,
     when: 'An edited file does not compile. Earlier checkpoints stay, and the next good edit resumes from them.',
     hint: 'Correct the file; nothing was lost.',
   },

@@ -7,7 +7,7 @@ const PREFIX: Record<IdKind, string> = { run: 'r_', branch: 'b_', checkpoint: 'c
 
 /**
  * The whole id for what a user typed: an id, a prefix that fits nothing else (with or without its `r_`), `last` for the
- * run that was used last, or a checkpoint's name (the latest of that name).
+ * run that was used last (of checkpoints: for the last stop), or a checkpoint's name (the latest of that name).
  *
  * @throws ThawError RUN_NOT_FOUND naming the nearest ids, AMBIGUOUS_ID naming those that fit
  */
@@ -17,6 +17,15 @@ export function resolveId(journal: Journal, given: string, kinds: readonly IdKin
     if (run === undefined)
       throw new ThawError('RUN_NOT_FOUND', 'There is no run yet.', { hint: 'Try `thaw run CMD`.' })
     return run.id
+  }
+  if (given === 'last' && kinds.includes('checkpoint')) {
+    const stop = journal.lastStop()
+    if (stop === undefined) {
+      throw new ThawError('RUN_NOT_FOUND', 'No program has stopped yet.', {
+        hint: 'Try `thaw run --break PLACE CMD`.',
+      })
+    }
+    return stop
   }
   const prefixes = kinds.map((kind) => PREFIX[kind])
   const typed = prefixes.some((prefix) => given.startsWith(prefix)) || /^[rbc]_/.test(given)

@@ -15,7 +15,10 @@ export function summaryLine(report: RunReport, command: readonly string[] = []):
     const several =
       report.branches === undefined || report.branches.length < 2 ? '' : branchesOf(report.branches)
     // A run says why it began no later in its report; what a stop or a hot resume could not do is said at once.
-    const told = report.branches === undefined && !isMissed(report.reason) ? '' : reasonOf(report.reason)
+    // Where next to nothing was won, the reason is what people ask for.
+    const lost = seconds.cold_estimate !== null && seconds.total > 0.75 * seconds.cold_estimate
+    const silent = report.branches === undefined && !isMissed(report.reason) && !lost
+    const told = silent ? '' : reasonOf(report.reason)
     const compared = report.branches === undefined ? instead : ''
     return `resumed before ${placeOf(checkpoint)}${several}, ${time}${compared}${told}${kept}`
   }

@@ -15,9 +15,18 @@ const IN_NATIVE_CODE =
   /_NUM_THREADS$|^(OMP|GOMP|KMP|OPENBLAS|GOTO|GOTOBLAS|MKL|BLIS|VECLIB|NPY|ARROW|POLARS|RAYON|TBB|CUDA|SQLITE|OPENSSL)_/
 
 /** Variables that are read by the interpreter when it starts, or by native code, where no Python code can be watched. */
-export function startEnvironment(env: Record<string, string>): string {
-  const names = Object.keys(env).filter((name) => AT_START.test(name) || IN_NATIVE_CODE.test(name))
-  return JSON.stringify(names.sort().map((name) => [name, env[name]]))
+function startVariables(env: Record<string, string>): string[] {
+  return Object.keys(env).filter((name) => AT_START.test(name) || IN_NATIVE_CODE.test(name))
+}
+
+/** What a base process for `wanted` would have otherwise than one made for `root`; null when nothing. */
+export function misfit(root: Root, wanted: Root): string | null {
+  const names = [...new Set([...startVariables(root.env), ...startVariables(wanted.env)])].sort()
+  const name = names.find((one) => root.env[one] !== wanted.env[one])
+  if (name !== undefined) return `${name} is not the same, which is read when the interpreter starts`
+  if (root.terminal !== wanted.terminal) return 'it was run with a terminal (-t), or is now'
+  if (root.joined !== wanted.joined) return 'stdout and stderr went to one place, or do now'
+  return root.umask === wanted.umask ? null : 'the umask is not the same'
 }
 
 export class Group implements CodeOracle, AsyncDisposable {

@@ -7,7 +7,7 @@ import { Family } from '../engines/fork/family.js'
 import { launcherEnvironment, type Adapted } from '../languages/index.js'
 import { checkScope, ThawError, type Scope } from '../system/index.js'
 import type { RunSink } from './flow.js'
-import { Group, startEnvironment } from './group.js'
+import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
 import { chainOf, inherit, refusalAfter, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { makePlan, type Plan } from './plan.js'
@@ -148,15 +148,9 @@ export class Starter {
     }
   }
 
-  /** What must be equal for a base process to serve this request. */
+  /** Whether a base process of that kind can serve this request. */
   #fits(root: Root): boolean {
-    const wanted = this.#root()
-    return (
-      root.terminal === wanted.terminal &&
-      root.joined === wanted.joined &&
-      root.umask === wanted.umask &&
-      startEnvironment(root.env) === startEnvironment(wanted.env)
-    )
+    return misfit(root, this.#root()) === null
   }
 
   #groupReason: string | null = null
@@ -168,8 +162,7 @@ export class Starter {
     const group = fitting.find(({ base }) => base.inPlace) ?? null
     if (group === null && fitting.length > 0) this.#groupReason = 'the working directory was replaced'
     else if (group === null && alive.length > 0) {
-      this.#groupReason =
-        'what the interpreter or native code reads unseen (PATH, PYTHON…, locale, number of threads, umask, terminal) is not the same'
+      this.#groupReason = misfit((alive[0] as Group).root, this.#root())
     }
     return group
   }

@@ -224,6 +224,14 @@ export class Journal implements Disposable {
     return row === undefined ? undefined : (JSON.parse(String(row['report'])) as RunReport)
   }
 
+  /** The checkpoint at which a program stopped last. */
+  lastStop(): string | undefined {
+    const row = this.#db.get(
+      `SELECT id FROM checkpoints WHERE json_extract(data, '$.kind') = 'stop' ORDER BY created_at DESC, id LIMIT 1`,
+    )
+    return row === undefined ? undefined : String(row['id'])
+  }
+
   /** The latest checkpoint of this name. */
   findNamed(name: string): string | undefined {
     const row = this.#db.get(

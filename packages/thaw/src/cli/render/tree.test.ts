@@ -73,7 +73,7 @@ it('indents where several go out from one, and shows what is live', () => {
   const lines = renderTree({ ...tree, branches: [live] }).split('\n')
   expect(lines[2]).toBe('running now')
   expect(lines.slice(5, 7)).toEqual([
-    '├─ c_3  before app.py:51            12.0 s  1.5 MB  parked',
-    '└─ b_2  running, pid 77                             live',
+    '   ├─ c_3  before app.py:51         12.0 s  1.5 MB  parked',
+    '   └─ b_2  running, pid 77                          live',
   ])
 })

@@ -34,14 +34,15 @@ export function renderTree(tree: RunTree): string {
   const walk = (parent: string | null, indent: string): void => {
     const below = children.get(parent) ?? []
     const fork = below.length > 1
+    const inward = (node: CheckpointNode | BranchNode) => fork || (children.get(node.id) ?? []).length > 1
     below.forEach((node, at) => {
       const last = at === below.length - 1
       lines.push(
         isBranch(node)
           ? branchLine(node, indent, last)
-          : checkpointLine(node, indent, last && !followed(node)),
+          : checkpointLine(node, indent, last && (inward(node) || !followed(node))),
       )
-      walk(node.id, fork ? `${indent}${last ? '   ' : '│  '}` : indent)
+      walk(node.id, inward(node) ? `${indent}${last ? '   ' : '│  '}` : indent)
     })
   }
   const followed = (node: CheckpointNode) => (children.get(node.id) ?? []).length > 0
