@@ -11,7 +11,7 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, pytest_support
+from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, pytest_support, wrappers
 from .bytecode import VERSION
 from .layout import hide, hide_module
 from .state import S
@@ -53,6 +53,7 @@ def main(frame, directory):
     marks.install()
     loader.install()
     observe.install()
+    wrappers.install()
     pytest_support.install()
     files = descriptors.standard()
     _equal_depth()

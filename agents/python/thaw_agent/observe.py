@@ -167,7 +167,7 @@ def saw_scan(path):
     if in_library(code.co_filename) or "/_pytest/" in code.co_filename:
         return
     try:
-        path = _at(".", path) if isinstance(path, int) else resolve("." if path is None else path)
+        path = at(".", path) if isinstance(path, int) else resolve("." if path is None else path)
         names = [] if path is None else posix.listdir(path)
     except OSError:
         return
@@ -242,7 +242,7 @@ def _in_the_way(path):
         note_status(there, True, False)
 
 
-def _at(path, directory):
+def at(path, directory):
     if isinstance(directory, int) and directory >= 0 and not isinstance(path, int):
         try:
             return resolve(os.path.join(os.readlink("/proc/self/fd/%d" % directory), os.fsdecode(path)))
@@ -260,14 +260,21 @@ def _existing(path):
 def on_change(args):
     """remove, rmdir, truncate, chmod, chown, utime, setxattr: (path, …, dir_fd)"""
     directory = args[-1] if len(args) > 1 and isinstance(args[-1], int) else -1
-    path = _at(args[0], directory)
+    path = at(args[0], directory)
     if path is not None:
         _existing(path)
         wrote(path, "change %s" % path)
 
 
+def on_made(path, name):
+    """A function that raises no audit event makes a file."""
+    if path is not None:
+        _existing(path)
+        wrote(path, "%s %s" % (name, path))
+
+
 def on_rmdir(args):
-    path = _at(args[0], args[1])
+    path = at(args[0], args[1])
     if path is not None:
         # Only an empty one goes.
         saw_list(path)
@@ -288,7 +295,7 @@ def _random_name(frame):
 
 
 def on_mkdir(args):
-    path = _at(args[0], args[2])
+    path = at(args[0], args[2])
     if path is None:
         return
     frame = getframe(1)
@@ -306,9 +313,9 @@ def on_mkdir(args):
 def on_rename(args):
     journal.renamed()
     for path, directory in ((args[0], args[2]), (args[1], args[3])):
-        path = _at(path, directory)
+        path = at(path, directory)
         if path is not None:
-            if path != _at(args[1], args[3]):
+            if path != at(args[1], args[3]):
                 _existing(path)
             if _compiled(path):
                 continue
@@ -317,7 +324,7 @@ def on_rename(args):
 
 def on_link(args):
     journal.renamed()
-    path = _at(args[1], args[-1])
+    path = at(args[1], args[-1])
     if path is not None:
         _existing(path)
         wrote(path, "link %s" % path)
@@ -460,82 +467,10 @@ def audit(event, args, get=HANDLERS.get):
 audit.__cantrace__ = False
 
 
-def wrap_status(name, original, follow):
-    """A function that looks at a file, with the look noted. Frames of the wrapper are hidden."""
-
-    def looked(path, *args, **kwargs):
-        if not S.busy and not S.inert and not isinstance(path, int):
-            S.busy += 1
-            try:
-                saw_stat(_at(path, kwargs.get("dir_fd")), follow and kwargs.get("follow_symlinks", True))
-            finally:
-                S.busy -= 1
-        return original(path, *args, **kwargs)
-
-    looked.__name__ = looked.__qualname__ = name
-    looked.__module__ = "posix"
-    looked.__doc__ = original.__doc__
-    hide(looked.__code__)
-    supported = (os.supports_dir_fd, os.supports_follow_symlinks, os.supports_fd, os.supports_effective_ids)
-    for group in supported:
-        if original in group:
-            group.add(looked)
-    setattr(os, name, looked)
-
-
-def wrap_maker(name, original):
-    """A function that makes a file without an audit event."""
-
-    def made(path, *args, **kwargs):
-        if not S.busy and not S.inert:
-            S.busy += 1
-            try:
-                place = _at(path, kwargs.get("dir_fd"))
-                if place is not None:
-                    _existing(place)
-                    wrote(place, "%s %s" % (name, place))
-            finally:
-                S.busy -= 1
-        return original(path, *args, **kwargs)
-
-    made.__name__ = made.__qualname__ = name
-    made.__module__ = "posix"
-    made.__doc__ = original.__doc__
-    hide(made.__code__)
-    setattr(os, name, made)
-
-
-def wrap_open():
-    """The audit event of os.open does not tell the directory that a path is relative to."""
-    original = posix.open
-
-    def opened(path, flags, mode=0o777, *, dir_fd=None):
-        if dir_fd is None or S.busy or S.inert:
-            return original(path, flags, mode, dir_fd=dir_fd)
-        S.busy += 1
-        try:
-            on_open((_at(path, dir_fd), None, flags))
-            return original(path, flags, mode, dir_fd=dir_fd)
-        finally:
-            S.busy -= 1
-
-    opened.__name__ = opened.__qualname__ = "open"
-    opened.__module__ = "posix"
-    opened.__doc__ = original.__doc__
-    hide(opened.__code__)
-    os.supports_dir_fd.add(opened)
-    os.open = opened
-
-
 def install():
     """Start observing. Audit hooks cannot be taken back; `S.inert` silences them."""
     environment.install()
     inspection.wrap_shown_warnings()
-    for name, follow in (("stat", True), ("lstat", False), ("access", True), ("readlink", False)):
-        wrap_status(name, getattr(posix, name), follow)
-    for name in ("mkfifo", "mknod"):
-        wrap_maker(name, getattr(posix, name))
-    wrap_open()
     sys.addaudithook(audit)
 
 

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { startProcess, withTimeout, type Scope } from '../../system/index.js'
+import type { Scope } from '../../system/index.js'
+import { ask } from './ask.js'
 
 const described = z.object({
   executable: z.string(),
@@ -27,7 +28,6 @@ print('{"executable":"%s","version":[%d,%d,%d],"implementation":"%s","debug":%s}
     sys.executable.replace('\\\\', '\\\\\\\\').replace('"', '\\\\"'),) + tuple(sys.version_info[:3]) + (
     sys.implementation.name, 'true' if hasattr(sys, 'gettotalrefcount') else 'false')))`
 
-const ASK_TIMEOUT = 10_000
 const answers = new Map<string, Promise<Interpreter | null>>()
 
 /** What changes when the file at `path` is written or replaced; empty when there is none. */
@@ -62,7 +62,7 @@ export function describeInterpreter(
   let answer = answers.get(key)
   if (answer === undefined) {
     if (answers.size > 200) answers.clear()
-    answer = ask(path, cwd, env, scope).catch(() => {
+    answer = describe(path, cwd, env, scope).catch(() => {
       // A busy machine must not brand an interpreter for good.
       answers.delete(key)
       return null
@@ -72,24 +72,15 @@ export function describeInterpreter(
   return answer
 }
 
-async function ask(
+async function describe(
   path: string,
   cwd: string,
   env: Record<string, string>,
   scope: Scope,
 ): Promise<Interpreter | null> {
-  const child = await startProcess(
-    [path, '-I', '-S', '-c', QUESTION],
-    { cwd, env, stdio: ['ignore', 'pipe', 'ignore'] },
-    withTimeout({ signal: new AbortController().signal, log: scope.log }, ASK_TIMEOUT),
-  )
-  const chunks: Buffer[] = []
-  child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk))
-  const closed = new Promise((resolve) => child.stdout?.once('close', resolve))
-  const exit = await child.exited
-  await closed
-  if (exit.code !== 0) return null
-  const result = described.safeParse(JSON.parse(Buffer.concat(chunks).toString()))
+  const answer = await ask([path, '-I', '-S', '-c', QUESTION], cwd, env, scope)
+  if (answer === null) return null
+  const result = described.safeParse(JSON.parse(answer))
   if (!result.success) return null
   return { ...result.data, executable: result.data.executable === '' ? path : result.data.executable }
 }

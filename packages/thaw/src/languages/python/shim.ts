@@ -1,11 +1,11 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { startProcess, withTimeout, type Scope } from '../../system/index.js'
+import type { Scope } from '../../system/index.js'
 import { findProgram } from '../lookup.js'
+import { ask } from './ask.js'
 import { shimStamp, stamp } from './interpreter.js'
 
 const HEAD = 4096
-const ASK_TIMEOUT = 10_000
 const answers = new Map<string, string>()
 
 /** A version manager's stand-in for a program, by its text. */
@@ -95,23 +95,4 @@ export async function resolveShim(
   if (answers.size > 200) answers.clear()
   answers.set(key, answer)
   return answer
-}
-
-async function ask(
-  command: string[],
-  cwd: string,
-  env: Record<string, string>,
-  scope: Scope,
-): Promise<string | null> {
-  const child = await startProcess(
-    command,
-    { cwd, env, stdio: ['ignore', 'pipe', 'ignore'] },
-    withTimeout({ signal: new AbortController().signal, log: scope.log }, ASK_TIMEOUT),
-  )
-  const chunks: Buffer[] = []
-  child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk))
-  const closed = new Promise((resolve) => child.stdout?.once('close', resolve))
-  const exit = await child.exited
-  await closed
-  return exit.code === 0 ? Buffer.concat(chunks).toString('utf8').trimEnd() : null
 }
