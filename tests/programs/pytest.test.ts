@@ -78,3 +78,72 @@ describe('an edit of a test', () => {
     expect(run.report.outcome).toBe('resumed')
   })
 })
+
+describe('a helper that an edit brings', () => {
+  const LIB = 'def first():\n    return 1\n\n\ndef last():\n    return 3\n'
+  const UNITTEST = `${WORK}
+import unittest
+import lib
+
+class Tests(unittest.TestCase):
+    def test_a(self):
+        work()
+        self.assertEqual(lib.first(), 1)
+
+    def test_b(self):
+        work()
+
+    def test_c(self):
+        work()
+        self.assertIn(lib.last(), (3, 4))
+`
+  const COMMANDS = {
+    pytest: COMMAND,
+    unittest: ['python3', '-m', 'unittest', '-v', 'test_it'],
+    discovery: ['python3', '-m', 'unittest', 'discover', '-v'],
+  }
+  const equal = (text: string) => text.replace(/in [\d.]+s/g, 'in TIME')
+
+  for (const [name, command] of Object.entries(COMMANDS)) {
+    it(`into a module that tests use is met where it is used (${name})`, async () => {
+      const project = new Project(home, `helper-${name}`)
+      project.write('lib.py', LIB)
+      project.write('test_it.py', UNITTEST)
+      await project.run(command)
+      project.write(
+        'lib.py',
+        LIB.replace('return 3', 'return more(3)') + '\n\ndef more(x):\n    return x + 1\n',
+      )
+      const run = await project.run(command)
+      expect(run.report).toMatchObject({ outcome: 'resumed', checkpoint: { before: 'last' } })
+      const plain = project.plain(command)
+      expect({ code: run.code, out: equal(run.stdout), err: equal(run.stderr) }).toEqual({
+        code: plain.code,
+        out: equal(plain.stdout),
+        err: equal(plain.stderr),
+      })
+    })
+
+    it(`into a module that is searched for tests is found there (${name})`, async () => {
+      const project = new Project(home, `found-${name}`)
+      project.write('lib.py', LIB)
+      project.write('test_it.py', UNITTEST)
+      await project.run(command)
+      for (const added of [
+        'def setUpModule():\n    print("set up")\n',
+        'class More(unittest.TestCase):\n    def test_more(self):\n        print("more")\n',
+        'def load_tests(loader, tests, pattern):\n    print("loads")\n    return tests\n',
+        'def test_function():\n    print("a function")\n',
+      ]) {
+        project.write('test_it.py', UNITTEST + '\n' + added)
+        const run = await project.run(command)
+        const plain = project.plain(command)
+        expect({ code: run.code, out: equal(run.stdout), err: equal(run.stderr) }).toEqual({
+          code: plain.code,
+          out: equal(plain.stdout),
+          err: equal(plain.stderr),
+        })
+      }
+    })
+  }
+})

@@ -17,7 +17,7 @@ import unittest
 from itertools import islice
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from thaw_agent import compare, definitions, fork, hook, layout, loader, patch, remap, traps
+from thaw_agent import compare, definitions, fork, hook, layout, loader, mentions, patch, remap, traps
 from thaw_agent.state import S, File
 
 FILE = "/nowhere/program.py"
@@ -135,7 +135,7 @@ class Stage:
     def edit(self, outcome, trap, old, new):
         """What the daemon decides and a restored process does."""
         found = compare.diff(FILE, old, new, self.cache)
-        edit = {"file": FILE, "old": old, "new": new, "changed": found["changed"], "frames": [], "bind": [], "unbind": [], "was": []}
+        edit = {"file": FILE, "old": old, "new": new, "changed": found["changed"], "frames": [], "bind": [], "unbind": [], "was": [], "order": [], "placed": []}
         ran = S.files[FILE].seen
         stack = [entry for entry in fork.stack(trap) if entry["file"] == FILE]
         for unit in found["changed"] + found["removed"]:
@@ -155,14 +155,17 @@ class Stage:
             edit["bind"] += answer["bind"]
             edit["unbind"] += answer["unbind"]
             edit["was"] += answer["was"]
+            edit["order"] += answer["order"]
+            edit["placed"] += answer["placed"]
         names = [entry["name"] for entry in edit["bind"] + edit["was"]] + edit["unbind"]
-        if names:
-            answer = definitions.mentioned(names, [[FILE, old]], [[FILE, new]], True, self.cache)
+        if names or edit["placed"]:
+            answer = mentions.mentioned(names, [[FILE, old]], [[FILE, new]], True, self.cache)
             for _, unit in answer["units"]:
                 if unit in ran:
                     outcome.refused = "%s may have noticed" % unit
                     return
-            if answer["ordered"]:
+            edit["ordered"] = answer["ordered"]
+            if answer["ordered"] and any("owner" in entry for entry in edit["bind"] + edit["was"]):
                 outcome.refused = "the order of names may show"
                 return
         outcome.refused = patch.impossible([edit])

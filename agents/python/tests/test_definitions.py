@@ -2,7 +2,7 @@
 import ast
 import unittest
 
-from support import FILE, MARK, MODULE, Case, definitions
+from support import FILE, MARK, MODULE, Case, definitions, mentions
 
 # Between two markers, a program in which nothing names `new` before the checkpoint.
 PROGRAM = MARK + "%sdef late():\n    %s\ndef main():\n    mark()\n    late()\nmain()\n"
@@ -101,6 +101,40 @@ class Coming(Case):
             with self.subTest(look):
                 self.never_wrong(PROGRAM % ("", late), PROGRAM % ("def new(): pass\n", late))
 
+    def test_names_come_where_their_statement_stands(self):
+        look = "print([n for n in list(__import__('program').__dict__) if n[0] != '_'])"
+        told = (
+            ("%sdef b(): pass\nX = len('')\nclass C: pass\n", True), ("A = 1\n%sX = len('')\nclass C: pass\n", True), ("A = 1\nX = len('')\n%sclass C: pass\n", True),
+            ("import os\n%sX = len('')\n", True), ("A = B = len('')\n%sX = [1]\n", True), ("for i in 'ab': pass\n%sprint(1)\nX = 1\n", False), ("X = 1\nprint(1)\n%sprint(2)\nY = 1\n", True),
+            ("X = 1\nif X: Z = 1\n%sif X: W = 2\nY = 1\n", False), ("X = 1\nif X: Z = 1\n%sY = 1\n", True), ("def A(): pass\nA = A\n%sA = 3\nY = [1]\n", False),
+            ("def g():\n    global Y\n    Y = 2\ng()\nX = [2]\n%sdef Y(): pass\n", True), ("X = 1\nX = [X]\n%sX = [X]\nY = 1\n", False),
+            ("try:\n    X = 1\nfinally:\n    Y = 2\n%sdel X\nZ = [3]\n", False),
+        )
+        for program, sure in told:
+            for new in ("new = 5\n", "def new(): pass\n", "def new(): pass\nother = 3\n"):
+                with self.subTest(program, new=new):
+                    outcome = self.never_wrong(PROGRAM % (program % "", look), PROGRAM % (program % new, look))
+                    if sure:
+                        self.assertTrue(outcome.applied, outcome.refused)
+        for old, new in (("A = 1\nB = 2\nC = 3\n", "B = 2\nC = 3\nA = 1\n"), ("A = 1\nX = [1]\nB = 2\nC = 3\n", "A = 1\nX = [1]\nC = 3\nB = 2\n"), ("A = 1\nB = 2\nC = 3\n", "C = 3\nN = 4\nA = 1\n"), ("import os\nimport sys\n", "import sys\nimport os\n")):
+            with self.subTest(new):
+                outcome = self.never_wrong(PROGRAM % (old, look), PROGRAM % (new, look))
+                self.assertTrue(outcome.applied, outcome.refused)
+
+    def test_what_only_seems_to_look_around(self):
+        for before in (
+            "x = getattr(str, 'upper')('a')\n", "x = hasattr(int, 'real')\n", "def f():\n    'Modules, vars and globals; format and eval.'\n    return 'getattr'\nf()\n",
+            "def f(a):\n    return sorted(locals()), dir(), vars()\nf(1)\n", "from string import *\n",
+            "import math\nx = [getattr(math, n) for n in ('pi',)], dir(math)\n", "class L:\n    globals = 1\nx = L().globals\n",
+        ):
+            with self.subTest(before):
+                outcome = self.never_wrong(PROGRAM % (before, "print(1)"), PROGRAM % (before + "def new(): pass\n", "print(1)"))
+                if "*" not in before:
+                    self.assertTrue(outcome.applied, outcome.refused)
+        for before in ("class K:\n    x = locals()\n", "def f():\n    class K:\n        x = sorted(vars())\nf()\n", "x = vars()\n", "import sys\nx = getattr(sys, 'modules')\n", "x = getattr(print, '__self__')\ny = getattr\n", "getattr(*(str, 'upper'))\n", "class L:\n    getattr = 1\nL().getattr\n", "import math\nmath = 'a'\nx = getattr(math, 'up' + 'per')\n", "import builtins\nx = builtins.globals()\n", "import builtins as b\nx = b.vars(b)\n", "import sys\nx = getattr(sys, 'mod' + 'ules')\n"):
+            with self.subTest(before):
+                self.assertFalse(self.never_wrong(PROGRAM % (before, "print(1)"), PROGRAM % (before + "def new(): pass\n", "print(1)")).applied)
+
     def test_noticed(self):
         for before in (
             "try: new\nexcept NameError: pass\n", "globals().get('new')\n", "x = 'new' in dir()\n", "import sys\nhasattr(sys.modules[__name__], 'new')\n", "def used():\n    return new\ntry: used()\nexcept NameError: pass\n",
@@ -150,14 +184,14 @@ class Mentioned(Case):
             "def l():\n    from helper import new as other\ndef n():\n    return [new for x in y]\ndef o():\n    import new\n"
         )
         digest = self.stage.keep(source)[1]
-        found = {unit for _, unit in definitions.mentioned(["new"], [[FILE, digest]], [], True, self.stage.cache)["units"]}
+        found = {unit for _, unit in mentions.mentioned(["new"], [[FILE, digest]], [], True, self.stage.cache)["units"]}
         self.assertEqual(found & {"a#0", "b#0", "c#0", "d#0", "e#0", "f#0", "j#0", "K.m#0", "l#0", "n#0", "o#0", "g.<locals>.h#0"}, {"a#0", "b#0", "c#0", "d#0", "e#0", "f#0", "j#0", "K.m#0", "l#0", "n#0", "o#0", "g.<locals>.h#0"})
         self.assertEqual(found & {"i#0", "k#0", "g#0", MODULE}, set())
 
     def test_module_code_names_what_it_uses(self):
-        for text, named in (("def new(): pass\n", False), ("new = 1\n", False), ("def new(): pass\nnew()\n", True), ("x = [new]\n", True), ("@new\ndef f(): pass\n", True), ("def f(a=new): pass\n", True), ("class K(new): pass\n", True), ("from os import *\n", True), ("import other\nother.new\n", True), ("x = {'new': 1}\n", True), ("def f(a: new): pass\n", True), ("def f() -> new: pass\n", True), ("del new\n", True), ("new += 1\n", True), ("f'{new}'\n", True), ("class K:\n    x = new\n", True)):
+        for text, named in (("def new(): pass\n", False), ("new = 1\n", False), ("def new(): pass\nnew()\n", True), ("x = [new]\n", True), ("@new\ndef f(): pass\n", True), ("def f(a=new): pass\n", True), ("class K(new): pass\n", True), ("from other import *\n", True), ("from os import *\n", False), ("import other\nother.new\n", True), ("x = {'new': 1}\n", True), ("def f(a: new): pass\n", True), ("def f() -> new: pass\n", True), ("del new\n", True), ("new += 1\n", True), ("f'{new}'\n", True), ("class K:\n    x = new\n", True)):
             digest = self.stage.keep(text)[1]
-            found = [unit for _, unit in definitions.mentioned(["new"], [[FILE, digest]], [], True, self.stage.cache)["units"]]
+            found = [unit for _, unit in mentions.mentioned(["new"], [[FILE, digest]], [], True, self.stage.cache)["units"]]
             with self.subTest(text):
                 self.assertEqual(MODULE in found, named)
 

@@ -47,6 +47,54 @@ def unbind(module, name):
         vars(module).pop(name, None)
 
 
+def arrangement(names, edit):
+    """The names of a module as they would stand if the edited version had bound them; None where that cannot be told.
+    `names`: what it holds now. Names that the edit takes away are left out; those that it brings need not be there yet."""
+    order, placed, gone = edit["order"], set(edit["placed"]), set(edit.get("unbind", ()))
+    found = [name for name in names if name not in placed and name not in gone]
+    settled = [name for name in order if name is not None and name not in placed and name in names]
+    if settled != [name for name in found if name in set(settled)]:
+        return None
+    for i, name in enumerate(order):
+        if name in placed:
+            at = _place(found, order, i)
+            if at is None:
+                return None
+            found.insert(at, name)
+    return found
+
+
+def _place(found, order, i):
+    """Where the i-th name of an order belongs among those found, or None."""
+    before, before_surely = _neighbour(found, order[:i][::-1])
+    after, after_surely = _neighbour(found, order[i + 1 :])
+    if before is not None and before_surely:
+        return found.index(before) + 1
+    if after is not None and (after_surely or before is not None and found.index(before) + 1 == found.index(after)):
+        return found.index(after)
+    return None
+
+
+def _neighbour(found, names):
+    """The first of some names that is found, and whether nothing else may have been bound on the way to it."""
+    surely = True
+    for name in names:
+        if name is None:
+            surely = False
+        elif name in found:
+            return name, surely
+    return None, surely
+
+
+def arrange(names, wanted):
+    """Bring the names of a module into an order. Prerequisite: they are the same."""
+    for place, (name, now) in enumerate(zip(wanted, list(names))):
+        if name != now:
+            for late in wanted[place:]:
+                names[late] = names.pop(late)
+            return
+
+
 def _holder(module, entry):
     return vars(module) if entry.get("owner") is None else vars(vars(module)[entry["owner"]])
 
@@ -107,6 +155,8 @@ def refusal(module, edit, file, known):
             return "%s is bound already" % entry["name"]
         if shadowed(entry) or not original(entry):
             return "%s is not the standard library's here" % entry["values"][0]
+    if edit.get("ordered") and arrangement(vars(module), edit) is None:
+        return "where its names would stand cannot be told"
     return None
 
 

@@ -11,7 +11,7 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, pytest_support, wrappers
+from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, watch, wrappers
 from .bytecode import VERSION
 from .layout import hide, hide_module
 from .state import S
@@ -54,7 +54,7 @@ def main(frame, directory):
     loader.install()
     observe.install()
     wrappers.install()
-    pytest_support.install()
+    watch.install()
     files = descriptors.standard()
     _equal_depth()
     S.busy = 0

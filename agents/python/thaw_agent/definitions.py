@@ -16,23 +16,8 @@ import re
 import sys
 from functools import lru_cache
 
-from . import traps
 from .compare import version
-from .traps import MODULE, nested, units_of
 
-# Names that let code find out what a module holds, or change it, without naming it.
-LOOKS_AROUND = {
-    "globals", "vars", "dir", "locals", "__dict__", "exec", "eval", "getmembers", "getattr", "hasattr", "setattr", "delattr",
-    "__setattr__", "__delattr__", "import_module", "__import__", "resolve_name", "attrgetter", "methodcaller", "*", "f_globals",
-    "__globals__", "modules", "getmodule", "runpy", "patch", "monkeypatch", "pickle", "shelve", "copyreg", "Protocol",
-    "runtime_checkable", "__subclasshook__", "dictConfig", "fileConfig", "entry_points",
-}
-# Through these a text that is no part of the program reaches into objects.
-LOOKS_INTO = {"format", "format_map", "Template", "substitute", "safe_substitute", "vformat", "get_field"}
-# In the place of names: more text than is worth looking through.
-EVERYTHING = "\0"
-TEXT_LIMIT = 1 << 16
-WORD = re.compile(r"[^\W\d]\w*")
 TYPES = {"int", "str", "float", "bool", "bytes", "list", "dict", "tuple", "set", "object", "complex", "frozenset"}
 
 
@@ -209,81 +194,3 @@ ASKED = re.compile(rb"""\.([A-Za-z_]\w*)|['"]([A-Za-z_]\w*)['"]""")
 
 def _pack(value):
     return base64.b64encode(marshal.dumps(value)).decode()
-
-
-def _strings(value, found):
-    """All words in a constant: names stand in format strings, dotted paths and lists too."""
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str):
-        found.update(WORD.findall(value) if len(value) < TEXT_LIMIT else (EVERYTHING,))
-    elif isinstance(value, (tuple, frozenset)):
-        for one in value:
-            _strings(one, found)
-
-
-def _names(code):
-    found = set(code.co_names)
-    for const in code.co_consts:
-        _strings(const, found)
-    for child in nested(code):
-        if not traps.is_unit(child):
-            found |= _names(child)
-    return found
-
-
-@lru_cache(maxsize=512)
-def _named(file, digest, cache):
-    """{unit: names and strings in its code}; module code without the names its inert definitions bind."""
-    source, module = version(file, digest, cache)
-    out = {unit: _names(code) for unit, code in units_of(module).items()}
-    tree = ast.parse(source)
-    bound, used = set(), set()
-    for number, statement in enumerate(tree.body):
-        if inert(statement, number == 0):
-            bound.update(entry["name"] for entry in bindings(statement))
-        else:
-            _spoken(statement, used)
-            if isinstance(statement, ast.ClassDef):
-                bound.update(e["name"] for member in statement.body if inert(member) for e in bindings(member))
-    out[MODULE] = (out[MODULE] - bound) | (bound & used) | (used & (LOOKS_AROUND | LOOKS_INTO | {EVERYTHING}))
-    return out
-
-
-def _spoken(node, used):
-    """Names that running a statement may use; bodies of functions are units of their own."""
-    if isinstance(node, ast.Name):
-        if isinstance(node.ctx, ast.Load):
-            used.add(node.id)
-    elif isinstance(node, ast.Attribute):
-        used.add(node.attr)
-    elif isinstance(node, ast.alias):
-        used.update((node.name, node.asname))
-    elif isinstance(node, ast.Constant):
-        _strings(node.value, used)
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        children = [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]
-    else:
-        children = ast.iter_child_nodes(node)
-    for child in children:
-        _spoken(child, used)
-
-
-# Through these the order of a module's names shows, and names that come later stand last.
-SHOWS_ORDER = {"globals", "vars", "locals", "__dict__", "f_globals", "__globals__", "getmembers", "modules"}
-
-
-def mentioned(names, files, edited, deep, cache):
-    """{"units": [[file, unit], …], "ordered"}: units that name one of `names`, or look around; and whether any code, run or
-    not, may see in which order a module's names were bound. `files`, `edited`: [[file, hash], …] before and after the edit;
-    `deep`: more than top-level functions changed."""
-    wanted = {name.rpartition(".")[2] for name in names} | LOOKS_AROUND | {EVERYTHING} | (LOOKS_INTO if deep else set())
-    units, ordered = [], False
-    for file, digest in files:
-        for unit, found in _named(file, digest, cache).items():
-            ordered = ordered or bool(found & SHOWS_ORDER)
-            if found & wanted:
-                units.append([file, unit])
-    for file, digest in edited:
-        ordered = ordered or any(found & SHOWS_ORDER for found in _named(file, digest, cache).values())
-    return {"units": units, "ordered": ordered}

@@ -14,6 +14,7 @@ import sys
 from . import clocks, descriptors, identity, journal, memory, observe, patch, pools, proc, stops
 from .environment import Environment
 from .layout import called_inline, hide_module
+from .moments import moments
 from .state import S, clock
 from .traps import FILE, KIND, MODULE, OFFSET, ONCE, TWICE, UNIT, trap_of
 
@@ -165,6 +166,8 @@ def _attempt(before, trap, wanted):
         return False
     taken = False
     begun = clock()
+    if not wanted and not moments.due(begun):
+        return False
     # A collection would run finalizers of the program's in the middle of the agent's work, a signal its handlers.
     collecting = gc.isenabled()
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, EVERY)
@@ -181,9 +184,7 @@ def _attempt(before, trap, wanted):
         if collecting:
             gc.enable()
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-    now = clock()
-    S.cost = 0.5 * S.cost + 0.5 * (now - begun)
-    S.due = now + max(S.config["min_gap"], S.config["factor"] * S.cost)
+    moments.tried(begun, taken)
     return taken
 
 
@@ -209,6 +210,7 @@ def _checkpoint(before, trap, begun, files, wanted):
     message["pid"] = pid
     message["cost"] = clock() - started
     S.wire.send(message)
+    moments.sample()
     # From here on every first change needs its content kept anew; what is open for writing changes unannounced.
     journal.since.clear()
     for path in files.written():
@@ -289,8 +291,7 @@ def restore(order, files):
     S.printed = _written()
     S.since = clock()
     # The first one sooner: it spares the interpreter's and the libraries' part of every later run.
-    gap = S.config["min_gap"] / 4 if S.work == 0 else max(S.config["min_gap"], S.config["factor"] * S.cost)
-    S.due = S.since + gap
+    moments.begin(S.since, S.config["min_gap"] / 4 if S.work == 0 else S.config["min_gap"])
     return True
 
 

@@ -59,7 +59,7 @@ def impossible(edits):
 
 def _names(file, edit):
     """Why names cannot come and go, or None."""
-    if not edit.get("bind") and not edit.get("unbind"):
+    if not edit.get("bind") and not edit.get("unbind") and not edit.get("placed"):
         return None
     module = sys.modules.get(file.module)
     if module is None:
@@ -240,15 +240,18 @@ def _lead_in(file, name):
 
 def _define(file, edit, fresh):
     """Functions that nobody has noticed yet come and go in the module's names."""
-    if not edit.get("bind") and not edit.get("unbind"):
+    if not edit.get("bind") and not edit.get("unbind") and not edit.get("placed"):
         return
     module = sys.modules[file.module]
+    wanted = binding.arrangement(vars(module), edit) if edit.get("placed") else None
     for name in edit.get("unbind", ()):
         binding.unbind(module, name)
     for entry in edit.get("bind", ()):
         binding.bind(module, entry, fresh)
         if entry["kind"] == "import":
             S.event("find", entry["values"][0].rpartition(".")[2])
+    if wanted is not None:
+        binding.arrange(vars(module), wanted)
 
 
 def _first_line(old, new):

@@ -4,7 +4,9 @@ import posix
 
 from .layout import hide_module
 
-RUSAGE_CHILDREN = -1
+RUSAGE_SELF, RUSAGE_CHILDREN = 0, -1
+# Of struct rusage: ru_minflt.
+MINOR_FAULTS = 64
 _getrusage = ctypes.PyDLL(None).getrusage
 _usage = ctypes.create_string_buffer(144)
 
@@ -34,6 +36,17 @@ def reaped():
     """What the children that were waited for have used: changes with each of them."""
     _getrusage(RUSAGE_CHILDREN, _usage)
     return _usage.raw
+
+
+def faults():
+    """Pages that were given to this process without reading a file: new ones, and copies of shared ones."""
+    _getrusage(RUSAGE_SELF, _usage)
+    return int.from_bytes(_usage[MINOR_FAULTS : MINOR_FAULTS + 8], "little")
+
+
+def resident():
+    """Pages of this process that are in memory."""
+    return int(read("/proc/self/statm").split()[1])
 
 
 def timers():

@@ -64,8 +64,16 @@ def _quiet(module, name):
     setattr(module, name, called)
 
 
-def _adapt(module):
+def adapt(module):
     """In exec_module, `exec(co, …)` becomes `exec(instrument(co, fn), …)`: same lines, same names, no frame more."""
+    try:
+        _adapt(module)
+    except (OSError, SyntaxError, AttributeError, StopIteration) as error:
+        S.event("opaque", "this version of pytest is not known: %s" % error)
+        S.opaque = True
+
+
+def _adapt(module):
     import ast
     import inspect
 
@@ -90,46 +98,4 @@ def _adapt(module):
     function.__code__ = code.replace(co_qualname=function.__code__.co_qualname)
 
 
-class Watch:
-    """Notices what modules are looked for, by whatever way, and that pytest's rewriting module comes in; finds nothing."""
-
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if S.inert:
-            return None
-        if not S.busy:
-            observe.looked_for(name)
-        if name != TARGET:
-            return None
-        for finder in sys.meta_path:
-            if finder is not Watch and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(name, path, target)
-                if spec is not None:
-                    break
-        else:
-            return None
-        execute = spec.loader.exec_module
-
-        def exec_module(module):
-            execute(module)
-            S.busy += 1
-            try:
-                _adapt(module)
-            except (OSError, SyntaxError, AttributeError, StopIteration) as error:
-                S.event("opaque", "this version of pytest is not known: %s" % error)
-                S.opaque = True
-            finally:
-                S.busy -= 1
-            del spec.loader.exec_module
-
-        hide(exec_module.__code__)
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-def install():
-    sys.meta_path.insert(0, Watch)
-
-
-hide(Watch.find_spec.__code__)
 hide_module(globals())

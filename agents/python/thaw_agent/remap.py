@@ -5,6 +5,7 @@ the body counts as one more, empty statement, so that statements may be added an
 """
 import ast
 from bisect import bisect_right
+from difflib import SequenceMatcher
 from opcode import hasname, opname
 
 from .bytecode import (
@@ -131,12 +132,53 @@ def _definitions(before, k, after, last):
     had, has = _bound_until(before, k), _bound_until(after, last)
     # What moved past a statement that does something counts as bound anew: that statement may have needed it.
     changed = {name for name in has.keys() | had.keys() if had.get(name) != has.get(name)}
+    order, placed = _order(before, k, after, last)
     return {
+        "order": order,
+        "placed": placed,
         "bind": [entry for name, (entry, _) in has.items() if name in changed] + before.members_changed["bind"],
         "unbind": [name for name in had if name not in has] + before.members_changed["unbind"],
         # What must still be bound as the old version bound it.
         "was": [entry for name, (entry, _) in had.items() if name in changed] + before.members_changed["was"],
     }
+
+
+def _order(before, k, after, last):
+    """In which order the new version binds names: [name or None, …], None where it cannot be told which. And those of them
+    that the old version did not bind, or bound elsewhere."""
+    once = {name for name, count in after.bound.items() if count == 1 and before.bound.get(name, 1) == 1}
+    was, order = _binds(before, k, once), _binds(after, last, once)
+    stays = set()
+    for match in SequenceMatcher(None, was, order, autojunk=False).get_matching_blocks():
+        stays.update(order[match.b : match.b + match.size])
+    placed = [name for name in order if name is not None and name not in stays]
+    return (order, placed) if placed else ([], [])
+
+
+def _binds(body, last, once):
+    """Names that statements up to `last` bind, None for what else one may bind before."""
+    out = []
+    for i in range(min(last + 1, body.count)):
+        entries = body.inert.get(i)
+        if entries is not None:
+            out += [e["name"] if e["name"] in once else None for e in entries if e["name"] != "__doc__"]
+            continue
+        out.append(None)
+        name = _last_bound(body.nodes[i])
+        if name in once:
+            out.append(name)
+    return out
+
+
+def _last_bound(node):
+    """The name that a statement binds as the last thing that it does, or None."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return node.name
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return node.names[-1].asname or node.names[-1].name.partition(".")[0]
+    if isinstance(node, ast.Assign) and isinstance(node.targets[-1], ast.Name):
+        return node.targets[-1].id
+    return None
 
 
 def _bound_until(body, last):
@@ -164,6 +206,8 @@ class Body:
         self.count = len(self.ranges)
         # Methods and constants of executed classes that differ in the other version.
         self.members_changed = {"bind": [], "unbind": [], "was": []}
+        # How often each name is bound, wherever; of modules only.
+        self.bound = {}
         self.instructions = self._decode()
         self.by_offset = {}
         for instruction in self.instructions:
@@ -183,6 +227,8 @@ class Body:
             raise Impossible("it was removed")
         body = Body(units[unit], *_statements(ast.parse(source), unit, units[unit]))
         body.units, body.cache = units, cache
+        if unit == MODULE:
+            body.bound = _bound(ast.parse(source))
         return body
 
     def class_body(self, k):

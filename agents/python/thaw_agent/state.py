@@ -46,11 +46,10 @@ class State:
         self.ended = False
         # The program may have seen what classes are told of their place.
         self.classes_seen = False
-        # Checkpoints: when the next one is due, what they cost, seconds of work before this process went on.
+        # Checkpoints: when the next one may be due, and seconds of work before this process went on.
         self.due = 0.0
         self.since = 0.0
         self.work = 0.0
-        self.cost = 0.002
         self.refusal = None
         self.number = 0
         # Bytes written when the daemon last knew how much the program had printed.

@@ -31,6 +31,7 @@ export type AgentEvent =
   | [seq: number, kind: 'stat' | 'lstat', path: string, sig: StatSignature]
   | [seq: number, kind: 'list', dir: string, digest: string | null]
   | [seq: number, kind: 'find', name: string]
+  | [seq: number, kind: 'look', file: string]
   | [seq: number, kind: 'env', name: string, value: string | null]
   | [seq: number, kind: 'effect', what: string, text: string]
   | [seq: number, kind: 'opaque', why: string]
@@ -57,6 +58,7 @@ const FIELDS: Record<string, readonly Check[]> = {
   stat: [isText, isStat],
   lstat: [isText, isStat],
   list: [isText, isTextOrNull],
+  look: [isText],
   find: [isText],
   env: [isText, isTextOrNull],
   effect: [isText, isText],
@@ -147,7 +149,6 @@ export const agentMessage = z.discriminatedUnion('t', [
 export type AgentMessage = z.infer<typeof agentMessage>
 export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 
-/** A name to be bound in a module that ran already. */
 /** A name to bind in a module: what its statement would have bound it to. */
 export const binding = z.looseObject({
   name: z.string(),
@@ -179,6 +180,11 @@ export const filePatch = z.object({
   bind: z.array(binding).optional(),
   unbind: z.array(z.string()).optional(),
   was: z.array(binding).optional(),
+  /** In which order the module's names are bound, null where others may be; and those that did not stand there before. */
+  order: z.array(z.string().nullable()).optional(),
+  placed: z.array(z.string()).optional(),
+  /** The order may show: it has to be right. */
+  ordered: z.boolean().optional(),
   /** Put in place whatever has run, as far as it goes. */
   hot: z.boolean().optional(),
   /** Units whose next call is to meet the agent although they have run. */

@@ -61,6 +61,8 @@ const bindings = {
   bind: z.array(binding).optional(),
   unbind: z.array(z.string()).optional(),
   was: z.array(binding).optional(),
+  order: z.array(z.string().nullable()).optional(),
+  placed: z.array(z.string()).optional(),
 }
 export const remapping = z.union([
   z.object({ can: z.literal(true), at: z.number().int(), ...bindings }),

@@ -68,12 +68,21 @@ interface Survival {
   unbind: string[]
   /** What must still be bound as it was. */
   was: Binding[]
+  /** Names of the module in the order in which they are bound, and those that come to stand elsewhere. */
+  order: (string | null)[]
+  placed: string[]
 }
 
 /** By file. */
 type Survivals = Map<string, Survival>
 
-const nothing = (): Survival => ({ frames: [], bind: [], unbind: [], was: [] })
+/** How changed units survive at a checkpoint, and whether the order of a module's names may show. */
+interface Verdict {
+  survivals: Survivals
+  ordered: boolean
+}
+
+const nothing = (): Survival => ({ frames: [], bind: [], unbind: [], was: [], order: [], placed: [] })
 
 /** Installed packages that are known not to look into a program's classes and modules. */
 const KEEP_TO_THEMSELVES = new Set(
@@ -88,9 +97,11 @@ function keepsToItself(path: string): boolean {
 }
 
 /** Modules that look through the names of a program's modules. */
-const LOOKS_AROUND = new Set(
-  'pytest _pytest unittest doctest fire pluggy invoke nox nose pydoc IPython cloudpickle dill'.split(' '),
-)
+const LOOKS_AROUND = new Set('fire invoke nox pydoc IPython cloudpickle dill'.split(' '))
+/** These too; the agent records which they looked at. */
+const LOOKS_WATCHED = new Set('pytest _pytest unittest doctest pluggy nose'.split(' '))
+/** Names that they ask any module for. */
+const ASKED_OF_MODULES = /^(__|pytest|set_?up|tear_?down|load_tests$|collect_ignore)/i
 
 export async function makePlan(input: PlanInput): Promise<Plan> {
   // The newest first: of two places that save the same, its files are already in place.
@@ -189,7 +200,7 @@ async function whyNotReplayed(input: PlanInput, branch: BranchRecord, hits: Hit[
 }
 
 /** How changed units survive when the checkpoint holds; else why it does not. */
-async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Promise<Survivals | string> {
+async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Promise<Verdict | string> {
   const refusal = input.refused.get(checkpoint)
   if (refusal !== undefined) return refusal
   const survivals: Survivals = new Map()
@@ -202,22 +213,25 @@ async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Pro
     seen.add(`${file}\0${unit}`)
     const found = await survival(input, checkpoint, file, unit)
     if (typeof found === 'string') return found === '' ? hit.why : `${hit.why} (${found})`
-    const { frames, bind, unbind, was } = survivals.get(file) ?? nothing()
+    const { frames, bind, unbind, was, order, placed } = survivals.get(file) ?? nothing()
     survivals.set(file, {
       frames: [...frames, ...found.frames],
       bind: [...bind, ...found.bind],
       unbind: [...unbind, ...found.unbind],
       was: [...was, ...found.was],
+      // Only the module's own code has names to place.
+      order: [...order, ...found.order],
+      placed: [...placed, ...found.placed],
     })
   }
-  const noticed = await definitionNoticed(input, checkpoint, survivals)
-  if (noticed !== null) return noticed
+  const ordered = await definitionNoticed(input, checkpoint, survivals)
+  if (typeof ordered === 'string') return ordered
   const files = input.filesProblem(checkpoint.branch, checkpoint.seq)
   if (files !== null) return files
   if (!(await input.stdin.samePrefix(checkpoint.branch, checkpoint.stdin))) {
     return 'its input on stdin is not the same'
   }
-  return survivals
+  return { survivals, ordered }
 }
 
 async function survival(
@@ -235,50 +249,58 @@ async function survival(
   const answer = await input.oracle(checkpoint.branch).remap(file, old, now, frame)
   if (answer === null) return ''
   if (!answer.can) return answer.why
-  const { bind = [], unbind = [], was = [] } = answer
-  if ('at' in answer) return { frames: [{ unit, at: answer.at }], bind, unbind, was }
-  if ('entries' in answer) {
-    return { frames: [{ unit, entries: answer.entries, first: answer.first }], bind, unbind, was }
-  }
-  return { frames: [], bind, unbind, was }
+  const { bind = [], unbind = [], was = [], order = [], placed = [] } = answer
+  const names = { bind, unbind, was, order, placed }
+  if ('at' in answer) return { frames: [{ unit, at: answer.at }], ...names }
+  if ('entries' in answer)
+    return { frames: [{ unit, entries: answer.entries, first: answer.first }], ...names }
+  return { frames: [], ...names }
 }
 
-/** Why definitions cannot come and go unnoticed; null when they can. */
+/** Why definitions cannot come and go unnoticed; else whether the program may see in which order names were bound. */
 async function definitionNoticed(
   input: PlanInput,
   checkpoint: Checkpoint,
   survivals: Survivals,
-): Promise<string | null> {
+): Promise<string | boolean> {
   const all = [...survivals.values()]
   const entries = all.flatMap(({ bind, was }) => [...bind, ...was])
   const names = [
     ...all.flatMap(({ unbind }) => unbind),
     ...entries.flatMap(({ name, also }) => (also === undefined ? [name] : [name, also])),
   ]
-  if (names.length === 0) return null
+  if (names.length === 0 && all.every(({ placed }) => placed.length === 0)) return false
   // Anything but a top-level function may be reached by a library that was handed the class or module.
   const deep = entries.some(({ kind, owner }) => kind !== 'function' || owner !== undefined)
   const files = [...versionsAt(checkpoint.branch, checkpoint.seq)]
   const edited: Version[] = editedAt(input, checkpoint).map(({ file, now }) => [file, now])
   const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited, deep)
   if (answer === null) return 'definitions changed in code that had run'
-  if (answer.ordered) return 'definitions changed, and the program looks at its names in their order'
+  const members = entries.some(({ owner }) => owner !== undefined)
+  if (answer.ordered && members) {
+    return 'members of a class changed, and the program looks at names in their order'
+  }
+  if (names.length === 0 && !answer.ordered) return false
+  const asked = members || names.some((name) => ASKED_OF_MODULES.test(name))
   const mentions = new Set(answer.units.map(([file, unit]) => `${file}\0${unit}`))
   for (const { branch, limit } of segmentsOf(checkpoint.branch)) {
     for (const event of branch.events) {
       if (event[0] > Math.min(limit, checkpoint.seq)) break
-      if (event[1] === 'find' && LOOKS_AROUND.has(event[2])) {
+      if (event[1] === 'find' && (LOOKS_AROUND.has(event[2]) || (asked && LOOKS_WATCHED.has(event[2])))) {
         return `definitions changed, and ${event[2]} looks through modules`
+      }
+      if (event[1] === 'look' && (event[2] === '*' || survivals.has(event[2]))) {
+        return `definitions changed, and a library looked through ${basename(event[2])}`
       }
       if (deep && event[1] === 'package' && !keepsToItself(event[2])) {
         return `definitions changed, and ${event[2]} may look at them`
       }
       if ((event[1] === 'exec' || event[1] === 'code') && mentions.has(`${event[2]}\0${event[3]}`)) {
-        return `the definition of ${names[0]} changed, and ${unitTitle(event[3])} in ${basename(event[2])} may have noticed`
+        return `the definition of ${names[0] ?? 'a name'} changed, and ${unitTitle(event[3])} in ${basename(event[2])} may have noticed`
       }
     }
   }
-  return null
+  return answer.ordered
 }
 
 /** Sources in memory at a checkpoint that differ from the present ones. */
@@ -293,16 +315,16 @@ function editedAt(input: PlanInput, checkpoint: Checkpoint): { file: string; old
 async function patchesFor(
   input: PlanInput,
   checkpoint: Checkpoint,
-  survivals: Survivals,
+  { survivals, ordered }: Verdict,
   hot: ReadonlySet<string>,
 ): Promise<FilePatch[]> {
   const patches: FilePatch[] = []
   for (const { file, old, now } of editedAt(input, checkpoint)) {
     const diff = await input.oracle(checkpoint.branch).diff(file, old, now)
     if (diff === null) continue
-    const { frames, bind, unbind, was } = survivals.get(file) ?? nothing()
     const arm = diff.changed.filter((unit) => hot.has(`${file}\0${unit}`))
-    patches.push({ file, old, new: now, changed: diff.changed, frames, bind, unbind, was, arm })
+    const survival = survivals.get(file) ?? nothing()
+    patches.push({ file, old, new: now, changed: diff.changed, ...survival, ordered, arm })
   }
   return patches
 }
