@@ -1,4 +1,6 @@
 // Counts of what happened, as JSON for programs and as a table for people.
+import { LongRuns } from './long-runs.mjs'
+import { table } from './table.mjs'
 
 const OUTCOMES = ['replayed', 'resumed', 'cold']
 const VERDICTS = ['equal', 'syntax-error', 'addresses', 'unstable', 'discarded', 'different']
@@ -22,6 +24,7 @@ export class Tally {
     this.reasons = { replayed: {}, resumed: {}, cold: {} }
     this.verdicts = Object.fromEntries(VERDICTS.map((name) => [name, 0]))
     this.firstRuns = { count: 0, coldSeconds: 0, thawSeconds: 0 }
+    this.longRuns = new LongRuns()
     this.broken = 0
     this.differences = []
     this.unstable = []
@@ -44,6 +47,7 @@ export class Tally {
     this.verdicts[step.verdict] += 1
     if (step.verdict === 'discarded') return
     if (step.broken) this.broken += 1
+    this.longRuns.add(program, sequence, step)
     const outcome = step.report?.outcome
     for (const row of [(this.programs[program] ??= emptyRow()), (this.kinds[step.kind] ??= emptyRow())]) {
       row.edits += 1
@@ -83,7 +87,18 @@ export class Tally {
   }
 
   toJSON() {
-    const { programs, kinds, reasons, verdicts, broken, firstRuns, differences, unstable, skipped } = this
+    const {
+      programs,
+      kinds,
+      reasons,
+      verdicts,
+      broken,
+      longRuns,
+      firstRuns,
+      differences,
+      unstable,
+      skipped,
+    } = this
     const total = this.total()
     return {
       total,
@@ -93,6 +108,7 @@ export class Tally {
       programs,
       kinds,
       reasons,
+      longRuns,
       firstRuns,
       skipped,
       differences,
@@ -109,6 +125,7 @@ export class Tally {
       '',
       ...table([head, ...kinds.map(cells)]),
       '',
+      ...this.longRuns.lines(),
     ]
     for (const outcome of OUTCOMES) {
       const reasons = Object.entries(this.reasons[outcome]).sort((a, b) => b[1] - a[1])
@@ -138,13 +155,4 @@ function cells([name, row]) {
   const ratio = row.coldSeconds > 0 ? (row.thawSeconds / row.coldSeconds).toFixed(2) : '-'
   const counts = [row.edits, row.replayed, row.resumed, row.cold, row.different].map(String)
   return [name, ...counts, row.coldSeconds.toFixed(1), row.thawSeconds.toFixed(1), ratio]
-}
-
-function table(rows) {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)))
-  return rows.map((row) =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
-      .join('  '),
-  )
 }
