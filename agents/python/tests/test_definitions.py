@@ -135,6 +135,24 @@ class Coming(Case):
             with self.subTest(before):
                 self.assertFalse(self.never_wrong(PROGRAM % (before, "print(1)"), PROGRAM % (before + "def new(): pass\n", "print(1)")).applied)
 
+    def test_a_function_stays_the_object_that_it_was(self):
+        for old, new in (("def new(a, b=1):\n    return a, b\n", "def new(a, b=2, *, c: int = 3):\n    'doc'\n    return a, b, c\n"), ("def new(a):\n    'doc'\n", "def new(a, b=None):\n    yield a\n")):
+            late = "kept = sys.modules['program'].__dict__['new']\n    print(kept is held[0], kept.__doc__, kept.__defaults__, kept.__kwdefaults__, held[0](1) if kept.__doc__ else list(held[0](1)))"
+            before = "import sys\nheld = []\nclass K:\n    run = 1\n"
+            program = MARK + before + "%sdef late():\n    %s\ndef main():\n    mark()\n    held.append(sys.modules['program'].__dict__['n' + 'ew'])\n    late()\nmain()\n"
+            self.never_wrong(program % (old, late), program % (new, late))
+        # One that libraries ask for, too.
+        for old, new in (("def run(self, a=1):\n        return a", "def run(self, a=2):\n        'doc'\n        return a"), ("def items(self):\n        return 1", "def items(self, b=5):\n        return b")):
+            name = old[4:].partition("(")[0]
+            program = PROGRAM % ("class K:\n    %s\nk = K()\n", "print(k.%s(), K.%s.__doc__, K.%s.__defaults__)" % (name, name, name))
+            self.never_wrong(program % old, program % new)
+
+    def test_docstrings_are_for_people(self):
+        for before, noticed in (("def f():\n    'What is new.'\nf()\n", False), ("class K:\n    'new'\n", False), ("def f():\n    'new'\nprint(f.__doc__)\nf()\n", True), ("def f():\n    'new'\n    return 'new'\nf()\n", True)):
+            with self.subTest(before):
+                outcome = self.never_wrong(PROGRAM % (before, "print(1)"), PROGRAM % (before + "def new(): pass\n", "print(1)"))
+                self.assertEqual(outcome.applied, not noticed, outcome.refused)
+
     def test_noticed(self):
         for before in (
             "try: new\nexcept NameError: pass\n", "globals().get('new')\n", "x = 'new' in dir()\n", "import sys\nhasattr(sys.modules[__name__], 'new')\n", "def used():\n    return new\ntry: used()\nexcept NameError: pass\n",

@@ -25,11 +25,18 @@ def bind(module, entry, units):
         place(names, owner, entry["name"], value)
         return
     defaults, keywords, notes = value
-    function = FunctionType(units[entry["unit"]], names, entry["name"], defaults)
-    function.__qualname__ = entry["unit"].rpartition("#")[0]
+    code = units[entry["unit"]]
+    function = FunctionType(code, names, entry["name"], defaults)
+    bound = _holder(module, entry).get(entry["name"])
+    if type(bound) is FunctionType and not bound.__closure__ and not code.co_freevars:
+        # It was bound by its old version's statement, and has not run: whoever has got hold of it has the new one.
+        bound.__code__, bound.__defaults__, bound.__doc__ = code, defaults, function.__doc__
+        function = bound
+    else:
+        function.__qualname__ = entry["unit"].rpartition("#")[0]
+        place(names, owner, entry["name"], function)
     function.__kwdefaults__ = keywords
     function.__annotations__ = {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
-    place(names, owner, entry["name"], function)
 
 
 def place(names, owner, name, value):

@@ -23,6 +23,8 @@ LOOKS_AROUND_IN_TEXT = {"__dict__", "__globals__", "f_globals"}
 LOOKS_INTO = {"format", "format_map", "Template", "substitute", "safe_substitute", "vformat", "get_field"}
 # Through these the order of a module's names shows, and names that come later stand last.
 SHOWS_ORDER = {"globals", "vars", "locals", "__dict__", "f_globals", "__globals__"}
+# Where none of these is named, docstrings are for people.
+READS_DOCUMENTATION = {"__doc__", "getdoc", "cleandoc", "docopt", "doctest", "pydoc", "help", "getmembers", "getsource"}
 # With a constant in second place they name what they reach.
 ACCESS = {"getattr", "hasattr", "setattr", "delattr"}
 # Without arguments, in a function, they tell of its own variables.
@@ -42,33 +44,48 @@ def mentioned(names, files, edited, deep, cache):
     not, may see in which order a module's names were bound. `files`, `edited`: [[file, hash], …] before and after the edit;
     `deep`: more than top-level functions changed."""
     wanted = {name.rpartition(".")[2] for name in names} | LOOKS_AROUND | {EVERYTHING} | (LOOKS_INTO if deep else set())
+    every = [*files, *edited]
+    documented = any(_reads_documentation(*one, cache) for one in every)
     units, ordered = [], False
-    for file, digest in files:
-        for unit, found in _named(file, digest, cache).items():
+    for place, (file, digest) in enumerate(every):
+        for unit, found in _named(file, digest, cache, documented).items():
             ordered = ordered or bool(found & SHOWS_ORDER)
-            if found & wanted:
+            if place < len(files) and found & wanted:
                 units.append([file, unit])
-    for file, digest in edited:
-        ordered = ordered or any(found & SHOWS_ORDER for found in _named(file, digest, cache).values())
     return {"units": units, "ordered": ordered}
 
 
 @lru_cache(maxsize=512)
-def _named(file, digest, cache):
-    """{unit: names and words in its code}; module code without the names its inert definitions bind."""
+def _reads_documentation(file, digest, cache):
+    for node in ast.walk(ast.parse(version(file, digest, cache)[0])):
+        name = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "value", None)
+        if isinstance(node, ast.alias):
+            name = node.name
+        if isinstance(name, str) and name in READS_DOCUMENTATION:
+            return True
+    return False
+
+
+@lru_cache(maxsize=512)
+def _named(file, digest, cache, documented):
+    """{unit: names and words in its code}; module code without the names its inert definitions bind. `documented`: docstrings
+    are texts like others."""
     source, module = version(file, digest, cache)
     tree = ast.parse(source)
+    quiet = set() if documented else _docstrings(tree)
     scopes, library = _scopes(tree), _library_modules(tree)
     out = {}
     for unit, code in units_of(module).items():
         scope = scopes.get((code.co_name, code.co_firstlineno))
-        out[unit] = (_names(code) - _harmless(scope, True, library)) | _reached(scope) if scope is not None else _names(code)
+        out[unit] = _names(code, quiet)
+        if scope is not None:
+            out[unit] = (out[unit] - _harmless(scope, True, library)) | _reached(scope)
     bound, used = set(), set()
     for number, statement in enumerate(tree.body):
         if inert(statement, number == 0):
             bound.update(entry["name"] for entry in bindings(statement))
         else:
-            _spoken(statement, used)
+            _spoken(statement, used, quiet)
             if isinstance(statement, ast.ClassDef):
                 bound.update(e["name"] for member in statement.body if inert(member) for e in bindings(member))
     harmless = _harmless(tree, False, library)
@@ -92,17 +109,33 @@ def _words(value, found):
             _words(one, found)
 
 
-def _names(code):
+def _docstrings(tree):
+    """Texts that are docstrings and nothing else."""
+    found, others = set(), set()
+    own = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, False) is not None:
+            found.add(node.body[0].value.value)
+            own.add(node.body[0].value)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in own:
+            others.add(node.value)
+    return found - others
+
+
+def _names(code, quiet):
+    """`quiet`: texts that nobody reads."""
     found = set(code.co_names)
     for const in code.co_consts:
-        _words(const, found)
+        if not isinstance(const, str) or const not in quiet:
+            _words(const, found)
     for child in nested(code):
         if not traps.is_unit(child):
-            found |= _names(child)
+            found |= _names(child, quiet)
     return found
 
 
-def _spoken(node, used):
+def _spoken(node, used, quiet):
     """Names that running a statement may use; bodies of functions are units of their own."""
     if isinstance(node, ast.Name):
         if isinstance(node.ctx, ast.Load):
@@ -116,9 +149,10 @@ def _spoken(node, used):
     elif isinstance(node, ast.alias):
         used.update((node.name, node.asname))
     elif isinstance(node, ast.Constant):
-        _words(node.value, used)
+        if not isinstance(node.value, str) or node.value not in quiet:
+            _words(node.value, used)
     for child in _within(node):
-        _spoken(child, used)
+        _spoken(child, used, quiet)
 
 
 def _within(node):

@@ -188,11 +188,18 @@ export class Sequence {
   async #runCold() {
     const result = await execute(limited(this.#argv()), {
       cwd: this.cold,
-      env: this.env,
+      env: this.#environment(this.cold),
       stdin: this.#stdin(this.cold),
       deadline: this.program.deadline ?? COLD_DEADLINE,
     })
     return { result, tree: this.cold, files: snapshot(this.cold) }
+  }
+
+  /** With a temporary directory for each tree: what one run leaves there is another's input (pytest's numbered directories). */
+  #environment(tree) {
+    const TMPDIR = `${tree}.tmp`
+    mkdirSync(TMPDIR, { recursive: true })
+    return { ...this.env, TMPDIR }
   }
 
   async #runThawed() {
@@ -201,7 +208,7 @@ export class Sequence {
     const argv = [...this.commands.thaw, 'run', '-q', '--report', path, '--', ...this.#argv()]
     const result = await execute(argv, {
       cwd: this.warm,
-      env: this.env,
+      env: this.#environment(this.warm),
       stdin: this.#stdin(this.warm),
       deadline: 2 * (this.program.deadline ?? THAW_DEADLINE / 2),
     })
