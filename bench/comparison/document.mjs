@@ -58,11 +58,11 @@ const MODELS = `## What each does
 | a cold run | nothing | everything runs again | never |
 | thaw | parked copies of the process at earlier moments, and the record of the output | goes on from the last copy that the edit cannot have influenced | [limits](limits.md): clocks, entropy, process ids, what native code reads unseen |
 | \`%autoreload 2\` | the process, with all its objects | before the next cell, changed modules run again in their old namespace; functions and classes that the module had before are updated in place | what had been computed, registered, decorated or imported by name before stays; data that a module keeps stays |
-| jurigged (not run here, described from general knowledge) | the process | a watcher replaces the code of changed functions in the live process, and runs new or changed top-level statements where it can; nothing that has finished runs again by itself | as for autoreload: results of old code stay, until the program calls the function again |
+| jurigged (not run here, described from its documentation) | the process | a watcher replaces the code of changed functions in the live process, instances included, and runs a module's changed lines again; nothing that has finished runs again by itself, unless one function is named that is to run at every save (\`--loop\`) | as for autoreload: results of old code stay, until the program calls the function again |
 | reloadium (not run here, described from general knowledge; its core is a closed binary) | the process | reloads changed functions, and re-enters the running frame of an edited function from its start | effects of the frame's first pass are not undone, apart from those of the libraries that it knows |
-| pytest-testmon (not run here, described from general knowledge) | a database of which test ran which blocks of code | runs the tests that ran an edited block, each from the start of a new process | the answer is about the selected tests only; dependencies other than Python code (data files, environment, services) are not tracked |
+| pytest-testmon (not run here, described from its documentation) | a database of which test ran which blocks of code | runs the tests that ran an edited block, each from the start of a new process | the answer is about the selected tests only; dependencies other than Python code (data files, environment, services) are not tracked |
 
-jurigged, reloadium and pytest-testmon could not be installed where this page was made: nothing about their times or answers was measured, and their rows were not checked against their present documentation.
+jurigged, reloadium and pytest-testmon could not be installed where this page was made: nothing about their times or answers was measured. What jurigged leaves behind after an edit is what \`thaw resume --hot\` leaves behind, on purpose: the state of the old code under the new one.
 
 ## Where the others are better
 
