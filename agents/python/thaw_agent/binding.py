@@ -8,7 +8,7 @@ import sys
 from types import BuiltinFunctionType
 
 from .layout import FunctionType, hide_module
-from .traps import FILE, UNIT, trap_of
+from .traps import FILE, MODULE, UNIT, is_lazy, nested, trap_of
 
 
 def bind(module, entry, units):
@@ -28,8 +28,23 @@ def bind(module, entry, units):
     function = FunctionType(units[entry["unit"]], names, entry["name"], defaults)
     function.__qualname__ = entry["unit"].rpartition("#")[0]
     function.__kwdefaults__ = keywords
-    function.__annotations__ = {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
+    annotate = _annotate(units[entry["unit"]], units[MODULE]) if notes and owner is None else None
+    if annotate is None:
+        function.__annotations__ = {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
+    else:
+        function.__annotate__ = FunctionType(annotate, names)
     place(names, owner, entry["name"], function)
+
+
+def _annotate(code, module):
+    """Code that computes the annotations of a module's function when somebody asks (from 3.14 on), or None. It is made just
+    before the function."""
+    before = None
+    for made in nested(module):
+        if made is code:
+            return before if before is not None and is_lazy(before) and before.co_firstlineno == code.co_firstlineno else None
+        before = made
+    return None
 
 
 def place(names, owner, name, value):

@@ -71,7 +71,7 @@ def _library(module, member):
 
 
 def _plain_function(statement):
-    if statement.decorator_list or getattr(statement, "type_params", None):
+    if statement.decorator_list or getattr(statement, "type_params", None) or statement.name == traps.ANNOTATE:
         return False
     arguments = statement.args
     every = arguments.posonlyargs + arguments.args + arguments.kwonlyargs + [a for a in (arguments.vararg, arguments.kwarg) if a]
@@ -187,8 +187,12 @@ def asked(cache):
         below[:] = [d for d in below if d not in ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "__pycache__")]
         for name in files:
             if name.endswith(".py"):
-                with open(os.path.join(directory, name), "rb") as file:
-                    found.update(ASKED.findall(file.read()))
+                try:
+                    with open(os.path.join(directory, name), "rb") as file:
+                        found.update(ASKED.findall(file.read()))
+                except FileNotFoundError:
+                    # A link to a distribution's settings that are not installed.
+                    pass
     names = {name.decode() for pair in found for name in pair if name}
     for value in [*vars(builtins).values(), *vars(io).values(), *vars(collections.abc).values()]:
         names.update(dir(value))
@@ -220,6 +224,8 @@ def _strings(value, found):
     elif isinstance(value, (tuple, frozenset)):
         for one in value:
             _strings(one, found)
+    elif isinstance(value, slice):
+        _strings((value.start, value.stop, value.step), found)
 
 
 def _names(code):

@@ -348,7 +348,7 @@ class Body:
                 argument = place(self.target(instruction))
                 name = name.replace("_BACKWARD", "").replace("_FORWARD", "")
             elif instruction.offset in self.told:
-                argument = "place"
+                name, argument = "LOAD", "place"
             elif instruction.op in CONSTANTS:
                 value = self.code.co_consts[argument]
                 opened = type(value) is CodeType and value.co_qualname == open_class and not is_unit(value)
@@ -359,7 +359,7 @@ class Body:
             elif instruction.op in SLOTS:
                 # A variable that a later statement encloses lives in a cell; its value moves there.
                 argument = slots_of(self.code)[argument]
-                name = name.replace("CLOSURE", "FAST").replace("CLASSDEREF", "FAST").replace("DEREF", "FAST").replace("FAST_CHECK", "FAST")
+                name = name.replace("CLOSURE", "FAST").replace("CLASSDEREF", "FAST").replace("DEREF", "FAST").replace("FAST_CHECK", "FAST").replace("FAST_BORROW", "FAST")
             out.append((name, argument, caught))
         return out
 
