@@ -82,7 +82,9 @@ function patch(prefix, final, program) {
   const libraries = join(prefix, 'usr/lib')
   const found = readdirSync(libraries).flatMap((triplet) =>
     triplet.includes('-linux-gnu')
-      ? readdirSync(join(libraries, triplet)).flatMap((name) => (LOADER.test(name) ? [{ triplet, name }] : []))
+      ? readdirSync(join(libraries, triplet)).flatMap((name) =>
+          LOADER.test(name) ? [{ triplet, name }] : [],
+        )
       : [],
   )
   if (found.length !== 1) throw new Failure('the packages hold no dynamic loader, or several')
@@ -113,7 +115,7 @@ function fetch(version) {
   const apt = `${unpacked}.apt`
   mkdirSync(dirname(final), { recursive: true })
   try {
-    const wanted = [`python${version}`, `python${version}-venv`, 'python3-pytest', 'patchelf']
+    const wanted = [`python${version}`, 'python3-pytest', 'patchelf']
     for (const archive of download(apt, wanted)) output('dpkg-deb', ['--extract', archive, unpacked])
     patch(unpacked, final, program)
     renameSync(unpacked, final)

@@ -6,7 +6,7 @@ the program may have looked at them.
 import sys
 
 from .bytecode import CONSTANTS, LOAD_CONST, LOAD_NAME, LOAD_NUMBER, SLOTS, STORE_NAME, STORES, VERSION, decode
-from .layout import CodeType, hide_module, set_consts, slots_of, write_code
+from .layout import CodeType, hide_module, rewrite, slots_of
 from .state import S
 from .traps import MODULE, is_unit, nested, units_of
 
@@ -189,8 +189,7 @@ def relocate_classes(file, fresh, changed):
         moves.setdefault(old.co_firstlineno, {})[old.co_qualname] = place(new)
         if _alike(old, new):
             inner = iter(nested(old))
-            set_consts(old, tuple(next(inner) if type(c) is CodeType else c for c in new.co_consts))
-            write_code(old, 0, new.co_code)
+            rewrite(old, new.co_code, tuple(next(inner) if type(c) is CodeType else c for c in new.co_consts))
     if moves:
         modules = {names.get("__name__") for names in _modules() if names.get("__file__") == file.path}
         for cls in _classes():

@@ -86,6 +86,8 @@ FRAMESIZE = None if VERSION == (3, 11) else _offset_of_framesize()
 LINETABLE, CONSTS = _offset_of_pointer("co_linetable"), _offset_of_pointer("co_consts")
 
 
+# PyCodeObject from 3.12 on: co_linetable, co_weakreflist, co_executors, _co_cached, which begins with the bytecode.
+KEPT = 24
 # PyCodeObject of 3.11: refcount, type, size, consts, names, exception table, int co_flags, short co_warmup
 WARMUP = 52
 
@@ -203,18 +205,27 @@ def relocate(old, new):
     if old.co_firstlineno != new.co_firstlineno:
         cint.from_address(id(old) + FIRSTLINE).value = new.co_firstlineno
     if old.co_linetable != new.co_linetable:
-        _set_pointer(old, LINETABLE, old.co_linetable, new.co_linetable)
+        _set_pointer(id(old) + LINETABLE, old.co_linetable, new.co_linetable)
 
 
-def set_consts(code, consts):
-    """Give a code object that does not run other constants."""
-    _set_pointer(code, CONSTS, code.co_consts, consts)
+def rewrite(code, bytecode, consts):
+    """Give a code object that does not run other constants, and other bytecode of the same length (from 3.13 on)."""
+    # Asked for once, it is kept.
+    before = code.co_code
+    write_code(code, 0, bytecode)
+    _set_pointer(_kept(code), before, bytecode)
+    _set_pointer(id(code) + CONSTS, code.co_consts, consts)
 
 
-def _set_pointer(code, offset, before, value):
+def _kept(code):
+    """Where the address of bytecode that was asked for stands (from 3.12 on)."""
+    return ssize.from_address(id(code) + LINETABLE + KEPT).value
+
+
+def _set_pointer(address, before, value):
     KEEP.append((before, value))
     incref(id(value))
-    ssize.from_address(id(code) + offset).value = id(value)
+    ssize.from_address(address).value = id(value)
 
 
 def interpreter_frame(frame):
@@ -392,6 +403,9 @@ def verify():
     def unused():
         pass
 
+    asked = unused.__code__.co_code
+    if VERSION >= (3, 13) and (not _kept(unused.__code__) or ssize.from_address(_kept(unused.__code__)).value != id(asked)):
+        raise RuntimeError("code objects have another layout")
     if VERSION == (3, 11) and ctypes.c_short.from_address(id(unused.__code__) + WARMUP).value != -8:
         raise RuntimeError("code objects have another layout")
     if not probe(["here"]) or list(map(lambda f: called_inline(sys._getframe(0)), [1])) != [False]:

@@ -18,6 +18,10 @@ from .layout import slots_of
 from .traps import MODULE, CodeType, is_unit, nested, units_of
 
 
+# Where annotations are computed when somebody asks (from 3.14 on), code of a module that has some notes here which of them it ran.
+CONDITIONAL = "__conditional_annotations__"
+
+
 class Impossible(Exception):
     """Why the frame cannot go on."""
 
@@ -182,6 +186,9 @@ class Body:
         if unit not in units:
             raise Impossible("it was removed")
         body = Body(units[unit], *_statements(ast.parse(source), unit, units[unit]))
+        if CONDITIONAL in body.code.co_names:
+            # Before its first statement it makes what computes its annotations, which counts with that.
+            body.inert.pop(0, None)
         body.units, body.cache = units, cache
         return body
 
