@@ -6,6 +6,8 @@ from support import MARK, MODULE, VERSION, Case
 BOTH, NEVER, INLINE_ONLY = "can", "cannot", "can where the call is inlined"
 # Where a function begins with a loop that comes back to its very first instruction, its trap cannot wait for a second call.
 LOOP_FIRST = BOTH if VERSION < (3, 14) else NEVER
+# What computes a module's annotations is made before its first statement.
+ANNOTATED = BOTH if VERSION < (3, 14) else NEVER
 
 # The body of f(x) in which `mark()` is called, the edited body, and whether the frame may go on.
 BODIES = {
@@ -188,7 +190,7 @@ MODULES = {
     "body of what ran": ("def g():\n    return 1\ng()\nmark()\nprint(g())", "def g():\n    return 2\ng()\nmark()\nprint(g())", NEVER),
     "star import behind": ("mark()\nprint(1)", "mark()\nfrom math import *\nprint(floor(1.5))", BOTH),
     "augmented": ("x = 1\nx += mark()\nprint(x)", "x = 1\nx += mark()\nprint(-x)", BOTH),
-    "annotated": ("x: int = mark()\nprint(x)", "x: int = mark()\ny: str\nprint(__annotations__)", BOTH),
+    "annotated": ("x: int = mark()\nprint(x)", "x: int = mark()\ny: str\nprint(__annotations__)", ANNOTATED),
 }
 
 MOVING = {"function added before", "function removed before", "function removed unseen", "import before", "import from before"}
