@@ -167,6 +167,44 @@ last()
     }
   })
 
+  it('a hot edit of functions that begin with a loop leaves alone what is in that loop', async ({ skip }) => {
+    if (python === null) return skip(missing)
+    const project = new Project(home, `loops-${version}`)
+    project.write(
+      'app.py',
+      `def stop(): pass
+def f(x):
+    while x:
+        x -= 1
+        y = [x]
+        print("old f", x, y)
+def g(x):
+    while x:
+        x -= 1
+        y = [x]
+        if x == 2: stop()
+        print("old g", x, y)
+def h(x):
+    while x:
+        x -= 1
+        y = [x]
+        yield x
+        print("old h", x, y)
+kept = h(2)
+next(kept)
+f(1)
+g(3)
+f(1)
+print(list(kept))
+`,
+    )
+    const run = await project.run([python, 'app.py'], { flags: ['--break', 'app.py:stop'] })
+    for (const name of 'fgh') project.edit('app.py', `old ${name}`, `new ${name}`)
+    const hot = await project.resume(['--hot', run.report.checkpoint?.id ?? ''])
+    const lines = [...[2, 1, 0].map((n) => `old g ${n} [${n}]`), 'new f 0 [0]']
+    expect(hot.stdout.split('\n')).toEqual([...lines, 'old h 1 [1]', 'old h 0 [0]', '[0]', ''])
+  })
+
   it('limits of recursion are those of a plain run', async ({ skip }) => {
     if (python === null) return skip(missing)
     const project = new Project(home, `recursion-${version}`)
