@@ -104,6 +104,17 @@ function patch(prefix, final, program) {
   patchelf('--set-interpreter', join(final, loader))
 }
 
+/** Tells `ensurepip` where Debian's wheels lie now, so that virtual environments come with pip. */
+function moveWheels(prefix, final, version) {
+  const library = join(prefix, 'usr/lib', `python${version}`)
+  const wheels = '/usr/share/python-wheels'
+  for (const entry of readdirSync(library, { withFileTypes: true })) {
+    if (!entry.isFile() || !entry.name.startsWith('_sysconfig')) continue
+    const path = join(library, entry.name)
+    writeFileSync(path, readFileSync(path, 'utf8').replaceAll(wheels, join(final, wheels)))
+  }
+}
+
 /** Path of the interpreter; fetched where it is not there yet. */
 function fetch(version) {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
@@ -115,9 +126,10 @@ function fetch(version) {
   const apt = `${unpacked}.apt`
   mkdirSync(dirname(final), { recursive: true })
   try {
-    const wanted = [`python${version}`, 'python3-pytest', 'patchelf']
+    const wanted = [`python${version}`, `python${version}-venv`, 'python3-pytest', 'patchelf']
     for (const archive of download(apt, wanted)) output('dpkg-deb', ['--extract', archive, unpacked])
     patch(unpacked, final, program)
+    moveWheels(unpacked, final, version)
     renameSync(unpacked, final)
     try {
       output(python, ['-c', 'import ssl, sqlite3, ctypes, pytest'])
