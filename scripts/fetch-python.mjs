@@ -115,6 +115,15 @@ function moveWheels(prefix, final, version) {
   }
 }
 
+/** Takes away what fetches that were killed have left. */
+function clear(directory) {
+  for (const name of readdirSync(directory)) {
+    const owner = /^\d+\.\d+\.(\d+)(?:\.apt)?$/.exec(name)?.[1]
+    if (owner !== undefined && !existsSync(`/proc/${owner}`))
+      rmSync(join(directory, name), { recursive: true, force: true })
+  }
+}
+
 /** Path of the interpreter; fetched where it is not there yet. */
 function fetch(version) {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
@@ -125,6 +134,7 @@ function fetch(version) {
   const unpacked = `${final}.${process.pid}`
   const apt = `${unpacked}.apt`
   mkdirSync(dirname(final), { recursive: true })
+  clear(dirname(final))
   try {
     const wanted = [`python${version}`, `python${version}-venv`, 'python3-pytest', 'patchelf']
     for (const archive of download(apt, wanted)) output('dpkg-deb', ['--extract', archive, unpacked])
