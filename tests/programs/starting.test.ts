@@ -146,9 +146,7 @@ exec "${manager}" exec "$program" "$@"
 })
 
 describe('runs plainly, cold each time, with the reason said', () => {
-  const pythons = ['/usr/bin/python3.12', '/usr/bin/python3.13', '/usr/bin/pypy3'].filter((one) =>
-    existsSync(one),
-  )
+  const pythons = ['/usr/bin/pypy3'].filter((one) => existsSync(one))
   it.each([
     ['a program that is not Python', ['sh', '-c', 'echo x'], /not a Python program/],
     ['a directory', ['python3', 'directory'], /a directory/],
@@ -171,5 +169,15 @@ describe('runs plainly, cold each time, with the reason said', () => {
       expect(done).toMatchObject({ code: 0, stdout: 'x\n', report: { outcome: 'cold', engine: 'plain' } })
       expect(done.report.reason).toMatch(reason)
     }
+  })
+
+  it('an interpreter that is told to compile', async () => {
+    const project = new Project(home, 'compiling')
+    project.write('app.py', 'print("x")\n')
+    const told = await project.run(['python3', 'app.py'], { env: { PYTHON_JIT: '1' } })
+    expect(told).toMatchObject({ code: 0, stdout: 'x\n', report: { outcome: 'cold', engine: 'plain' } })
+    expect(told.report.reason).toMatch(/experimental compiler/)
+    const not = await project.run(['python3', 'app.py'], { env: { PYTHON_JIT: '0' } })
+    expect(not).toMatchObject({ report: { outcome: 'cold', engine: 'fork' } })
   })
 })

@@ -97,6 +97,114 @@ later()
     }
   })
 
+  it('what runs beside the program unseen ends the checkpoints', async ({ skip }) => {
+    if (python === null) return skip(missing)
+    if (version < '3.14') return skip('begins with 3.14')
+    const begins = [
+      `from concurrent import interpreters
+interpreters.create().exec("import pathlib; print(pathlib.Path('data').read_text())")`,
+      // What the interpreter announces when another process has it run a script.
+      'import sys; sys.audit("cpython.remote_debugger_script", "script.py")',
+    ]
+    for (const [n, begin] of begins.entries()) {
+      const project = new Project(home, `beside-${version}-${n}`)
+      project.write('app.py', `${WORK}\nwork()\n${begin}\nwork()\ndef last():\n    print("last")\nlast()\n`)
+      project.write('data', 'one')
+      const command = [python, 'app.py']
+      await project.run(command)
+      for (const [path, before, after] of [
+        ['data', 'one', 'two'],
+        ['app.py', 'print("last")', 'print("least")'],
+      ] as const) {
+        project.edit(path, before, after)
+        const again = await project.run(command)
+        expect(again.stdout).toBe(project.plain(command).stdout)
+        expect(again.report.outcome).not.toBe('replayed')
+        expect(again.report.checkpoint?.before).not.toBe('last')
+      }
+    }
+  })
+
+  it('annotations are those of the edited program, whoever asks for them', async ({ skip }) => {
+    if (python === null) return skip(missing)
+    if (version < '3.14') return skip('begins with 3.14')
+    const project = new Project(home, `annotations-${version}`)
+    project.write(
+      'app.py',
+      `${WORK}
+import annotationlib
+level: int = 3
+def f(a: Later, b: "text" = 1) -> list[int]: return a
+class K:
+    x: Later
+    def m(self, y: int) -> K: self.q = 1
+work()
+def asked(what):
+    for form in (annotationlib.Format.STRING, annotationlib.Format.VALUE):
+        print(annotationlib.get_annotations(what, format=form))
+class Later: pass
+for what in (f, K, K.m): asked(what)
+work()
+def last():
+    print(__annotations__, 1)
+last()
+`,
+    )
+    const command = [python, 'app.py']
+    await project.run(command)
+    const edits: [string, string][] = [
+      ['__annotations__, 1', '__annotations__, 2'],
+      ['def f', '# moved\ndef f'],
+      ['-> list[int]', '-> list[str]'],
+      ['x: Later', 'x: Later | None'],
+      ['level: int', 'level: float'],
+      ['def last():', 'other: str = ""\ndef last():'],
+    ]
+    for (const [before, after] of edits) {
+      project.edit('app.py', before, after)
+      const again = await project.run(command)
+      expect(again.stdout, after).toBe(project.plain(command).stdout)
+    }
+  })
+
+  it('a hot edit of functions that begin with a loop leaves alone what is in that loop', async ({ skip }) => {
+    if (python === null) return skip(missing)
+    const project = new Project(home, `loops-${version}`)
+    project.write(
+      'app.py',
+      `def stop(): pass
+def f(x):
+    while x:
+        x -= 1
+        y = [x]
+        print("old f", x, y)
+def g(x):
+    while x:
+        x -= 1
+        y = [x]
+        if x == 2: stop()
+        print("old g", x, y)
+def h(x):
+    while x:
+        x -= 1
+        y = [x]
+        yield x
+        print("old h", x, y)
+kept = h(2)
+next(kept)
+f(1)
+g(3)
+f(1)
+print(list(kept))
+`,
+    )
+    const run = await project.run([python, 'app.py'], { flags: ['--break', 'app.py:stop'] })
+    for (const name of 'fgh') project.edit('app.py', `old ${name}`, `new ${name}`)
+    const hot = await project.resume(['--hot', run.report.checkpoint?.id ?? ''])
+    const lines = [...[2, 1, 0].map((n) => `old g ${n} [${n}]`), 'new f 0 [0]']
+    expect(hot.stdout.split('\n')).toEqual([...lines, 'old h 1 [1]', 'old h 0 [0]', '[0]', ''])
+  })
+
   it('limits of recursion are those of a plain run', async ({ skip }) => {
     if (python === null) return skip(missing)
     const project = new Project(home, `recursion-${version}`)

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 
 /** Versions of CPython whose programs resume. */
-export const VERSIONS = ['3.11', '3.12', '3.13']
+export const VERSIONS = ['3.11', '3.12', '3.13', '3.14']
 
 /** An interpreter of a version, past version managers' shims; null when there is none here. */
 export function findInterpreter(version: string): string | null {
@@ -20,12 +20,15 @@ let found: Map<string, string> | undefined
 
 function look(): Map<string, string> {
   const interpreters = new Map<string, string>()
+  // What scripts/fetch-python.mjs has fetched.
+  const fetched = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'thaw-python')
   const candidates = [
     'python3',
     ...VERSIONS.map((version) => `python${version}`),
     ...below(join(process.env['PYENV_ROOT'] ?? join(homedir(), '.pyenv'), 'versions')),
     ...below(join(homedir(), '.local', 'share', 'uv', 'python')),
     ...VERSIONS.map((version) => `/usr/bin/python${version}`),
+    ...VERSIONS.map((version) => join(fetched, version, 'usr', 'bin', `python${version}`)),
   ]
   for (const candidate of candidates) {
     const told = describe(candidate)

@@ -47,20 +47,24 @@ else:
 PLAIN, METHOD, INNER, PROPERTY = "plain#0", "K.method#0", "K.method.<locals>.inner#0", "K.p#0"
 
 
+# From 3.14 on code keeps its first constant, whether anything uses it or not.
+FOLDED = [("x = 2 * 3", "x = 6")] if VERSION < (3, 14) else [("x = 1\ny = 2 * 3", "x = 1\ny = 6")]
+
+
 class Constants(unittest.TestCase):
     def test_constants_are_told_apart(self):
         groups = [
             ["1", "1.0", "True", "1j", "'1'", "b'1'"], ["0", "0.0", "-0.0", "False", "0j", "-0j", "None", "''", "b''", "()"], ["(1,)", "(1.0,)", "(True,)", "(1, 1)"],
             ["((0.0,),)", "((-0.0,),)"], ["x in {1, 2}", "x in {1.0, 2}", "x in {True, 2}", "x in (1, 2)", "x in [1, 2, 3]"], ["...", "Ellipsis", "'...'"],
             ["1e308", "1e309", "-1e309", "10**308"], ["'\\udc80'", "'\\ud800'", "'\\x80'"], ["0.1", "0.1000000000000001", "1e-1j"], ["(0.0, -0.0)", "(-0.0, 0.0)"],
-            ["'a' 'b'", "'a', 'b'", "f'a{b}'"], ["complex(0.0, -0.0)", "-0.0 - 0.0j", "0.0 - 0.0j"], ["x[1:2]", "x[1:2:None]", "x[1:2.0]"],
+            ["'a' 'b'", "'a', 'b'", "f'a{b}'"], ["complex(0.0, -0.0)", "-0.0 - 0.0j", "0.0 - 0.0j"], ["x[1:2]", "x[1:2.0]", "x[1:True]"],
         ]
         for group in groups:
             prints = {text: compare.fingerprint(loader.compile_plain(FILE, ("y = " + text + "\n").encode("utf-8", "surrogatepass"))) for text in group}
             self.assertEqual(len(set(prints.values())), len(group), group)
 
     def test_equal_code_has_equal_fingerprints(self):
-        for one, other in (("x = 1", "x  =  1 # c"), ("x in {1, 2, 'a'}", "x in {1,2,'a'}"), ("f(a,b)", "f(\n a,\n b,\n)"), ("x = 'ab'", "x = 'a' \"b\""), ("x = 2 * 3", "x = 6"), ("x = 0x10", "x = 16")):
+        for one, other in (("x = 1", "x  =  1 # c"), ("x in {1, 2, 'a'}", "x in {1,2,'a'}"), ("f(a,b)", "f(\n a,\n b,\n)"), ("x = 'ab'", "x = 'a' \"b\""), ("x = 0x10", "x = 16"), *FOLDED):
             first, second = (compare.fingerprint(loader.compile_plain(FILE, text.encode())) for text in (one, other))
             self.assertEqual(first, second, one)
 

@@ -1,9 +1,9 @@
 """Taking traps out of live code, and the jumps that lead a running frame to its edited code."""
 from . import traps
-from .bytecode import ADAPTIVE, CACHES, jump_forward
+from .bytecode import ADAPTIVE, CACHES, jump_forward, jump_targets
 from .layout import hide_module, is_warm, write_code
 from .state import S
-from .traps import OFFSET, ORIGINAL, TRAILER
+from .traps import KIND, OFFSET, ONCE, ORIGINAL, TRAILER
 
 # id of the old code of a running frame -> (new code, landing): switched when the frame reaches its next statement.
 switches = {}
@@ -24,6 +24,12 @@ def arm(code, running):
     if any(at < trap[OFFSET] + length for at in running) or length > 2 and code.co_flags & GENERATOR:
         return
     write_code(code, trap[OFFSET], jump_forward(trap[OFFSET], trap[TRAILER]))
+
+
+def comes_back(code):
+    """Whether a loop of a function leads to the place of its entry trap, which a running frame would meet again."""
+    trap = traps.trap_of(code)
+    return trap is not None and trap[KIND] == ONCE and trap[OFFSET] in jump_targets(code.co_code[: trap[TRAILER]])
 
 
 # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR

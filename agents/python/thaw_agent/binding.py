@@ -8,7 +8,11 @@ import sys
 from types import BuiltinFunctionType
 
 from .layout import FunctionType, hide_module
-from .traps import FILE, UNIT, trap_of
+from .traps import FILE, MODULE, UNIT, is_lazy, nested, trap_of
+
+
+# A generator, a coroutine, both, or a plain function.
+FLOW = 0x2A0
 
 
 def bind(module, entry, units):
@@ -28,7 +32,8 @@ def bind(module, entry, units):
     code = units[entry["unit"]]
     function = FunctionType(code, names, entry["name"], defaults)
     bound = _holder(module, entry).get(entry["name"])
-    if type(bound) is FunctionType and not bound.__closure__ and not code.co_freevars:
+    same = type(bound) is FunctionType and bound.__code__.co_flags & FLOW == code.co_flags & FLOW
+    if same and not bound.__closure__ and not code.co_freevars:
         # It was bound by its old version's statement, and has not run: whoever has got hold of it has the new one.
         bound.__code__, bound.__defaults__, bound.__doc__ = code, defaults, function.__doc__
         function = bound
@@ -36,7 +41,22 @@ def bind(module, entry, units):
         function.__qualname__ = entry["unit"].rpartition("#")[0]
         place(names, owner, entry["name"], function)
     function.__kwdefaults__ = keywords
-    function.__annotations__ = {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
+    annotate = _annotate(code, units[MODULE]) if notes and owner is None else None
+    if annotate is None:
+        function.__annotations__ = {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
+    else:
+        function.__annotate__ = FunctionType(annotate, names)
+
+
+def _annotate(code, module):
+    """Code that computes the annotations of a module's function when somebody asks (from 3.14 on), or None. It is made just
+    before the function."""
+    before = None
+    for made in nested(module):
+        if made is code:
+            return before if before is not None and is_lazy(before) and before.co_firstlineno == code.co_firstlineno else None
+        before = made
+    return None
 
 
 def place(names, owner, name, value):

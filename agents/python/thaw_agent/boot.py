@@ -69,13 +69,14 @@ def _equal_depth():
     state.restype = ctypes.c_void_p
     words = (ctypes.c_int * 16).from_address(state())
     limit = sys.getrecursionlimit()
-    # PyThreadState: recursion_remaining, then recursion_limit (py_… from 3.12 on; then c_recursion_remaining).
+    # PyThreadState: recursion_remaining, then recursion_limit (py_… from 3.12 on; then, until 3.13, c_recursion_remaining: later
+    # versions look how full the stack is).
     where = [i for i in range(1, 16) if words[i] == limit and 0 <= limit - words[i - 1] < 50]
     if len(where) == 1:
         # The stub, main, _run; until 3.11 also the call of exec where the program is not started by runpy.
         module = S.config["main"]["kind"] == "module"
         words[where[0] - 1] += 3 if VERSION >= (3, 12) or module else 4
-        if VERSION >= (3, 12) and not module:
+        if (3, 12) <= VERSION < (3, 14) and not module:
             # That call, and two for the evaluator it starts.
             words[where[0] + 1] += 3
 

@@ -14,15 +14,19 @@ else:
 EXT, FORWARD, BACK, NOP = (opmap[x] for x in ("EXTENDED_ARG", "JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT", "NOP"))
 LOAD_GLOBAL, LOAD_CONST, LOAD_NAME, POP, RESUME = (opmap[x] for x in ("LOAD_GLOBAL", "LOAD_CONST", "LOAD_NAME", "POP_TOP", "RESUME"))
 RETURN, STORE_NAME = opmap["RETURN_VALUE"], opmap["STORE_NAME"]
-# Returns a constant by itself; 3.11 has none.
+# Returns a constant by itself; 3.12 and 3.13 have it.
 RETURN_CONST = opmap.get("RETURN_CONST", -1)
+JUMP_BACKWARD = opmap["JUMP_BACKWARD"]
 JUMPS = set(hasjrel)
 BACKWARD = {number for number in JUMPS if "BACKWARD" in opname[number]} if VERSION < (3, 12) else {
-    opmap["JUMP_BACKWARD"], opmap["JUMP_BACKWARD_NO_INTERRUPT"]
+    JUMP_BACKWARD, BACK
 }
+if VERSION >= (3, 14):
+    # It names where its loop waits, for who watches branches: as far as anybody may tell, a jump that is never taken.
+    BACKWARD.add(opmap["END_ASYNC_FOR"])
 # Control never falls through these.
-LEAVES = {opmap["RETURN_VALUE"], RETURN_CONST, opmap["RAISE_VARARGS"], opmap["RERAISE"], FORWARD, opmap["JUMP_BACKWARD"], BACK}
-PLAIN_JUMPS = {FORWARD, opmap["JUMP_BACKWARD"], BACK}
+LEAVES = {opmap["RETURN_VALUE"], RETURN_CONST, opmap["RAISE_VARARGS"], opmap["RERAISE"], FORWARD, JUMP_BACKWARD, BACK}
+PLAIN_JUMPS = {FORWARD, JUMP_BACKWARD, BACK}
 # Instructions whose argument is the number of a name, shifted left by this.
 NAME_SHIFT = {LOAD_GLOBAL: 1}
 if VERSION >= (3, 12):
@@ -30,6 +34,8 @@ if VERSION >= (3, 12):
 # These bind a name.
 STORES = {opmap[x] for x in ("STORE_NAME", "STORE_GLOBAL", "STORE_FAST", "STORE_DEREF")}
 CONSTANTS = set(hasconst)
+# Loads its own argument, a number up to 255 (from 3.14 on).
+LOAD_NUMBER = opmap.get("LOAD_SMALL_INT", -1)
 SLOTS = set(haslocal) | set(hasfree)
 # One instruction that does what two do, on the slots in the upper and lower four bits of its argument.
 PAIRS = {
@@ -37,6 +43,7 @@ PAIRS = {
     for name, first, second in (
         ("LOAD_FAST_LOAD_FAST", "LOAD_FAST", "LOAD_FAST"), ("STORE_FAST_LOAD_FAST", "STORE_FAST", "LOAD_FAST"),
         ("STORE_FAST_STORE_FAST", "STORE_FAST", "STORE_FAST"),
+        ("LOAD_FAST_BORROW_LOAD_FAST_BORROW", "LOAD_FAST_BORROW", "LOAD_FAST_BORROW"),
     )
     if name in opmap
 }

@@ -5,8 +5,8 @@ the program may have looked at them.
 """
 import sys
 
-from .bytecode import CONSTANTS, LOAD_CONST, LOAD_NAME, SLOTS, STORE_NAME, STORES, VERSION, decode
-from .layout import CodeType, hide_module, set_consts, slots_of, write_code
+from .bytecode import CONSTANTS, LOAD_CONST, LOAD_NAME, LOAD_NUMBER, SLOTS, STORE_NAME, STORES, VERSION, decode
+from .layout import CodeType, hide_module, rewrite, slots_of
 from .state import S
 from .traps import MODULE, is_unit, nested, units_of
 
@@ -23,12 +23,17 @@ def is_class_body(code):
     return TOLD and not code.co_flags & 3 and LINE in code.co_names and code.co_name != MODULE
 
 
+def loaded(code, op, arg):
+    """What an instruction loads, where that is written in the code."""
+    return code.co_consts[arg] if op == LOAD_CONST else arg if op == LOAD_NUMBER else None
+
+
 def told(code):
     """Offsets of the instructions of a class body that load what it is told."""
     found, line_open, before = set(), True, None
     for _, offset, _, op, arg in decode(code.co_code):
-        if op == STORE_NAME and before is not None and before[1] == LOAD_CONST:
-            name, value = code.co_names[arg], code.co_consts[before[2]]
+        if op == STORE_NAME and before is not None and before[1] in (LOAD_CONST, LOAD_NUMBER):
+            name, value = code.co_names[arg], loaded(code, *before[1:])
             if name == ATTRIBUTES or name == LINE and line_open and value == code.co_firstlineno:
                 found.add(before[0])
                 line_open = line_open and name != LINE
@@ -133,10 +138,12 @@ def _alike(old, new):
     if aside != told(new):
         return False
     for mine, theirs in zip(decode(old.co_code), decode(new.co_code)):
-        if mine[:4] != theirs[:4]:
+        if mine[:3] != theirs[:3]:
             return False
         if mine[1] in aside:
             continue
+        if mine[3] != theirs[3]:
+            return False
         if mine[3] in CONSTANTS:
             a, b = old.co_consts[mine[4]], new.co_consts[theirs[4]]
             if type(a) is not type(b) or (a.co_qualname != b.co_qualname if type(a) is CodeType else repr(a) != repr(b)):
@@ -182,8 +189,7 @@ def relocate_classes(file, fresh, changed):
         moves.setdefault(old.co_firstlineno, {})[old.co_qualname] = place(new)
         if _alike(old, new):
             inner = iter(nested(old))
-            set_consts(old, tuple(next(inner) if type(c) is CodeType else c for c in new.co_consts))
-            write_code(old, 0, new.co_code)
+            rewrite(old, new.co_code, tuple(next(inner) if type(c) is CodeType else c for c in new.co_consts))
     if moves:
         modules = {names.get("__name__") for names in _modules() if names.get("__file__") == file.path}
         for cls in _classes():

@@ -7,8 +7,12 @@ pieces may differ although the source is equal.
 from functools import lru_cache
 
 from . import classes, loader
-from .bytecode import CONSTANTS, decode
+from .bytecode import CONSTANTS, VERSION, decode
 from .traps import CodeType, is_unit, nested, units_of
+
+
+# CO_HAS_DOCSTRING
+DOCUMENTED = 0x4000000
 
 
 def check(file, cache):
@@ -41,7 +45,9 @@ def constant(value):
 def header(code):
     """What the statement that defines a function knows of it."""
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
-    doc = code.co_consts[0] if code.co_consts and isinstance(code.co_consts[0], str) else None
+    # Until 3.13 a function without one has no text in this place.
+    documented = VERSION < (3, 14) or code.co_flags & DOCUMENTED
+    doc = code.co_consts[0] if documented and code.co_consts and isinstance(code.co_consts[0], str) else None
     return (
         "unit", code.co_qualname, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_varnames[:count],
         code.co_flags, code.co_freevars, doc,
@@ -60,7 +66,11 @@ def _class_body(code):
     """Instructions of a class body without what it is told of its place; the numbers of its constants change with that."""
     told = classes.told(code)
     for start, offset, _, op, arg in decode(code.co_code):
-        yield start, op, None if offset in told else constant(code.co_consts[arg]) if op in CONSTANTS else arg
+        if offset in told:
+            # From 3.14 on a line's number decides how it is loaded.
+            yield start, None
+            continue
+        yield start, op, constant(code.co_consts[arg]) if op in CONSTANTS else arg
 
 
 def positions(code):

@@ -17,6 +17,7 @@ import sys
 from functools import lru_cache
 
 from .compare import version
+from .traps import ANNOTATE
 
 TYPES = {"int", "str", "float", "bool", "bytes", "list", "dict", "tuple", "set", "object", "complex", "frozenset"}
 
@@ -56,7 +57,7 @@ def _library(module, member):
 
 
 def _plain_function(statement):
-    if statement.decorator_list or getattr(statement, "type_params", None):
+    if statement.decorator_list or getattr(statement, "type_params", None) or statement.name == ANNOTATE:
         return False
     arguments = statement.args
     every = arguments.posonlyargs + arguments.args + arguments.kwonlyargs + [a for a in (arguments.vararg, arguments.kwarg) if a]
@@ -120,9 +121,10 @@ def bindings(statement):
     if statement.returns is not None:
         notes["return"] = getattr(statement.returns, "id", None)
     # The shape of the parameters and the docstring belong to the definition although the code carries them.
-    shape = ast.dump(arguments) + type(statement).__name__ + repr(ast.get_docstring(statement, False)) + str(_yields(statement))
+    shape = ast.dump(arguments) + repr(ast.get_docstring(statement, False))
+    flow = type(statement).__name__ + str(_yields(statement))
     packed = _pack((defaults or None, keywords or None, notes))
-    return [{"name": statement.name, "kind": "function", "unit": statement.name + "#0", "shape": shape, "values": packed}]
+    return [{"name": statement.name, "kind": "function", "unit": statement.name + "#0", "shape": shape, "flow": flow, "values": packed}]
 
 
 def anew(file, old, new, cache):
@@ -172,8 +174,12 @@ def asked(cache):
         below[:] = [d for d in below if d not in ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "__pycache__")]
         for name in files:
             if name.endswith(".py"):
-                with open(os.path.join(directory, name), "rb") as file:
-                    found.update(ASKED.findall(file.read()))
+                try:
+                    with open(os.path.join(directory, name), "rb") as file:
+                        found.update(ASKED.findall(file.read()))
+                except FileNotFoundError:
+                    # A link to a distribution's settings that are not installed.
+                    pass
     names = {name.decode() for pair in found for name in pair if name}
     for value in [*vars(builtins).values(), *vars(io).values(), *vars(collections.abc).values()]:
         names.update(dir(value))

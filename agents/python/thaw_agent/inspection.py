@@ -133,11 +133,16 @@ def on_watcher(what):
     def handler(args):
         if getframe(1).f_code.co_filename.endswith("threading.py"):
             return
-        S.event("opaque", what)
-        S.opaque = True
+        give_up(what)
         disarm_all()
 
     return handler
+
+
+def give_up(why):
+    """From here on nothing is known of what the program does."""
+    S.event("opaque", why)
+    S.opaque = True
 
 
 HANDLERS = {
@@ -147,6 +152,8 @@ HANDLERS = {
     "sys.setprofile": on_watcher("a profiler was installed"),
     "sys.monitoring.register_callback": on_watcher("a monitoring tool was installed"),
     "sys.addaudithook": on_watcher("an audit hook was installed"),
+    # From 3.14 on another process may have a script run in this one.
+    "cpython.remote_debugger_script": lambda args: give_up("a debugger ran a script in the program"),
 }
 for _handler in HANDLERS.values():
     hide(_handler.__code__)

@@ -14,11 +14,18 @@ CodeType, FunctionType = types.CodeType, types.FunctionType
 ssize, cint = ctypes.c_ssize_t, ctypes.c_int
 
 # _PyInterpreterFrame. F_ENTRY: the frame was pushed by C code (3.11). F_RETURN: code units to skip when a call returns; F_OWNER:
-# who the frame belongs to, the evaluator's own at the bottom of each of its activations (both from 3.12 on).
+# who the frame belongs to, the evaluator's own at the bottom of each of its activations (both from 3.12 on). F_TOP: how many slots
+# are in use, from 3.14 on where the first free one is.
 if VERSION == (3, 11):
     F_FUNC, F_CODE, F_IP, F_TOP, F_ENTRY, F_LOCALS = 0, 32, 56, 64, 68, 72
-else:
+elif VERSION < (3, 14):
     F_CODE, F_PREVIOUS, F_FUNC, F_IP, F_TOP, F_RETURN, F_OWNER, F_LOCALS = 0, 8, 16, 56, 64, 68, 70, 72
+else:
+    F_CODE, F_PREVIOUS, F_FUNC, F_IP, F_TOP, F_RETURN, F_OWNER, F_LOCALS = 0, 8, 16, 56, 64, 72, 74, 80
+# From 3.14 on what a frame holds are addresses with a tag (pycore_stackref.h): of a borrowed reference, which nobody gives back;
+# with both bits, a number. Nothing at all is a borrowed nothing.
+BORROWED, NUMBER = (1, 3) if VERSION >= (3, 14) else (0, 0)
+NOTHING = BORROWED
 OWNED_BY_C = 3
 # Until 3.12 the instruction pointer of a frame stands on the code unit executed last, from 3.13 on at the instruction that is
 # being executed.
@@ -79,6 +86,8 @@ FRAMESIZE = None if VERSION == (3, 11) else _offset_of_framesize()
 LINETABLE, CONSTS = _offset_of_pointer("co_linetable"), _offset_of_pointer("co_consts")
 
 
+# PyCodeObject from 3.12 on: co_linetable, co_weakreflist, co_executors, _co_cached, which begins with the bytecode.
+KEPT = 24
 # PyCodeObject of 3.11: refcount, type, size, consts, names, exception table, int co_flags, short co_warmup
 WARMUP = 52
 
@@ -89,8 +98,36 @@ def is_warm(code):
 
 
 def at(address):
-    """The object at an address."""
-    return ctypes.cast(address, ctypes.py_object).value
+    """The object at an address, or that a frame's reference leads to."""
+    return ctypes.cast(address & ~BORROWED, ctypes.py_object).value
+
+
+def release(reference):
+    """Give back what a frame held."""
+    if not reference & BORROWED:
+        decref(reference)
+
+
+def owned(reference):
+    """A reference of a frame that goes on holding when whom it was borrowed from lets go."""
+    if reference == NOTHING or NUMBER and reference & NUMBER == NUMBER or not reference & BORROWED:
+        return reference
+    incref(reference & ~BORROWED)
+    return reference & ~BORROWED
+
+
+def top_of(raw):
+    """How many slots of a frame are in use: variables, and what lies on its value stack."""
+    if VERSION < (3, 14):
+        return cint.from_address(raw + F_TOP).value
+    return (ssize.from_address(raw + F_TOP).value - raw - F_LOCALS) // 8
+
+
+def set_top(raw, count):
+    if VERSION < (3, 14):
+        cint.from_address(raw + F_TOP).value = count
+    else:
+        ssize.from_address(raw + F_TOP).value = raw + F_LOCALS + 8 * count
 
 
 def hide(code):
@@ -168,18 +205,27 @@ def relocate(old, new):
     if old.co_firstlineno != new.co_firstlineno:
         cint.from_address(id(old) + FIRSTLINE).value = new.co_firstlineno
     if old.co_linetable != new.co_linetable:
-        _set_pointer(old, LINETABLE, old.co_linetable, new.co_linetable)
+        _set_pointer(id(old) + LINETABLE, old.co_linetable, new.co_linetable)
 
 
-def set_consts(code, consts):
-    """Give a code object that does not run other constants."""
-    _set_pointer(code, CONSTS, code.co_consts, consts)
+def rewrite(code, bytecode, consts):
+    """Give a code object that does not run other constants, and other bytecode of the same length (from 3.13 on)."""
+    # Asked for once, it is kept.
+    before = code.co_code
+    write_code(code, 0, bytecode)
+    _set_pointer(_kept(code), before, bytecode)
+    _set_pointer(id(code) + CONSTS, code.co_consts, consts)
 
 
-def _set_pointer(code, offset, before, value):
+def _kept(code):
+    """Where the address of bytecode that was asked for stands (from 3.12 on)."""
+    return ssize.from_address(id(code) + LINETABLE + KEPT).value
+
+
+def _set_pointer(address, before, value):
     KEEP.append((before, value))
     incref(id(value))
-    ssize.from_address(id(code) + offset).value = id(value)
+    ssize.from_address(address).value = id(value)
 
 
 def interpreter_frame(frame):
@@ -213,8 +259,9 @@ def _set_code(frame, new):
     function = at(ssize.from_address(raw + F_FUNC).value)
     KEEP.append(old)
     incref(id(new))
-    ssize.from_address(raw + F_CODE).value = id(new)
-    decref(id(old))
+    held = ssize.from_address(raw + F_CODE)
+    before, held.value = held.value, id(new)
+    release(before)
     if type(function) is FunctionType and function.__code__ is old:
         function.__code__ = new
 
@@ -237,37 +284,37 @@ def enter(frame, new, offset):
             value = value.cell_contents
         values.append(value)
     for i in range(len(before)):
-        address, slots[i] = slots[i], 0
-        if address:
-            decref(address)
+        held, slots[i] = slots[i], NOTHING
+        if held != NOTHING:
+            release(held)
     for i, name in enumerate(after):
         if i < count:
             value = values[i]
         elif name in new.co_freevars:
             value = function.__closure__[new.co_freevars.index(name)]
         elif name not in new.co_cellvars:
-            slots[i] = 0
+            slots[i] = NOTHING
             continue
         if name in new.co_cellvars:
             value = types.CellType(value) if i < count else types.CellType()
         incref(id(value))
         slots[i] = id(value)
     _set_code(frame, new)
-    cint.from_address(raw + F_TOP).value = len(after)
+    set_top(raw, len(after))
     set_ip(frame, new, offset)
 
 
 def _content(cell):
-    """What a cell holds, in its place; addresses, 0 for nothing."""
-    if not cell:
-        return 0
+    """What a cell holds, in its place: references of a frame."""
+    if cell == NOTHING:
+        return NOTHING
     try:
         content = at(cell).cell_contents
     except ValueError:
-        decref(cell)
-        return 0
+        release(cell)
+        return NOTHING
     incref(id(content))
-    decref(cell)
+    release(cell)
     return id(content)
 
 
@@ -286,29 +333,30 @@ def exchange(frame, new, lasti):
     before, after = slots_of(old), slots_of(new)
     if need_of(new) > room_of(old):
         raise ValueError("frame too small")
-    top = cint.from_address(raw + F_TOP).value
+    top = top_of(raw)
     size = max(len(before), len(after)) + max(0, top - len(before))
     slots = (ssize * size).from_address(raw + F_LOCALS)
-    stack = list(slots[len(before):top])
+    # What lies on the stack may be borrowed from a variable, which is not the same one any more.
+    stack = [owned(value) for value in slots[len(before):top]]
     values = {name: slots[i] for i, name in enumerate(before)}
     for i in range(top):
-        slots[i] = 0
+        slots[i] = NOTHING
     for i, name in enumerate(after):
-        value = values.pop(name, 0)
+        value = values.pop(name, NOTHING)
         was, now = name in old.co_cellvars, name in new.co_cellvars
         if now and not was:
-            cell = types.CellType(at(value)) if value else types.CellType()
+            cell = types.CellType() if value == NOTHING else types.CellType(at(value))
             incref(id(cell))
-            if value:
-                decref(value)
+            if value != NOTHING:
+                release(value)
             value = id(cell)
         elif was and not now:
             value = _content(value)
         slots[i] = value
-    KEEP.append([at(v) for v in values.values() if v])
+    KEEP.append([at(v) for v in values.values() if v != NOTHING])
     for i, value in enumerate(stack):
         slots[len(after) + i] = value
-    cint.from_address(raw + F_TOP).value = len(after) + len(stack)
+    set_top(raw, len(after) + len(stack))
     _set_code(frame, new)
     ssize.from_address(raw + F_IP).value = id(new) + CODE + lasti
     if VERSION != (3, 11):
@@ -345,16 +393,19 @@ def verify():
         raw = interpreter_frame(frame)
         here = ssize.from_address(raw + F_IP).value - id(frame.f_code) - CODE
         return (
-            ssize.from_address(raw + F_CODE).value == id(probe.__code__)
+            ssize.from_address(raw + F_CODE).value & ~BORROWED == id(probe.__code__)
             and function_of(frame) is probe
             and called_inline(frame)
             and 0 < here <= frame.f_lasti
-            and ssize.from_address(raw + F_LOCALS).value == id(a)
+            and ssize.from_address(raw + F_LOCALS).value & ~BORROWED == id(a)
         )
 
     def unused():
         pass
 
+    asked = unused.__code__.co_code
+    if VERSION >= (3, 13) and (not _kept(unused.__code__) or ssize.from_address(_kept(unused.__code__)).value != id(asked)):
+        raise RuntimeError("code objects have another layout")
     if VERSION == (3, 11) and ctypes.c_short.from_address(id(unused.__code__) + WARMUP).value != -8:
         raise RuntimeError("code objects have another layout")
     if not probe(["here"]) or list(map(lambda f: called_inline(sys._getframe(0)), [1])) != [False]:

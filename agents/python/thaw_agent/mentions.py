@@ -107,6 +107,8 @@ def _words(value, found):
     elif isinstance(value, (tuple, frozenset)):
         for one in value:
             _words(one, found)
+    elif isinstance(value, slice):
+        _words((value.start, value.stop, value.step), found)
 
 
 def _docstrings(tree):

@@ -184,10 +184,16 @@ def looked_for(module):
         S.event("find", name)
 
 
+# From 3.14 on: code of other interpreters in this process, whose audit hooks are their own.
+INTERPRETERS = {"concurrent.interpreters", "concurrent.futures.interpreter"}
+
+
 def saw_import(args):
     if args[1]:
         saw_read(resolve(args[1]))
     looked_for(args[0])
+    if args[0] in INTERPRETERS:
+        inspection.give_up("other interpreters may run in the process")
 
 
 # ------------------------------------------------------------------ opening files
@@ -442,7 +448,7 @@ HANDLERS = {
     "socket.connect": on_network("connect"), "socket.bind": on_network("bind"), "socket.sendto": on_network("send"),
     "socket.sendmsg": on_network("send"), "socket.getaddrinfo": on_network("lookup"), "socket.gethostbyname": on_network("lookup"),
     "socket.gethostbyaddr": on_network("lookup"),
-    "os.kill": on_kill, "os.killpg": on_kill,
+    "os.kill": on_kill, "os.killpg": on_kill, "sys.remote_exec": lambda args: effect("signal", "remote_exec %s" % args[0]),
     "ctypes.dlopen": on_native,
 }
 for _handler in HANDLERS.values():

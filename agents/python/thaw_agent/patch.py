@@ -4,7 +4,7 @@ numbers of everything that only moved."""
 import sys
 
 from . import binding, classes, traps
-from .arming import GENERATOR, arm, switches
+from .arming import GENERATOR, arm, comes_back, switches
 from .bytecode import instruction_starts, jump_forward
 from .layout import ensure_room, exchange, hide_module, need_of, proceed, read_code, relocate, room_of, write_code
 from .state import S
@@ -144,6 +144,8 @@ def _takes(file, name, new):
         if parameters(old) != parameters(new):
             return False
         if old.co_flags & GENERATOR and need_of(new) > room_of(old):
+            return False
+        if name in file.seen and comes_back(old) and (old.co_flags & GENERATOR or any(_places(old))):
             return False
     top = _entering()
     return top is None or top[:2] != (file.path, name) or need_of(new) <= room_of(top[2].f_code)

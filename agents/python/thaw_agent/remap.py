@@ -19,6 +19,10 @@ from .layout import slots_of
 from .traps import MODULE, CodeType, is_unit, nested, units_of
 
 
+# Where annotations are computed when somebody asks (from 3.14 on), code of a module that has some notes here which of them it ran.
+CONDITIONAL = "__conditional_annotations__"
+
+
 class Impossible(Exception):
     """Why the frame cannot go on."""
 
@@ -113,9 +117,10 @@ def _align_class(before, i, after, j):
         raise Impossible("line %d ran already and was edited" % before.line(i))
     mine, theirs = before.class_body(i), after.class_body(j)
     changes = _settled(mine, theirs)
-    # A function that stays one is the same object, whoever has asked for it.
-    stays = {kind: {e["name"] for e in changes[kind] if e["kind"] == "function"} for kind in ("bind", "was")}
-    common = ({entry["name"] for entry in changes["bind"] + changes["was"]} - (stays["bind"] & stays["was"])) & asked(before.cache)
+    # A function that stays one of its kind is the same object, whoever has asked for it.
+    now, was = ({e["name"]: e.get("flow") for e in changes[key]} for key in ("bind", "was"))
+    stays = {name for name, flow in now.items() if flow is not None and was.get(name) == flow}
+    common = ((now.keys() | was.keys()) - stays) & asked(before.cache)
     if common:
         raise Impossible("%s.%s changed, and libraries ask objects for such a name" % (new.name, min(common)))
     for key in ("bind", "was"):
@@ -228,6 +233,9 @@ class Body:
         if unit not in units:
             raise Impossible("it was removed")
         body = Body(units[unit], *_statements(ast.parse(source), unit, units[unit]))
+        if CONDITIONAL in body.code.co_names:
+            # Before its first statement it makes what computes its annotations, which counts with that.
+            body.inert.pop(0, None)
         body.units, body.cache = units, cache
         if unit == MODULE:
             body.bound = _bound(ast.parse(source))
@@ -396,7 +404,7 @@ class Body:
                 argument = place(self.target(instruction))
                 name = name.replace("_BACKWARD", "").replace("_FORWARD", "")
             elif instruction.offset in self.told:
-                argument = "place"
+                name, argument = "LOAD", "place"
             elif instruction.op in CONSTANTS:
                 value = self.code.co_consts[argument]
                 opened = type(value) is CodeType and value.co_qualname == open_class and not is_unit(value)
@@ -407,7 +415,7 @@ class Body:
             elif instruction.op in SLOTS:
                 # A variable that a later statement encloses lives in a cell; its value moves there.
                 argument = slots_of(self.code)[argument]
-                name = name.replace("CLOSURE", "FAST").replace("CLASSDEREF", "FAST").replace("DEREF", "FAST").replace("FAST_CHECK", "FAST")
+                name = name.replace("CLOSURE", "FAST").replace("CLASSDEREF", "FAST").replace("DEREF", "FAST").replace("FAST_CHECK", "FAST").replace("FAST_BORROW", "FAST")
             out.append((name, argument, caught))
         return out
 

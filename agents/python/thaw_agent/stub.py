@@ -8,7 +8,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Whose frames and bytecode the agent knows.
-SUPPORTED = ((3, 11), (3, 12), (3, 13))
+SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
 
 SOURCE = """import sys
 sys.path.insert(0, %(agents)r)
@@ -76,19 +76,22 @@ def write(directory):
     os.replace(temporary, directory + "/__main__.pyc")
 
 
-def _build_flags():
+def _compiles():
+    """Whether the interpreter compiles code at run time unless it is told not to; from 3.14 on it says so itself."""
+    if hasattr(sys, "_jit"):
+        return sys._jit.is_enabled()
     import sysconfig
 
-    return sysconfig.get_config_var("PY_CORE_CFLAGS") or ""
+    return "_Py_TIER2" in (sysconfig.get_config_var("PY_CORE_CFLAGS") or "")
 
 
 def check():
     """What this interpreter can do, tried out in a process of its own."""
     if sys.implementation.name != "cpython" or sys.version_info[:2] not in SUPPORTED:
-        return {"unsupported": "resuming needs CPython 3.11 to 3.13, this is %s %d.%d" % ((sys.implementation.name,) + sys.version_info[:2])}
+        return {"unsupported": "resuming needs CPython 3.11 to 3.14, this is %s %d.%d" % ((sys.implementation.name,) + sys.version_info[:2])}
     if sys.abiflags:
         return {"unsupported": "resuming needs a release build of CPython with its global lock, this one has ABI flags %s" % sys.abiflags}
-    if "_Py_TIER2" in _build_flags():
+    if _compiles():
         return {"unsupported": "resuming needs CPython without its experimental compiler"}
     if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
         return {"unsupported": "resuming needs Linux on x86_64"}

@@ -7,13 +7,14 @@ The one to three code units after RESUME become a jump to a trailer appended to 
 
 No offset of the original moves, so exception and line tables stay and only grow at the end. Because the trailer holds a
 copy of what it displaced, the trap can stay armed until the second call; the hook then writes the original bytes back.
-Where a copy would be wrong (a jump into the displaced bytes, a half-covered try block) the trap fires once only.
+Where a copy would be wrong (a jump into the displaced bytes, a half-covered try block), or where a loop comes back to the
+trap, it fires once only.
 Module code gets one-shot traps before statements that may take long, as moments for checkpoints.
 """
 from itertools import islice
 
 from .bytecode import (
-    CACHES, CALL_ONE, EXT, JUMPS, LOAD_CONST, LOAD_GLOBAL, POP, RESUME, handler_entry, handlers, jump_back, jump_forward,
+    CACHES, CALL_ONE, EXT, JUMP_BACKWARD, JUMPS, LOAD_CONST, LOAD_GLOBAL, POP, RESUME, VERSION, handler_entry, handlers, jump_back, jump_forward,
     jump_targets, jump_units, no_location, op, signed, varint,
 )
 from .layout import SLACK, CodeType, hide_module
@@ -25,11 +26,22 @@ MARK = "\0thaw"
 FILE, UNIT, OFFSET, ORIGINAL, LANDING, KIND, TRAILER = 1, 2, 3, 4, 5, 6, 7
 TWICE, ONCE, STATEMENT, LINE, LINE_ONCE = 0, 1, 2, 3, 4
 MODULE = "<module>"
+ANNOTATE = "__annotate__"
+
+
+def is_lazy(code):
+    """Whether code computes annotations, a type alias, a bound or a default of a type parameter when somebody asks (from 3.14
+    on). Libraries run it with other globals than its own, where a trap would not find the agent."""
+    return (
+        VERSION >= (3, 14) and code.co_posonlyargcount == code.co_argcount == 1
+        and (code.co_varnames[0] == ".format" or code.co_name == ANNOTATE and code.co_varnames[0] == "format")
+    )
 
 
 def is_unit(code):
-    """Function bodies are units of their own; lambdas, comprehensions and class bodies belong to what encloses them."""
-    return code.co_flags & 2 and code.co_name[0] != "<"
+    """Function bodies are units of their own; lambdas, comprehensions, class bodies and what is computed lazily belong to what
+    encloses them."""
+    return code.co_flags & 2 and code.co_name[0] != "<" and not is_lazy(code)
 
 
 def nested(code):
@@ -111,6 +123,9 @@ class Body:
             self.targets = jump_targets(bytes(self.bytes[: self.length]))
         return any(start < t < end for t in self.targets)
 
+    def begins_with_loop(self, start):
+        return JUMP_BACKWARD in self.bytes[: self.length : 2] and self.jumps_into(start - 1, start + 1)
+
     def region(self, start, units):
         """End of the whole instructions that cover `units` code units from `start`, and whether they may be copied."""
         i, plain, first = start, True, True
@@ -131,6 +146,9 @@ class Body:
             return False
         end, plain = self.region(start, units)
         covered = [h for h in handlers(self.code.co_exceptiontable) if h[0] * 2 < end and h[1] * 2 > start] if self.handlers else []
+        if kind == TWICE and self.begins_with_loop(start):
+            # From 3.14 on such a loop comes back to its first instruction: that is no second call.
+            kind = ONCE
         if kind in (TWICE, LINE) and (not plain or end > self.length or len(covered) > 1 or covered and (covered[0][0] * 2 > start or covered[0][1] * 2 < end)):
             kind = ONCE if kind == TWICE else LINE_ONCE
         call = self.load + op(LOAD_CONST, len(self.consts)) + CALL_ONE

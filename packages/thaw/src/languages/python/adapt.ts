@@ -63,6 +63,9 @@ async function asPython(
 
 function whyPlain(parsed: PythonCommand, cwd: string, env: Record<string, string>): string | null {
   if (env['PYTHONINSPECT']) return 'an interactive interpreter (PYTHONINSPECT)'
+  // What it compiles would not notice that instructions change.
+  if (!['', '0'].includes(env['PYTHON_JIT'] ?? ''))
+    return "CPython's experimental compiler is on (PYTHON_JIT)"
   if (parsed.main.kind !== 'script') return null
   const path = resolve(cwd, parsed.main.name)
   let stat

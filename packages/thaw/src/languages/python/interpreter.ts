@@ -13,7 +13,7 @@ const described = z.object({
 export type Interpreter = z.infer<typeof described>
 
 /** Versions of CPython whose programs can be resumed. */
-export const RESUMABLE: readonly string[] = ['3.11', '3.12', '3.13']
+export const RESUMABLE: readonly string[] = ['3.11', '3.12', '3.13', '3.14']
 
 /** Why programs of an interpreter cannot be resumed, as far as its own word tells; null when they may be. */
 export function whyNotResumable({ implementation, version, debug }: Interpreter): string | null {
