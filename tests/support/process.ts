@@ -181,3 +181,14 @@ export function remains(directory: string): { foreign: string[]; mounts: number;
     files: readdirSync(directory),
   }
 }
+
+/** Counts the lines it is sent; ends with their number at `exit`. */
+export const COUNTER = `
+import sys
+n = 0
+print("ready", flush=True)
+for line in sys.stdin:
+    n += 1
+    print(n, line.strip(), flush=True)
+    if line.strip() == "exit": sys.exit(n)
+`
