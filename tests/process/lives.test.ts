@@ -37,7 +37,9 @@ describe.skipIf(why !== null)('a program in a sandbox', () => {
   it('says what cannot be started', async () => {
     await expect(bench.launch(['no-such-program'])).rejects.toMatchObject({ code: 'COMMAND_NOT_FOUND' })
     await expect(bench.launch(['/etc/passwd'])).rejects.toMatchObject({ code: 'NOT_EXECUTABLE' })
-    await expect(bench.launch(['true'], { cwd: '/no/such' })).rejects.toMatchObject({ code: 'DIRECTORY_GONE' })
+    await expect(bench.launch(['true'], { cwd: '/no/such' })).rejects.toMatchObject({
+      code: 'DIRECTORY_GONE',
+    })
   })
 
   it('goes on after a checkpoint, and again from it, up to the third generation', async () => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import {
   mkdirSync,
   mkdtempSync,
@@ -89,12 +90,14 @@ export class Bench implements AsyncDisposable {
   readonly directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-process-')))
   readonly project = join(this.directory, 'project')
   readonly engine = new ProcessEngine(provider)
-  readonly scope = openScope()
+  readonly #controller = new AbortController()
+  readonly scope = openScope(undefined, this.#controller.signal)
   readonly group: ProcessGroup
   #branches = 0
 
   constructor(images?: string) {
     mkdirSync(this.project)
+    setMaxListeners(0, this.#controller.signal)
     this.group = ProcessGroup.open(
       images ?? join(this.directory, 'images'),
       join(this.directory, 'work'),
@@ -160,23 +163,19 @@ export function environment(): Record<string, string> {
   return { ...own, PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' }
 }
 
-/** What must be the same before and after: processes in namespaces other than ours, mounts, files. */
-export function remains(directory: string): { foreign: string[]; mounts: number; files: string[] } {
-  const own = new Set(['pid', 'mnt'].map((name) => readlinkSync(`/proc/self/ns/${name}`)))
-  const foreign = readdirSync('/proc')
+/** What must be the same before and after: sandboxes that this process (or another) started, mounts, files. */
+export function remains(directory: string, starter = process.pid): { sandboxes: string[]; mounts: number; files: string[] } {
+  const sandboxes = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
-        if (!readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('sandbox')) return false
-        return (
-          !own.has(readlinkSync(`/proc/${pid}/ns/pid`)) || readlinkSync(`/proc/${pid}/exe`).includes('native')
-        )
+        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`/sandbox\0${starter}\0`)
       } catch {
         return false
       }
     })
   return {
-    foreign,
+    sandboxes,
     mounts: readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length,
     files: readdirSync(directory),
   }

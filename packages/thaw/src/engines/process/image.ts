@@ -62,6 +62,8 @@ const Manifest = z.object({
   /** Files that were open for writing; each is in the part `files` under its index. */
   files: z.array(z.string()),
   processes: z.number(),
+  /** Bytes of every file of it. */
+  sizes: z.record(z.string(), z.number()),
 })
 export type Manifest = z.infer<typeof Manifest>
 
@@ -107,9 +109,19 @@ export class ProcessImage implements AnyImage {
     return join(this.directory, PART[name])
   }
 
-  /** Bytes on disk. */
+  /** Bytes of its files. */
   get size(): number {
-    return sizeOf(this.directory)
+    return Object.values(this.manifest.sizes).reduce((sum, size) => sum + size, 0)
+  }
+
+  /** @throws ThawError IMAGE_BROKEN naming the file that is not whole */
+  check(): void {
+    for (const [name, size] of Object.entries(this.manifest.sizes)) {
+      const found = statSync(join(this.directory, name), { throwIfNoEntry: false })?.size
+      if (found === size) continue
+      const what = found === undefined ? 'is missing' : `has ${found} bytes instead of ${size}`
+      throw new ThawError('IMAGE_BROKEN', `${join(this.directory, name)} ${what}.`)
+    }
   }
 
   /** What here differs from where it was made, in words; none: it fits. */
@@ -141,8 +153,12 @@ export class ProcessImage implements AnyImage {
  *
  * @throws ThawError DISK_FULL or what the file system said
  */
-export async function sealImage(draft: string, directory: string, manifest: Manifest): Promise<ProcessImage> {
-  await syncAll(draft)
+export async function sealImage(
+  draft: string,
+  directory: string,
+  about: Omit<Manifest, 'sizes'>,
+): Promise<ProcessImage> {
+  const manifest: Manifest = { ...about, sizes: await syncAll(draft, '') }
   await writeFileAtomic(join(draft, MANIFEST), `${JSON.stringify(manifest)}\n`)
   await rename(draft, directory)
   const parent = await open(dirname(directory), 'r')
@@ -215,25 +231,20 @@ function processorDigest(): string {
   return digest
 }
 
-async function syncAll(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name)
-    if (entry.isDirectory()) await syncAll(path)
+/** Brings everything to disk; returns the size of every file. */
+async function syncAll(root: string, below: string): Promise<Record<string, number>> {
+  const sizes: Record<string, number> = {}
+  for (const entry of await readdir(join(root, below), { withFileTypes: true })) {
+    const name = join(below, entry.name)
+    if (entry.isDirectory()) Object.assign(sizes, await syncAll(root, name))
     else if (!entry.isFile()) continue
-    const handle = await open(path, 'r')
+    const handle = await open(join(root, name), 'r')
     try {
       await handle.sync()
+      if (entry.isFile()) sizes[name] = (await handle.stat()).size
     } finally {
       await handle.close()
     }
   }
-}
-
-function sizeOf(directory: string): number {
-  let bytes = 0
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name)
-    bytes += entry.isDirectory() ? sizeOf(path) : (statSync(path, { throwIfNoEntry: false })?.size ?? 0)
-  }
-  return bytes
+  return sizes
 }

@@ -3,7 +3,14 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { nativeProgram, ThawError, type ErrorCode, type Scope } from '../../system/index.js'
+import {
+  nativeProgram,
+  ThawError,
+  within,
+  withTimeout,
+  type ErrorCode,
+  type Scope,
+} from '../../system/index.js'
 import type { Ability, AnyImage, Branch, LaunchSpec, OutsideEngine, StartSpec } from '../engine.js'
 import { ProcessBranch, type BranchParts } from './branch.js'
 import { complaint, DUMP_LOG, dumpCommand, isDiskFull, RESTORE_LOG, restoreCommand } from './criu/commands.js'
@@ -25,6 +32,8 @@ import {
   type Setting,
 } from './setting.js'
 import { BranchStreams } from './streams.js'
+
+const RESTORE_TIMEOUT = 120_000
 
 export interface ProcessLaunch extends LaunchSpec {
   /** Default: `host`. */
@@ -198,6 +207,7 @@ export class ProcessEngine implements OutsideEngine<
     if (differences.length > 0 && spec.force !== true) {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
+    image.check()
     const { network, setting, streams: old } = manifest
     const isPrivate = (spec.view ?? 'private') === 'private'
     const adapted = { ...spec, streams: adaptStreams(spec.streams, old) }
@@ -222,7 +232,9 @@ export class ProcessEngine implements OutsideEngine<
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
         }
         const argv = restoreCommand(criu, WORK.restore, PART.criu, streams.inherited(old), manifest.tcp)
-        if (!(await sandbox.restore(manifest.pids, manifest.pids.last, argv))) {
+        const restored = sandbox.restore(manifest.pids, manifest.pids.last, argv)
+        // criu waits for ever for some of what a damaged image lacks.
+        if (!(await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', restored))) {
           const log = join(work, WORK.restore, RESTORE_LOG)
           scope.log.warn('A restore failed.', { log: textOf(log).slice(-4000) })
           throw new ThawError(
