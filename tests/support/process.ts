@@ -1,13 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  rmSync,
-} from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CriuProvider } from '../../packages/thaw/src/engines/process/criu/provide.js'
@@ -164,7 +156,10 @@ export function environment(): Record<string, string> {
 }
 
 /** What must be the same before and after: sandboxes that this process (or another) started, mounts, files. */
-export function remains(directory: string, starter = process.pid): { sandboxes: string[]; mounts: number; files: string[] } {
+export function remains(
+  directory: string,
+  starter = process.pid,
+): { sandboxes: string[]; mounts: number; files: string[] } {
   const sandboxes = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
