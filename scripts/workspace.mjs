@@ -88,6 +88,7 @@ export function sourceDigest() {
     ...packages.flatMap((path) => filesBelow(join(path, 'src'), isSource)),
     ...packages.map((path) => join(path, 'package.json')),
     ...filesBelow(join(root, 'agents'), (name) => name.endsWith('.py')),
+    ...filesBelow(join(root, 'packages', 'thaw', 'native'), () => true),
     join(root, 'package-lock.json'),
     join(root, 'scripts', 'build.mjs'),
   ])

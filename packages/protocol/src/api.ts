@@ -94,3 +94,15 @@ export const Finding = z.object({
   fix: z.string().nullable().describe('How to get what is missing.'),
 })
 export type Finding = z.infer<typeof Finding>
+
+/** What `thaw setup` did. */
+export const SetupReport = z.object({
+  criu: z.object({
+    version: z.string(),
+    source: z.enum(['system', 'fetched']),
+    path: z.string(),
+  }),
+  fetched: z.boolean().describe('Whether it was fetched now; else it was there.'),
+  findings: z.array(Finding),
+})
+export type SetupReport = z.infer<typeof SetupReport>

@@ -13,6 +13,7 @@ import {
   RunSummary,
   RunTree,
   SettingInForce,
+  SetupReport,
   Stopped,
   ThawError,
   VerifyReport,
@@ -170,6 +171,11 @@ class DaemonClient {
 
   async doctor(): Promise<Finding[]> {
     return (await this.#call('GET', '/v1/doctor', z.object({ findings: z.array(Finding) }))).findings
+  }
+
+  /** Fetches what engines lack; takes as long as that takes. */
+  async setup(): Promise<SetupReport> {
+    return await this.#call('POST', '/v1/setup', SetupReport)
   }
 
   async settings(cwd: string, env: Record<string, string>): Promise<SettingInForce[]> {

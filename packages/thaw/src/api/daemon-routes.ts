@@ -5,10 +5,11 @@ import {
   Finding,
   Health,
   SettingInForce,
+  SetupReport,
   Version,
 } from '@thaw/protocol'
 import { z } from 'zod'
-import { ThawError } from '../system/index.js'
+import { openScope, ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
 import type { Routes } from './run-routes.js'
@@ -95,7 +96,24 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
         response: { 200: z.object({ findings: z.array(Finding) }), ...errors },
       },
     },
-    async () => ({ findings: await context.runs.doctor() }),
+    async () => ({
+      findings: [
+        ...(await context.runs.doctor()),
+        ...(await context.engines.findings(openScope(context.log))),
+      ],
+    }),
+  )
+
+  app.post(
+    '/v1/setup',
+    {
+      schema: {
+        tags,
+        summary: 'Fetch what engines lack on this machine; nothing of the system is changed',
+        response: { 200: SetupReport, ...errors },
+      },
+    },
+    async () => await context.engines.setup(openScope(context.log)),
   )
 
   app.post(

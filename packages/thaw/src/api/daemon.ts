@@ -15,7 +15,7 @@ import {
 import { BUILD, VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
 import { IdleExit } from './idle.js'
-import type { RunsPort } from './ports.js'
+import type { RunsPort, SetupPort } from './ports.js'
 import { buildServer } from './server.js'
 import { daemonSettings, resolveSettings } from './settings.js'
 
@@ -25,6 +25,9 @@ export type CreateRuns = (options: {
   log: Log
   settings: DaemonSettings
 }) => Promise<RunsPort & AsyncDisposable>
+
+/** Engines that fetch what they lack. */
+export type CreateEngines = (paths: Paths) => SetupPort
 
 /** Descriptor on which the one who started the daemon waits for its first word, a JSON line. */
 const READY_FD = 3
@@ -38,7 +41,7 @@ function tell(message: unknown): void {
   }
 }
 
-async function serve(createRuns: CreateRuns): Promise<void> {
+async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Promise<void> {
   process.chdir('/')
   process.umask(0o077)
   const paths = findPaths()
@@ -82,6 +85,7 @@ async function serve(createRuns: CreateRuns): Promise<void> {
   const idle = cleanup.use(new IdleExit(settings.idle, () => runs.live() > 0 || runs.busy(), stop))
   const context: ApiContext = {
     runs,
+    engines: createEngines(paths),
     journal,
     paths,
     settings,
@@ -123,9 +127,9 @@ function lostNotice(lost: Lost): string[] {
 }
 
 /** The daemon's whole life, up to the end of its process. */
-export async function runDaemon(createRuns: CreateRuns): Promise<void> {
+export async function runDaemon(createRuns: CreateRuns, createEngines: CreateEngines): Promise<void> {
   try {
-    await serve(createRuns)
+    await serve(createRuns, createEngines)
   } catch (error) {
     const known = ThawError.from(error)
     if (known.code === 'INTERNAL') process.stderr.write(`${known.stack}\n`)

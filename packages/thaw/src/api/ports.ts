@@ -10,6 +10,7 @@ import type {
   RunSettings,
   RunSummary,
   RunTree,
+  SetupReport,
   SignalName,
   VerifyReport,
 } from '@thaw/protocol'
@@ -57,6 +58,13 @@ export interface Handle<Done = void> {
   signal(name: SignalName): Promise<void>
   resize(rows: number, cols: number): Promise<void>
   readonly done: Promise<Done>
+}
+
+/** What the API needs of engines that fetch what they lack. */
+export interface SetupPort {
+  findings(scope: Scope): Promise<Finding[]>
+  /** @throws ThawError ENGINE_MISSING, SETUP_FAILED */
+  setup(scope: Scope): Promise<SetupReport>
 }
 
 /** What the API needs of the runs; ids are whole. */

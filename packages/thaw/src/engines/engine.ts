@@ -29,10 +29,14 @@ export interface StreamsSpec {
   terminal: TerminalSize | null
 }
 
-/** Told what a branch does. Calls come in order; none comes after `exited` has resolved. */
-export interface BranchListener {
+/** Told what a program prints. */
+export interface OutputListener {
   /** Returns false to stop reading until `Branch.resumeOutput`. The bytes are valid during the call only. */
   output(stream: 'stdout' | 'stderr', bytes: Buffer): boolean
+}
+
+/** Told what a branch does. Calls come in order; none comes after `exited` has resolved. */
+export interface BranchListener extends OutputListener {
   events(list: AgentEvent[]): void
   write(path: string, seq: number, pre: PreImage, mode: number | null): void
   /**
@@ -75,24 +79,33 @@ export interface Branch {
   askCheckpoint(): Promise<void>
 }
 
-/** A checkpoint as the engine keeps it. */
-export interface Image {
-  readonly engine: 'fork'
-  readonly pid: number
+/** A checkpoint, whatever the engine. */
+export interface AnyImage {
+  readonly engine: 'fork' | 'process' | 'vm'
   /** Whether it can still be restored. */
   readonly alive: boolean
   /** Whether the directory it works in is still the one of that name. */
   readonly inPlace: boolean
 }
 
-export interface LaunchSpec {
+/** A parked process. */
+export interface Image extends AnyImage {
+  readonly engine: 'fork'
+  readonly pid: number
+}
+
+/** A branch that is about to be. */
+export interface StartSpec {
   branch: string
+  streams: StreamsSpec
+  listener: OutputListener
+}
+
+export interface LaunchSpec extends StartSpec {
   argv: string[]
   env: Record<string, string>
   cwd: string
   umask: number
-  streams: StreamsSpec
-  listener: BranchListener
 }
 
 /** A process parked before its program's first statement. */
@@ -106,30 +119,49 @@ export interface BaseSpec {
   setup: Omit<AgentSetup, 'socket' | 'cache'>
 }
 
-export interface RestoreSpec {
-  branch: string
+/** How a program with an agent goes on. */
+export interface RestoreSpec extends StartSpec {
   /** Variables to set; null unsets. */
   env: Record<string, string | null> | null
   files: FilePatch[]
   stops: readonly StopPlace[]
   /** Which of the branches of one resume it is, from 1; null elsewhere. */
   number: number | null
-  streams: StreamsSpec
   listener: BranchListener
 }
 
-export interface Engine<Group = unknown> {
-  readonly name: 'fork' | 'process' | 'vm'
+export interface Engine<
+  Group,
+  Kept extends AnyImage,
+  How extends StartSpec,
+  Start extends LaunchSpec = LaunchSpec,
+> {
+  readonly name: Kept['engine']
   /** What works here, and for what does not: why, and what to do. */
   probe(): Promise<Ability[]>
   /** Starts a program without an agent. On failure nothing is left. */
-  launch(group: Group, spec: LaunchSpec, scope: Scope): Promise<Branch>
+  launch(group: Group, spec: Start, scope: Scope): Promise<Branch>
+  /** Prerequisite: the image is alive. On failure the image is as it was. */
+  restore(group: Group, image: Kept, spec: How, scope: Scope): Promise<Branch>
+  /** Gives an image up. One that is gone is no error. */
+  discard(image: Kept): Promise<void>
+}
+
+/** An engine whose checkpoints are taken by an agent inside the program. */
+export interface AgentEngine<Group> extends Engine<Group, Image, RestoreSpec> {
   /** Parks an interpreter before its program's first statement: checkpoint 0. On failure nothing is left. */
   prepare(group: Group, spec: BaseSpec, scope: Scope): Promise<Image>
-  /** Prerequisite: the image is alive. On failure the image is as it was. */
-  restore(group: Group, image: Image, spec: RestoreSpec, scope: Scope): Promise<Branch>
-  /** Ends a parked process. One that is gone is no error. */
-  discard(image: Image): Promise<void>
+}
+
+/** An engine that takes checkpoints of any program from outside. */
+export interface OutsideEngine<
+  Group,
+  Kept extends AnyImage,
+  How extends StartSpec,
+  Start extends LaunchSpec = LaunchSpec,
+> extends Engine<Group, Kept, How, Start> {
+  /** The branch runs on, also on failure; then nothing is left of the image. */
+  checkpoint(group: Group, branch: Branch, scope: Scope): Promise<Kept>
 }
 
 /** A parked process cannot go on as asked, and stays as it was: `message` says why. */

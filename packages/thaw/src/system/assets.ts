@@ -31,3 +31,16 @@ export function agentsDirectory(): string {
 export function daemonProgram(): string {
   return join(packageRoot(), 'dist', 'daemon.js')
 }
+
+/**
+ * A program of ours that is not JavaScript, for this machine's architecture.
+ *
+ * @throws ThawError UNSUPPORTED where there is none
+ */
+export function nativeProgram(name: string): string {
+  const file = join(packageRoot(), 'native', process.arch, name)
+  if (existsSync(file)) return file
+  throw new ThawError('UNSUPPORTED', `thaw has no ${name} for ${process.arch} processors.`, {
+    hint: 'Use the fork engine, or build it with `npm run native`.',
+  })
+}

@@ -1,9 +1,17 @@
-export { agentsDirectory, daemonProgram, packageRoot } from './assets.js'
+export { agentsDirectory, daemonProgram, nativeProgram, packageRoot } from './assets.js'
 export { writeFileAtomic } from './atomic.js'
 export { Disposables } from './disposables.js'
 export { errorLine, ThawError, type ErrorCode } from './error.js'
 export { readOwner, takeLock, type Lock, type LockOwner } from './lock.js'
 export { exitCode, signalCode } from './exit-code.js'
+export {
+  makePipe,
+  openTerminal,
+  resizeTerminal,
+  terminalSize,
+  waitingBytes,
+  type PseudoTerminal,
+} from './kernel.js'
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
 export { identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'

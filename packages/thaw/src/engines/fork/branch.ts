@@ -2,12 +2,19 @@
 import { readFileSync, rmSync } from 'node:fs'
 import type { AgentMessage } from '@thaw/protocol/agent'
 import type { ExitNotice } from '@thaw/protocol/host'
-import type { Branch, BranchExit, BranchListener, StreamsSpec, TerminalSize } from '../engine.js'
+import type {
+  Branch,
+  BranchExit,
+  BranchListener,
+  OutputListener,
+  StreamsSpec,
+  TerminalSize,
+} from '../engine.js'
 import { ThawError } from '../../system/index.js'
 import type { AgentLine } from './agents.js'
 import { hasOpen, type Family } from './family.js'
 import { ForkImage } from './image.js'
-import { InputPipe, OutputPipe } from './pipes.js'
+import { InputPipe, OutputPipe } from '../pipes.js'
 
 /** Processes left behind by the program may finish what they print for so long. Milliseconds. */
 const STRAY_GRACE = 100
@@ -49,7 +56,7 @@ export class BranchStreams {
     this.outputs = parts.outputs
   }
 
-  static async open(family: Family, spec: StreamsSpec, listener: BranchListener): Promise<BranchStreams> {
+  static async open(family: Family, spec: StreamsSpec, listener: OutputListener): Promise<BranchStreams> {
     const separate = !spec.joined && spec.terminal === null
     const files = await family.fifos('in', 'out', ...(separate ? ['err'] : []))
     const [inPath, outPath, errPath] = files as [string, string, string?]
@@ -104,7 +111,6 @@ export class ForkBranch implements Branch {
   readonly exited: Promise<BranchExit>
   readonly #family: Family
   readonly #streams: BranchStreams
-  readonly #listener: BranchListener
   #gone = false
   #killed = false
   /** Messages are worked off one after the other. */
@@ -115,27 +121,25 @@ export class ForkBranch implements Branch {
     id: string,
     pid: number,
     streams: BranchStreams,
-    listener: BranchListener,
-    line: AgentLine | null,
+    agent: { line: AgentLine; listener: BranchListener } | null,
     exit: Promise<ExitNotice> = family.exit(pid),
     left: readonly string[] = [],
   ) {
     this.left = left
-    this.#hasAgent = line !== null
+    this.#hasAgent = agent !== null
     this.#family = family
     this.id = id
     this.pid = pid
     this.#streams = streams
-    this.#listener = listener
     family.follow(pid)
-    line?.listen((message) => {
+    agent?.line.listen((message) => {
       this.#work = this.#work
-        .then(() => this.#on(message, line))
+        .then(() => this.#on(message, agent.line, agent.listener))
         .catch((error: unknown) =>
           family.log.error('A message of the agent could not be handled.', { error }),
         )
     })
-    this.exited = this.#follow(line, exit)
+    this.exited = this.#follow(agent?.line ?? null, exit)
   }
 
   async writeStdin(bytes: Uint8Array): Promise<void> {
@@ -185,8 +189,7 @@ export class ForkBranch implements Branch {
     }
   }
 
-  async #on(message: AgentMessage, line: AgentLine): Promise<void> {
-    const listener = this.#listener
+  async #on(message: AgentMessage, line: AgentLine, listener: BranchListener): Promise<void> {
     switch (message.t) {
       case 'events':
         return listener.events(message.list)

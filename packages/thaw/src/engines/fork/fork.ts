@@ -4,9 +4,9 @@ import { ThawError, within, type ErrorCode, type Scope } from '../../system/inde
 import {
   RestoreRefused,
   type Ability,
+  type AgentEngine,
   type BaseSpec,
   type Branch,
-  type Engine,
   type Image,
   type LaunchSpec,
   type RestoreSpec,
@@ -19,7 +19,7 @@ import { ForkImage } from './image.js'
 
 const RESTORE_TIMEOUT = 20_000
 
-export class ForkEngine implements Engine<Family> {
+export class ForkEngine implements AgentEngine<Family> {
   readonly name = 'fork'
 
   probe(): Promise<Ability[]> {
@@ -50,7 +50,7 @@ export class ForkEngine implements Engine<Family> {
         }),
         ({ pid: late }) => family.host.ask({ do: 'kill', pids: [late], tree: true }),
       )
-      return new ForkBranch(family, spec.branch, pid, streams, spec.listener, null)
+      return new ForkBranch(family, spec.branch, pid, streams, null)
     } catch (error) {
       await streams.close()
       throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
@@ -106,7 +106,8 @@ export class ForkEngine implements Engine<Family> {
         (candidate) => candidate.hello.role === 'branch' && candidate.hello.id === spec.branch,
         exit,
       )
-      return new ForkBranch(family, spec.branch, pid, streams, spec.listener, reported, exit, message.left)
+      const agent = { line: reported, listener: spec.listener }
+      return new ForkBranch(family, spec.branch, pid, streams, agent, exit, message.left)
     } catch (error) {
       if (pid !== null) await family.host.ask({ do: 'kill', pids: [pid], tree: true }).catch(() => {})
       await streams.close()

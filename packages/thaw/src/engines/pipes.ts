@@ -1,4 +1,4 @@
-/** The daemon's ends of a branch's FIFOs. */
+/** The daemon's ends of a branch's FIFOs and pipes. */
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net'
 
@@ -113,13 +113,30 @@ export class InputPipe {
     this.#queue = this.#queue.then(() => opened).then(() => this.#closeWriter())
   }
 
+  /** What waits in the pipe, and still does afterwards. Prerequisite: the program stands still. */
+  unread(): Buffer {
+    const left = this.#takeAll()
+    // Without a writer of its own it was taken for good: one is opened for as long as it takes to put it back.
+    const writer =
+      this.#writer ?? openSync(`/proc/self/fd/${this.#reader}`, constants.O_WRONLY | constants.O_NONBLOCK)
+    for (let rest = left; rest.length > 0;) rest = rest.subarray(writeSync(writer, rest))
+    if (this.#writer === null) closeSync(writer)
+    return left
+  }
+
   /** Prerequisite: the program is gone. Returns how many bytes it had taken. */
   close(): number {
     this.#closed = true
     this.#closeWriter()
-    const buffer = Buffer.allocUnsafe(CHUNK)
-    let left = 0
+    const left = this.#takeAll().length
+    closeSync(this.#reader)
+    return this.#written - left
+  }
+
+  #takeAll(): Buffer {
+    const chunks: Buffer[] = []
     for (;;) {
+      const buffer = Buffer.allocUnsafe(CHUNK)
       let size
       try {
         size = readSync(this.#reader, buffer)
@@ -128,10 +145,9 @@ export class InputPipe {
         throw error
       }
       if (size === 0) break
-      left += size
+      chunks.push(buffer.subarray(0, size))
     }
-    closeSync(this.#reader)
-    return this.#written - left
+    return Buffer.concat(chunks)
   }
 
   async #pump(bytes: Uint8Array): Promise<void> {

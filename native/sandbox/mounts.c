@@ -1,0 +1,125 @@
+#define _GNU_SOURCE
+#include "mounts.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+#ifndef MOVE_MOUNT_F_EMPTY_PATH
+#define MOVE_MOUNT_F_EMPTY_PATH 4
+#endif
+
+int mount_proc(void) {
+    /* What is mounted here must not spread to the machine, but its mounts may come in. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)) return -1;
+    return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+int raise_loopback(void) {
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    int done = ioctl(fd, SIOCSIFFLAGS, &lo);
+    close(fd);
+    return done;
+}
+
+static int make_parents(char *path) {
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        int failed = mkdir(path, 0755) && errno != EEXIST;
+        *slash = '/';
+        if (failed) return -1;
+    }
+    return 0;
+}
+
+/* A mount point like `like` at `path`. */
+static int make_point(const char *path, const struct stat *like) {
+    char *copy = strdup(path);
+    int done = copy ? make_parents(copy) : -1;
+    free(copy);
+    if (done) return -1;
+    if (S_ISDIR(like->st_mode)) return mkdir(path, 0755) && errno != EEXIST ? -1 : 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 ? -1 : close(fd);
+}
+
+int cover(const char *target, const char *source, const char *mode, char **keep) {
+    size_t count = 0;
+    while (keep[count]) count++;
+    int *kept = calloc(count + 1, sizeof *kept);
+    if (!kept) return -1;
+    /* Taken before they are covered; what has gone meanwhile, or may not be seen, is left out. */
+    for (size_t i = 0; i < count; i++)
+        kept[i] = (int)syscall(SYS_open_tree, AT_FDCWD, keep[i], OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+    char options[32];
+    snprintf(options, sizeof options, "mode=%s", mode);
+    int done = source ? mount(source, target, NULL, MS_BIND | MS_REC, NULL)
+                      : mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options);
+    for (size_t i = 0; i < count; i++) {
+        struct stat like;
+        if (kept[i] < 0) continue;
+        if (!done && !fstat(kept[i], &like))
+            done = make_point(keep[i], &like) ||
+                           syscall(SYS_move_mount, kept[i], "", AT_FDCWD, keep[i], MOVE_MOUNT_F_EMPTY_PATH)
+                       ? -1
+                       : 0;
+        int why = errno;
+        close(kept[i]);
+        errno = why;
+    }
+    free(kept);
+    return done;
+}
+
+int bind_over(const char *from, const char *to) { return mount(from, to, NULL, MS_BIND | MS_REC, NULL); }
+
+/* Colons, commas and backslashes separate the options of an overlay. */
+static char *escape(char *to, const char *path) {
+    for (; *path; path++) {
+        if (strchr("\\,:", *path)) *to++ = '\\';
+        *to++ = *path;
+    }
+    *to = 0;
+    return to;
+}
+
+int overlay(const char *target, const char *upper, const char *work) {
+    char *options = malloc(2 * (strlen(target) + strlen(upper) + strlen(work)) + 64);
+    if (!options) return -1;
+    char *at = escape(stpcpy(options, "lowerdir="), target);
+    at = escape(stpcpy(at, ",upperdir="), upper);
+    at = escape(stpcpy(at, ",workdir="), work);
+    /* Programs compare inode numbers; without this, a file's changes when it is first written. */
+    strcpy(at, geteuid() == 0 && getenv("THAW_ROOTLESS") == NULL ? ",xino=on" : ",userxattr,xino=on");
+    int done = mount("overlay", target, "overlay", 0, options);
+    free(options);
+    return done;
+}
+
+int copy_file(const char *from, const char *to) {
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+    ssize_t size = 0;
+    char bytes[16384];
+    while (in >= 0 && out >= 0 && (size = read(in, bytes, sizeof bytes)) > 0)
+        if (write(out, bytes, (size_t)size) != size) size = -1;
+    int done = in < 0 || out < 0 || size < 0 ? -1 : 0;
+    if (in >= 0) close(in);
+    if (out >= 0) close(out);
+    return done;
+}

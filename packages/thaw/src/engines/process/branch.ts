@@ -1,0 +1,119 @@
+/** A live program in its sandbox. */
+import { rmSync } from 'node:fs'
+import type { Branch, BranchExit, TerminalSize } from '../engine.js'
+import { ThawError } from '../../system/index.js'
+import type { Network, Pids, Sandbox } from './sandbox.js'
+import { outerPid } from './sandbox.js'
+import type { Setting } from './setting.js'
+import type { BranchStreams } from './streams.js'
+
+/** What a program left running may finish what it prints for so long. Milliseconds. */
+const STRAY_GRACE = 100
+
+export interface BranchParts {
+  sandbox: Sandbox
+  streams: BranchStreams
+  pids: Pids
+  setting: Setting
+  network: Network
+  /** Directory of the branch, removed with it. */
+  work: string
+  /** Other things that end with the sandbox. */
+  beside: readonly AsyncDisposable[]
+  /** File of the program that stands above the user's. */
+  reaper: string
+}
+
+export class ProcessBranch implements Branch, AsyncDisposable {
+  readonly id: string
+  readonly pid: number
+  readonly left: readonly string[] = []
+  readonly exited: Promise<BranchExit>
+  /** Resolves when nothing of it is left, strays included. */
+  readonly gone: Promise<void>
+  readonly parts: BranchParts
+  /** Root of the tree, as seen from here. */
+  readonly root: number
+  #over = false
+  #killed = false
+
+  constructor(id: string, parts: BranchParts) {
+    this.id = id
+    this.parts = parts
+    const { sandbox, pids } = parts
+    this.root = outerPid(sandbox.initPid, pids.root)
+    this.pid = outerPid(this.root, pids.program) || this.root || sandbox.initPid
+    this.exited = this.#follow()
+    this.gone = this.#clean()
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  async writeStdin(bytes: Uint8Array): Promise<void> {
+    await this.parts.streams.input?.write(bytes)
+  }
+
+  endStdin(): void {
+    this.parts.streams.input?.end()
+  }
+
+  resumeOutput(): void {
+    for (const output of this.parts.streams.outputs) output.resume()
+  }
+
+  closeOutput(stream: 'stdout' | 'stderr'): void {
+    const { outputs, terminal } = this.parts.streams
+    // A terminal has other uses: the program goes on, unseen.
+    if (terminal === null) outputs[stream === 'stdout' ? 0 : 1]?.close()
+    else terminal.discard()
+  }
+
+  signal(name: string): Promise<void> {
+    if (this.#over) return Promise.resolve()
+    if (name === 'SIGKILL') this.#killed = true
+    this.parts.sandbox.signal(name)
+    return Promise.resolve()
+  }
+
+  resize(size: TerminalSize): Promise<void> {
+    if (!this.#over) this.parts.streams.terminal?.resize(size)
+    return Promise.resolve()
+  }
+
+  askCheckpoint(): Promise<void> {
+    return Promise.reject(
+      new ThawError(
+        'UNSUPPORTED',
+        'A checkpoint of this program is taken from outside, not by the program itself.',
+      ),
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.parts.sandbox[Symbol.asyncDispose]()
+    await this.gone
+  }
+
+  async #follow(): Promise<BranchExit> {
+    const { sandbox, streams } = this.parts
+    const { code, signal, strays } = await sandbox.exited
+    this.#over = true
+    if (this.#killed) sandbox.kill()
+    else if (strays > 0) {
+      // They live on, as they would under a shell, but nobody waits for them for long.
+      const silent = Promise.all([...streams.outputs.map((output) => output.ended), sandbox.gone])
+      await Promise.race([silent, new Promise((resolve) => setTimeout(resolve, STRAY_GRACE))])
+    }
+    const stdinConsumed = streams.close(strays > 0 && !this.#killed)
+    return { code, signal, strays, stdinConsumed }
+  }
+
+  async #clean(): Promise<void> {
+    await this.parts.sandbox.gone
+    await Promise.all(this.parts.beside.map((one) => one[Symbol.asyncDispose]()))
+    await this.exited
+    rmSync(this.parts.work, { recursive: true, force: true })
+  }
+}

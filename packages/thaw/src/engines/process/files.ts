@@ -1,0 +1,89 @@
+/** Files that belong to a checkpoint, and the way back. */
+import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { copyFile, mkdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { startProcess, ThawError, type Scope } from '../../system/index.js'
+import type { OpenFile } from './inspect.js'
+import { DIRECTORY } from './criu/criu.js'
+import { directoryPath, type Sandbox } from './sandbox.js'
+import { SHARED_MEMORY, TEMPORARY, WORK, type Setting } from './setting.js'
+
+/** Copies what is in a directory, with owners, modes, links, sockets and holes. */
+export async function copyTree(from: string, to: string, scope: Scope): Promise<void> {
+  if (!existsSync(from) || readdirSync(from).length === 0) return
+  mkdirSync(to, { recursive: true })
+  let said = ''
+  const argv = ['cp', '-a', '--reflink=auto', '--sparse=auto', '--', `${from}/.`, to]
+  const child = await startProcess(argv, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] }, scope)
+  for await (const chunk of child.stderr ?? []) said = (said + String(chunk)).slice(-1000)
+  const { code } = await child.exited
+  if (code === 0) return
+  const full = said.includes('No space left')
+  throw new ThawError(
+    full ? 'DISK_FULL' : 'ENGINE_FAILED',
+    `${from} could not be copied (${said.trim().split('\n').at(-1)}).`,
+  )
+}
+
+/** Files that a checkpoint copies one by one: not those that lie in directories copied as a whole, nor deleted ones (criu has them). */
+export function worthSaving(files: readonly OpenFile[], setting: Setting): OpenFile[] {
+  return files.filter(({ path }) => {
+    if (path.endsWith(' (deleted)') || /^\/(proc|sys|dev|run)\//.test(path)) return false
+    const isOwn = setting.ownTemporary && isBelow(path, TEMPORARY)
+    return !isOwn || setting.visible.some((kept) => isBelow(path, kept))
+  })
+}
+
+/** Copies open files into `directory`, each under its index. Returns the paths that were regular files. */
+export async function saveFiles(files: readonly OpenFile[], directory: string): Promise<string[]> {
+  const saved: string[] = []
+  for (const { path, pid, fd } of files) {
+    // Through the descriptor: the name may lead elsewhere by now.
+    const open = `/proc/${pid}/fd/${fd}`
+    if (!statSync(open, { throwIfNoEntry: false })?.isFile()) continue
+    if (saved.length === 0) await mkdir(directory, { recursive: true })
+    await copyFile(open, join(directory, String(saved.length)), constants.COPYFILE_FICLONE)
+    saved.push(path)
+  }
+  return saved
+}
+
+/**
+ * Puts saved files back where the program will look for them. In a private view the directory's own are written
+ * through the view, which keeps inode numbers (SQLite compares them); others become files of the sandbox's own.
+ *
+ * @param work directory of the branch
+ */
+export async function putBack(
+  sandbox: Sandbox,
+  paths: readonly string[],
+  from: string,
+  cwd: string,
+  isPrivate: boolean,
+  work: string,
+): Promise<void> {
+  for (const [index, path] of paths.entries()) {
+    const saved = join(from, String(index))
+    const target = sandbox.inside(path)
+    if (!isPrivate || isBelow(path, cwd)) {
+      mkdirSync(dirname(target), { recursive: true })
+      // In place: whoever has the file open keeps it.
+      copyFileSync(saved, target)
+      continue
+    }
+    const name = join(WORK.files, String(index))
+    mkdirSync(join(work, WORK.files), { recursive: true })
+    await copyFile(saved, join(work, name), constants.COPYFILE_FICLONE)
+    sandbox.tell('bind', join(directoryPath(DIRECTORY.work), name), path)
+  }
+  await sandbox.settle()
+}
+
+/** Fills what is mounted empty. */
+export async function fillMemory(sandbox: Sandbox, from: string, scope: Scope): Promise<void> {
+  await copyTree(from, sandbox.inside(SHARED_MEMORY), scope)
+}
+
+function isBelow(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`)
+}

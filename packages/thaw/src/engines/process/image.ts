@@ -1,0 +1,250 @@
+/** A checkpoint on disk: a directory, with manifest.json written last. Format: docs/process-images.md. */
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { open, readdir, rename, rm } from 'node:fs/promises'
+import { release } from 'node:os'
+import { dirname, join } from 'node:path'
+import { z } from 'zod'
+import { ThawError, writeFileAtomic } from '../../system/index.js'
+import type { AnyImage } from '../engine.js'
+
+/** Raised when what is written could not be read by an older thaw. */
+export const FORMAT = 1
+const MANIFEST = 'manifest.json'
+/** Where the parts of an image lie in it. */
+export const PART = {
+  criu: 'criu',
+  reaper: 'reaper',
+  stdin: 'stdin',
+  temporary: 'tmp',
+  memory: 'shm',
+  files: 'files',
+} as const
+
+const Streams = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('pipes'),
+    stdin: z.string().nullable(),
+    stdout: z.string(),
+    stderr: z.string(),
+  }),
+  z.object({
+    kind: z.literal('terminal'),
+    terminal: z.string(),
+    size: z.object({ rows: z.number(), cols: z.number() }),
+  }),
+])
+
+const Manifest = z.object({
+  format: z.literal(FORMAT),
+  engine: z.literal('process'),
+  /** Where the image can be restored. */
+  machine: z.object({
+    criu: z.string(),
+    kernel: z.string(),
+    architecture: z.string(),
+    /** Digest of the processor's features. */
+    processor: z.string(),
+    user: z.boolean(),
+  }),
+  /** What the program's main process runs. */
+  program: z.object({ path: z.string(), size: z.number(), mtime: z.number() }).nullable(),
+  pids: z.object({ root: z.number(), program: z.number(), last: z.string() }),
+  network: z.enum(['host', 'private', 'private+out']),
+  tcp: z.enum(['keep', 'close']).nullable(),
+  streams: Streams,
+  stdinEnded: z.boolean(),
+  /** Bytes that had crossed when it was made, counted from the start of its branch. */
+  counts: z.object({ stdin: z.number(), stdout: z.number(), stderr: z.number() }),
+  setting: z.object({ cwd: z.string(), ownTemporary: z.boolean(), visible: z.array(z.string()) }),
+  /** The directory the program works in, beyond doubt. */
+  place: z.object({ dev: z.string(), ino: z.string() }),
+  /** Files that were open for writing; each is in the part `files` under its index. */
+  files: z.array(z.string()),
+  processes: z.number(),
+  /** Bytes of every file of it. */
+  sizes: z.record(z.string(), z.number()),
+})
+export type Manifest = z.infer<typeof Manifest>
+
+export class ProcessImage implements AnyImage {
+  readonly engine = 'process'
+  readonly directory: string
+  readonly manifest: Manifest
+
+  constructor(directory: string, manifest: Manifest) {
+    this.directory = directory
+    this.manifest = manifest
+  }
+
+  /** @throws ThawError IMAGE_BROKEN */
+  static open(directory: string): ProcessImage {
+    const file = join(directory, MANIFEST)
+    let value: unknown
+    try {
+      value = JSON.parse(readFileSync(file, 'utf8'))
+    } catch (error) {
+      throw new ThawError('IMAGE_BROKEN', `${file} cannot be read.`, { cause: error })
+    }
+    const { format } = (value ?? {}) as { format?: unknown }
+    if (typeof format === 'number' && format > FORMAT) {
+      throw new ThawError('IMAGE_MISMATCH', `${directory} has format ${format}; this thaw knows ${FORMAT}.`, {
+        hint: 'Use the thaw that made it, or a later one.',
+      })
+    }
+    const read = Manifest.safeParse(value)
+    if (!read.success) throw new ThawError('IMAGE_BROKEN', `${file} is malformed.`, { cause: read.error })
+    return new ProcessImage(directory, read.data)
+  }
+
+  get alive(): boolean {
+    return existsSync(join(this.directory, MANIFEST))
+  }
+
+  get inPlace(): boolean {
+    return placeOf(this.manifest.setting.cwd, this.manifest.place)
+  }
+
+  part(name: keyof typeof PART): string {
+    return join(this.directory, PART[name])
+  }
+
+  /** Bytes of its files. */
+  get size(): number {
+    return Object.values(this.manifest.sizes).reduce((sum, size) => sum + size, 0)
+  }
+
+  /** @throws ThawError IMAGE_BROKEN naming the file that is not whole */
+  check(): void {
+    for (const [name, size] of Object.entries(this.manifest.sizes)) {
+      const found = statSync(join(this.directory, name), { throwIfNoEntry: false })?.size
+      if (found === size) continue
+      const what = found === undefined ? 'is missing' : `has ${found} bytes instead of ${size}`
+      throw new ThawError('IMAGE_BROKEN', `${join(this.directory, name)} ${what}.`)
+    }
+  }
+
+  /** What here differs from where it was made, in words; none: it fits. */
+  differences(here: Manifest['machine']): string[] {
+    const there = this.manifest.machine
+    const said: string[] = []
+    const compare = (name: string, was: string, is: string) => {
+      if (was !== is) said.push(`${name} was ${was}, is ${is}`)
+    }
+    compare('criu', there.criu, here.criu)
+    compare('the kernel', there.kernel, here.kernel)
+    compare('the architecture', there.architecture, here.architecture)
+    if (there.processor !== here.processor) said.push('the processor has other features')
+    if (there.user !== here.user) said.push(there.user ? 'it was made without root' : 'it was made as root')
+    const { program } = this.manifest
+    if (program !== null && !sameFile(program)) said.push(`${program.path} was replaced`)
+    return said
+  }
+
+  /** The manifest goes first: what is left of an interrupted removal is no image. */
+  async remove(): Promise<void> {
+    await rm(join(this.directory, MANIFEST), { force: true })
+    await rm(this.directory, { recursive: true, force: true })
+  }
+}
+
+/**
+ * Makes a directory of parts an image under its final name: everything to disk, the manifest last.
+ *
+ * @throws ThawError DISK_FULL or what the file system said
+ */
+export async function sealImage(
+  draft: string,
+  directory: string,
+  about: Omit<Manifest, 'sizes'>,
+): Promise<ProcessImage> {
+  const manifest: Manifest = { ...about, sizes: await syncAll(draft, '') }
+  await writeFileAtomic(join(draft, MANIFEST), `${JSON.stringify(manifest)}\n`)
+  await rename(draft, directory)
+  const parent = await open(dirname(directory), 'r')
+  try {
+    await parent.sync()
+  } finally {
+    await parent.close()
+  }
+  return new ProcessImage(directory, manifest)
+}
+
+/** Removes what an interrupted checkpoint or removal left in a directory of images. */
+export function sweepImages(directory: string): void {
+  if (!existsSync(directory)) return
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name)
+    if (!existsSync(join(path, MANIFEST)) || name.endsWith('.draft'))
+      rmSync(path, { recursive: true, force: true })
+  }
+}
+
+/** What must be as it was for an image to be restored. */
+export function thisMachine(criu: { version: string; user: boolean }): Manifest['machine'] {
+  return {
+    criu: criu.version,
+    kernel: release(),
+    architecture: process.arch,
+    processor: processorDigest(),
+    user: criu.user,
+  }
+}
+
+/** A file that is what it was when this was noted. */
+export function noteFile(path: string): Manifest['program'] {
+  try {
+    const { size, mtimeMs } = statSync(path)
+    return { path, size, mtime: mtimeMs }
+  } catch {
+    return null
+  }
+}
+
+export function notePlace(path: string): Manifest['place'] {
+  const { dev, ino } = statSync(path, { bigint: true })
+  return { dev: String(dev), ino: String(ino) }
+}
+
+function placeOf(path: string, noted: Manifest['place']): boolean {
+  try {
+    const { dev, ino } = notePlace(path)
+    return dev === noted.dev && ino === noted.ino
+  } catch {
+    return false
+  }
+}
+
+function sameFile(noted: NonNullable<Manifest['program']>): boolean {
+  const now = noteFile(noted.path)
+  return now !== null && now.size === noted.size && now.mtime === noted.mtime
+}
+
+let digest: string | undefined
+
+function processorDigest(): string {
+  if (digest === undefined) {
+    const text = readFileSync('/proc/cpuinfo', 'latin1')
+    const features = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1] ?? ''
+    digest = createHash('sha256').update(features.split(' ').sort().join(' ')).digest('hex').slice(0, 16)
+  }
+  return digest
+}
+
+/** Brings everything to disk; returns the size of every file. */
+async function syncAll(root: string, below: string): Promise<Record<string, number>> {
+  const sizes: Record<string, number> = {}
+  for (const entry of await readdir(join(root, below), { withFileTypes: true })) {
+    const name = join(below, entry.name)
+    if (entry.isDirectory()) Object.assign(sizes, await syncAll(root, name))
+    else if (!entry.isFile()) continue
+    const handle = await open(join(root, name), 'r')
+    try {
+      await handle.sync()
+      if (entry.isFile()) sizes[name] = (await handle.stat()).size
+    } finally {
+      await handle.close()
+    }
+  }
+  return sizes
+}

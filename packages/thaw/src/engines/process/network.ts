@@ -1,0 +1,95 @@
+/** The way out of a sandbox with a network of its own. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { startProcess, ThawError, within, type Child, type Scope } from '../../system/index.js'
+
+const START_TIMEOUT = 5000
+
+/** A program that carries a sandbox's packets in user space: slirp4netns, or pasta; null where neither is installed. */
+export function findCarrier(): { name: 'slirp4netns' | 'pasta'; path: string } | null {
+  const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/bin', '/usr/local/bin']
+  for (const name of ['slirp4netns', 'pasta'] as const) {
+    const path = directories
+      .map((one) => join(one, name))
+      .find((one) => one.startsWith('/') && existsSync(one))
+    if (path !== undefined) return { name, path }
+  }
+  return null
+}
+
+/**
+ * Connects a sandbox's network to the outside. The carrier ends with what this returns, or with the daemon.
+ *
+ * @param init PID 1 of the sandbox, as seen from here
+ * @param user whether the sandbox is in a user namespace
+ * @throws ThawError ENGINE_MISSING, ENGINE_FAILED
+ */
+export async function carry(init: number, user: boolean, scope: Scope): Promise<Child> {
+  const carrier = findCarrier()
+  if (carrier === null) {
+    throw new ThawError(
+      'ENGINE_MISSING',
+      'A private network with a way out needs slirp4netns or pasta; neither is installed.',
+      {
+        hint: 'Install one (on Debian: apt-get install slirp4netns), or use --net private or --net host.',
+      },
+    )
+  }
+  const lasting: Scope = { signal: new AbortController().signal, log: scope.log }
+  return carrier.name === 'pasta'
+    ? await pasta(carrier.path, init, lasting)
+    : await slirp(carrier.path, init, user, scope, lasting)
+}
+
+async function slirp(
+  path: string,
+  init: number,
+  user: boolean,
+  scope: Scope,
+  lasting: Scope,
+): Promise<Child> {
+  const options = ['--configure', '--mtu=65520', '--disable-host-loopback', '--ready-fd=3', '--exit-fd=4']
+  const userspace = user ? [`--userns-path=/proc/${init}/ns/user`] : []
+  const argv = [path, ...options, ...userspace, '--netns-type=path', `/proc/${init}/ns/net`, 'tap0']
+  const child = await startProcess(
+    argv,
+    { cwd: '/', stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] },
+    lasting,
+  )
+  let said = ''
+  child.stderr?.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-1000)))
+  const ready = new Promise<void>((resolve, reject) => {
+    child.pipe(3).once('data', () => resolve())
+    void child.exited.then(() =>
+      reject(new ThawError('ENGINE_FAILED', `slirp4netns ended (${said.trim()}).`)),
+    )
+  })
+  try {
+    await within({ ...scope, deadline: performance.now() + START_TIMEOUT }, 'connecting the network', ready)
+    return child
+  } catch (error) {
+    await child.end()
+    throw error
+  }
+}
+
+async function pasta(path: string, init: number, lasting: Scope): Promise<Child> {
+  const argv = [
+    path,
+    '--foreground',
+    '--config-net',
+    '--quiet',
+    '--runas',
+    '0',
+    '-t',
+    'none',
+    '-u',
+    'none',
+    '-T',
+    'none',
+    '-U',
+    'none',
+    String(init),
+  ]
+  return await startProcess(argv, { cwd: '/', stdio: ['ignore', 'ignore', 'ignore'] }, lasting)
+}

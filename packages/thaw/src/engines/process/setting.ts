@@ -1,0 +1,98 @@
+/** What a program finds mounted in its sandbox. */
+import { chmodSync, chownSync, existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { DIRECTORY, type Criu } from './criu/criu.js'
+import { directoryPath, type Sandbox } from './sandbox.js'
+
+export const TEMPORARY = '/tmp'
+export const SHARED_MEMORY = '/dev/shm'
+
+export interface Setting {
+  cwd: string
+  /** Whether /tmp is the sandbox's own. */
+  ownTemporary: boolean
+  /** What of the real /tmp stays to be seen in the sandbox's own. */
+  visible: string[]
+}
+
+/** Directories in the work directory of a branch. */
+export const WORK = {
+  temporary: 'tmp',
+  upper: 'upper',
+  overlay: 'overlay',
+  files: 'files',
+  restore: 'restore',
+} as const
+
+/** /run with everything that is in it, and criu's cache of kernel features, which criu looks for there only. */
+export function coverRun(sandbox: Sandbox, features: string | null): void {
+  const keep = listed('/run').filter((name) => name !== 'criu.kdat')
+  sandbox.tell('cover', '/run', '-', '755', ...keep.map((name) => join('/run', name)))
+  if (features !== null) sandbox.tell('copy', features, '/run/criu.kdat')
+}
+
+/**
+ * Mounts everything, in the order that lets each be found.
+ *
+ * @param directories of criu's use, by number
+ * @param reaper file of the program that stands above the user's
+ */
+export function makeSetting(
+  sandbox: Sandbox,
+  setting: Setting,
+  criu: Criu,
+  directories: Partial<Record<keyof typeof DIRECTORY, string>>,
+  reaper: string,
+): void {
+  const named = { ...directories, ...(criu.parts === null ? {} : { criu: criu.path }) }
+  for (const [name, path] of Object.entries(named)) {
+    sandbox.tell('directory', String(DIRECTORY[name as keyof typeof DIRECTORY]), path)
+  }
+  coverRun(sandbox, criu.features)
+  sandbox.tell('copy', reaper, '/run/.thaw-reaper')
+  sandbox.tell('cover', SHARED_MEMORY, '-', '1777')
+  if (!setting.ownTemporary) return
+  const source = join(directoryPath(DIRECTORY.work), WORK.temporary)
+  sandbox.tell('cover', TEMPORARY, source, '1777', ...setting.visible.filter((path) => existsSync(path)))
+}
+
+/**
+ * The directory as a private view: what is written there is the sandbox's own.
+ *
+ * @param branch its directory, as seen from here
+ */
+export function makeView(sandbox: Sandbox, cwd: string, branch: string): void {
+  // Mode and owner of a merged directory are those of its upper part.
+  const { mode, uid, gid } = statSync(cwd)
+  chownSync(join(branch, WORK.upper), uid, gid)
+  chmodSync(join(branch, WORK.upper), mode & 0o7777)
+  const work = directoryPath(DIRECTORY.work)
+  sandbox.tell('overlay', cwd, join(work, WORK.upper), join(work, WORK.overlay))
+}
+
+/** What of /tmp a command needs: its directory, what its words name, where its programs are found. */
+export function neededOfTemporary(
+  argv: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+  more: readonly string[] = [],
+): string[] {
+  const words = [cwd, ...more, ...argv, ...(env['PATH'] ?? '').split(':')].filter(isAbsolute)
+  const all = words.flatMap((word) => {
+    try {
+      return [word, realpathSync(word)]
+    } catch {
+      return []
+    }
+  })
+  const below = [...new Set(all)].filter((path) => path.startsWith(`${TEMPORARY}/`)).sort()
+  return below.filter((path) => !below.some((other) => other !== path && path.startsWith(`${other}/`)))
+}
+
+function listed(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch {
+    return []
+  }
+}

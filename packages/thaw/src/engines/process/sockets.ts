@@ -1,0 +1,64 @@
+/** TCP sockets of a network namespace, as the kernel lists them. */
+import { readFileSync } from 'node:fs'
+
+export interface TcpSocket {
+  local: string
+  remote: string
+  established: boolean
+}
+
+/** States in which a socket has a peer: all but LISTEN and CLOSE. */
+const WITHOUT_PEER = new Set(['0A', '07'])
+
+/** By inode. */
+export function readSockets(pid: number): Map<string, TcpSocket> {
+  const sockets = new Map<string, TcpSocket>()
+  for (const name of ['tcp', 'tcp6']) {
+    let text
+    try {
+      text = readFileSync(`/proc/${pid}/net/${name}`, 'latin1')
+    } catch {
+      continue // a kernel without IPv6
+    }
+    for (const line of text.split('\n').slice(1)) {
+      const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/)
+      if (local === undefined || remote === undefined || state === undefined || inode === undefined) continue
+      sockets.set(inode, {
+        local: decode(local),
+        remote: decode(remote),
+        established: !WITHOUT_PEER.has(state),
+      })
+    }
+  }
+  return sockets
+}
+
+/**
+ * A socket whose peer is not part of the program.
+ *
+ * @param alone whether the network is the sandbox's own: its loopback then leads nowhere else
+ */
+export function findOutside(sockets: readonly TcpSocket[], alone: boolean): TcpSocket | null {
+  const inside = new Set(sockets.map(({ local, remote }) => `${local} ${remote}`))
+  const leaves = (socket: TcpSocket) =>
+    socket.established &&
+    !(alone && /^(127\.|\[::1\]|\[::ffff:127\.)/.test(socket.remote)) &&
+    !inside.has(`${socket.remote} ${socket.local}`)
+  return sockets.find(leaves) ?? null
+}
+
+/** `0100007F:1F90` and its long form, whose words are in the order of this machine's bytes (little endian). */
+function decode(text: string): string {
+  const [address = '', port = '0'] = text.split(':')
+  const bytes = (address.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse())
+  const numbers = bytes.map((byte) => Number.parseInt(byte, 16))
+  const end = Number.parseInt(port, 16)
+  if (numbers.length === 4) return `${numbers.join('.')}:${end}`
+  if (numbers.slice(0, 12).join() === '0,0,0,0,0,0,0,0,0,0,255,255')
+    return `[::ffff:${numbers.slice(12).join('.')}]:${end}`
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    (((numbers[2 * i] ?? 0) << 8) | (numbers[2 * i + 1] ?? 0)).toString(16),
+  )
+  const plain = groups.join(':')
+  return `[${plain === '0:0:0:0:0:0:0:1' ? '::1' : plain}]:${end}`
+}

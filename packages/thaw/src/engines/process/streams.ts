@@ -1,0 +1,166 @@
+/** The streams of one branch: pipes, or a terminal. New ones for every clone. */
+import { closeSync, fstatSync } from 'node:fs'
+import { makePipe } from '../../system/index.js'
+import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
+import { InputPipe, OutputPipe } from '../pipes.js'
+import { FIRST_STREAM } from './sandbox.js'
+import { Terminal } from './terminal.js'
+
+/** How an image names the streams its program had: what criu replaces by new ones. Null: /dev/null. */
+export type StreamNames =
+  | { kind: 'pipes'; stdin: string | null; stdout: string; stderr: string }
+  | { kind: 'terminal'; terminal: string; size: TerminalSize }
+
+/** Bytes so far. */
+export interface Counts {
+  stdin: number
+  stdout: number
+  stderr: number
+}
+
+interface Input {
+  readonly written: number
+  write(bytes: Uint8Array): Promise<void>
+  end(): void
+}
+
+export class BranchStreams {
+  readonly names: StreamNames
+  readonly terminal: Terminal | null
+  readonly outputs: readonly (OutputPipe | Terminal)[]
+  readonly #input: InputPipe | null
+  readonly #printed: Counts
+  /** The program's ends, in the order of its descriptors; closed here once they are handed over. */
+  #ends: (number | null)[]
+  #inputEnded = false
+
+  private constructor(
+    parts: Pick<BranchStreams, 'names' | 'terminal' | 'outputs'> & {
+      input: InputPipe | null
+      ends: (number | null)[]
+      printed: Counts
+    },
+  ) {
+    this.names = parts.names
+    this.terminal = parts.terminal
+    this.outputs = parts.outputs
+    this.#input = parts.input
+    this.#ends = parts.ends
+    this.#printed = parts.printed
+  }
+
+  static open(spec: StreamsSpec, listener: OutputListener): BranchStreams {
+    const printed: Counts = { stdin: 0, stdout: 0, stderr: 0 }
+    const taker = (stream: 'stdout' | 'stderr') => (bytes: Buffer) => {
+      printed[stream] += bytes.length
+      return listener.output(stream, bytes)
+    }
+    if (spec.terminal !== null) {
+      const terminal = new Terminal(spec.terminal, taker('stdout'))
+      return new BranchStreams({
+        names: { kind: 'terminal', terminal: terminal.key, size: spec.terminal },
+        terminal,
+        outputs: [terminal],
+        input: null,
+        ends: [terminal.slave, terminal.slave, terminal.slave],
+        printed,
+      })
+    }
+    const stdin = spec.stdin === 'stream' ? makePipe() : null
+    const stdout = makePipe()
+    const stderr = spec.joined ? null : makePipe()
+    const outputs = [new OutputPipe(pathOf(stdout.reader), taker('stdout'))]
+    closeSync(stdout.reader)
+    if (stderr !== null) {
+      outputs.push(new OutputPipe(pathOf(stderr.reader), taker('stderr')))
+      closeSync(stderr.reader)
+    }
+    const input = stdin === null ? null : new InputPipe(pathOf(stdin.reader))
+    if (stdin !== null) closeSync(stdin.writer)
+    const ends = [stdin?.reader ?? null, stdout.writer, (stderr ?? stdout).writer]
+    const [inName, outName, errName] = ends.map((fd) => (fd === null ? null : nameOf(fd)))
+    const names: StreamNames = {
+      kind: 'pipes',
+      stdin: inName ?? null,
+      stdout: outName as string,
+      stderr: errName as string,
+    }
+    return new BranchStreams({ names, terminal: null, outputs, input, ends, printed })
+  }
+
+  /** The program's ends, for descriptors 0, 1 and 2. */
+  get ends(): readonly (number | null)[] {
+    return this.#ends
+  }
+
+  /** What criu is to put in the place of an image's streams. */
+  inherited(old: StreamNames): string[] {
+    if (old.kind === 'terminal') return inherit(0, old.terminal)
+    const pairs = [...(old.stdin === null ? [] : inherit(0, old.stdin)), ...inherit(1, old.stdout)]
+    return old.stderr === old.stdout ? pairs : [...pairs, ...inherit(2, old.stderr)]
+  }
+
+  /** The program has its ends: here they are closed, so that their end is seen. */
+  handedOver(): void {
+    const ends = new Set(this.terminal === null ? this.#ends : [])
+    for (const fd of ends) if (fd !== null) closeSync(fd)
+    this.#ends = []
+  }
+
+  get input(): Input | null {
+    const pipe = this.terminal ?? this.#input
+    if (pipe === null) return null
+    return {
+      get written() {
+        return pipe.written
+      },
+      write: (bytes) => pipe.write(bytes),
+      end: () => {
+        this.#inputEnded = true
+        pipe.end(Promise.resolve())
+      },
+    }
+  }
+
+  /** Whether the caller has said that no more will come. */
+  get inputEnded(): boolean {
+    return this.#inputEnded
+  }
+
+  /** Hands over everything printed so far, and returns what has crossed. Prerequisite: the program stands still. */
+  async cut(): Promise<Counts & { unread: Buffer }> {
+    for (const output of this.outputs) output.drain()
+    if (this.terminal !== null) {
+      // What was printed reaches a terminal's other side by way of a worker of the kernel.
+      await new Promise((resolve) => setTimeout(resolve, 2))
+      this.terminal.drain()
+    }
+    const unread = this.#input?.unread() ?? Buffer.alloc(0)
+    return { ...this.#printed, stdin: (this.input?.written ?? 0) - unread.length, unread }
+  }
+
+  /** Prerequisite: the program is gone. Returns how many bytes of stdin it had taken. */
+  close(shared: boolean): number {
+    this.handedOver()
+    const taken = this.#input?.close() ?? this.terminal?.written ?? 0
+    for (const output of this.outputs) {
+      output.drain()
+      if (shared) output.discard()
+      else output.close()
+    }
+    return taken
+  }
+}
+
+function pathOf(fd: number): string {
+  // A description of its own: the program's end must not become non-blocking.
+  return `/proc/self/fd/${fd}`
+}
+
+function nameOf(fd: number): string {
+  return `pipe:[${fstatSync(fd).ino}]`
+}
+
+function inherit(stream: number, name: string): string[] {
+  return ['--inherit-fd', `fd[${FIRST_STREAM + stream}]:${name}`]
+}

@@ -1,0 +1,84 @@
+/** The few system calls that Node does not offer. */
+import { closeSync, constants, openSync } from 'node:fs'
+import koffi from 'koffi'
+import { ThawError } from './error.js'
+
+type IntCall = (...given: unknown[]) => number
+
+const O_CLOEXEC = 0o2000000
+const FIONREAD = 0x541b
+const TIOCGPTN = 0x80045430
+const TIOCSPTLCK = 0x40045431
+const TIOCSWINSZ = 0x5414
+const TIOCGWINSZ = 0x5413
+
+let calls: { pipe2: IntCall; ioctl: IntCall } | undefined
+
+function libc(): { pipe2: IntCall; ioctl: IntCall } {
+  if (calls === undefined) {
+    const library = koffi.load(null)
+    calls = {
+      pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
+      ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
+    }
+  }
+  return calls
+}
+
+function ioctl(fd: number, request: number, argument: Buffer, doing: string): void {
+  if (libc().ioctl(fd, request, argument) !== 0) {
+    throw new ThawError('INTERNAL', `The kernel refused ${doing} (errno ${koffi.errno()}).`)
+  }
+}
+
+/** A pipe(2); both descriptors end with an exec. The caller closes them. */
+export function makePipe(): { reader: number; writer: number } {
+  const fds = [0, 0]
+  if (libc().pipe2(fds, O_CLOEXEC) !== 0) {
+    throw new ThawError('INTERNAL', `No pipe could be made (errno ${koffi.errno()}).`)
+  }
+  return { reader: fds[0] as number, writer: fds[1] as number }
+}
+
+/** Bytes that wait in a pipe. */
+export function waitingBytes(fd: number): number {
+  const count = Buffer.alloc(4)
+  ioctl(fd, FIONREAD, count, 'to count what waits in a pipe')
+  return count.readInt32LE()
+}
+
+export interface PseudoTerminal {
+  /** Non-blocking. */
+  master: number
+  slave: number
+  path: string
+}
+
+/** A new pseudo terminal; the caller closes both descriptors. */
+export function openTerminal(rows: number, cols: number): PseudoTerminal {
+  const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants
+  const master = openSync('/dev/ptmx', O_RDWR | O_NOCTTY | O_NONBLOCK)
+  try {
+    const number = Buffer.alloc(4)
+    ioctl(master, TIOCSPTLCK, number, 'a terminal')
+    ioctl(master, TIOCGPTN, number, 'a terminal')
+    const path = `/dev/pts/${number.readInt32LE()}`
+    const slave = openSync(path, O_RDWR | O_NOCTTY)
+    resizeTerminal(master, rows, cols)
+    return { master, slave, path }
+  } catch (error) {
+    closeSync(master)
+    throw error
+  }
+}
+
+/** Sets the size; the programs in the foreground are told when it changes. */
+export function resizeTerminal(fd: number, rows: number, cols: number): void {
+  ioctl(fd, TIOCSWINSZ, Buffer.from(new Uint16Array([rows, cols, 0, 0]).buffer), 'the size of a terminal')
+}
+
+export function terminalSize(fd: number): { rows: number; cols: number } {
+  const size = Buffer.alloc(8)
+  ioctl(fd, TIOCGWINSZ, size, 'to tell the size of a terminal')
+  return { rows: size.readUInt16LE(0), cols: size.readUInt16LE(2) }
+}
