@@ -201,7 +201,7 @@ describe('a place to stop at', () => {
       cwd: project.directory,
     })
     expect(never).toMatchObject({ code: 0, stdout: '1\n' })
-    expect(never.stderr).toContain('it never came to a place given with --break')
+    expect(never.stderr).toContain('it never came to where it was to stop')
     const busy = await home.run(['run', '--break', 'app.py:go', 'python3', 'app.py'], {
       cwd: project.directory,
     })

@@ -26,6 +26,14 @@ export const RunRequest = z.strictObject({
   break: z.array(z.string()).max(64).default([]),
   /** Seconds between checkpoints that are taken by time as well. */
   every: Duration.pipe(z.number().min(0.01).max(86_400)).nullable().default(null),
+  /** Stop with a checkpoint when the program prints what this regular expression matches. */
+  break_output: z.string().min(1).max(1000).nullable().default(null),
+  /** Stop with a checkpoint when the program listens on this TCP port. */
+  break_listen: z.number().int().min(1).max(65_535).nullable().default(null),
+  /** Of a program in a sandbox: the machine's, a loopback of its own, or that with a way out. */
+  net: z.enum(['host', 'private', 'private+out']).default('host'),
+  /** What becomes of connections that leave the program when a checkpoint is taken; null: there is none then. */
+  tcp: z.enum(['keep', 'close']).nullable().default(null),
   /** What comes on stdin is typed by a person: nothing of it is there before it is asked for. */
   typed: z.boolean().default(false),
   /** For a command below one that thaw runs: the token of that launch. */
@@ -40,8 +48,18 @@ export const ResumeRequest = z.strictObject({
   count: z.number().int().min(1).max(256).default(1),
   /** `exact`: refused when an edit reaches back before the checkpoint. `hot`: the state stays, the new code holds from here on. */
   mode: z.enum(['exact', 'hot']).default('exact'),
-  ...RunRequest.pick({ terminal: true, stdin: true, joined: true, quiet: true, break: true, every: true })
-    .shape,
+  /** Also where the machine differs from the one on which the checkpoint was made. */
+  force: z.boolean().default(false),
+  ...RunRequest.pick({
+    terminal: true,
+    stdin: true,
+    joined: true,
+    quiet: true,
+    break: true,
+    break_output: true,
+    break_listen: true,
+    every: true,
+  }).shape,
 })
 export type ResumeRequest = z.output<typeof ResumeRequest>
 export type ResumeRequestInput = z.input<typeof ResumeRequest>

@@ -88,6 +88,7 @@ function refuse(socket: Socket, error: ThawError): void {
 
 async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle<RunReport>> {
   const request = parse(RunRequest, first)
+  checkPattern(request.break_output)
   const { engine, effects, quiet } = request
   const resolved = resolveSettings({
     env: request.env,
@@ -122,6 +123,7 @@ async function resume(
   context: ApiContext,
 ): Promise<Handle<RunReport>> {
   const request = parse(ResumeRequest, first)
+  checkPattern(request.break_output)
   const run = context.runs.get(context.journal.getCheckpoint(id)?.run ?? '')
   const resolved = resolveSettings({
     env: {},
@@ -139,6 +141,14 @@ async function resume(
   const breaks = request.break.map(parseBreak)
   const handle = await context.runs.resume(id, { ...request, breaks, settings }, sinks, scope)
   return follow(handle, stream, request.stdin, run?.command ?? [])
+}
+
+function checkPattern(text: string | null): void {
+  try {
+    if (text !== null) RegExp(text, 'm')
+  } catch (error) {
+    throw new ThawError('INVALID_REQUEST', `break_output: ${(error as Error).message}.`, { cause: error })
+  }
 }
 
 function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {

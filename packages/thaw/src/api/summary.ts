@@ -9,7 +9,7 @@ export function summaryLine(report: RunReport, command: readonly string[] = []):
   if (outcome === 'replayed') return `nothing changed, output replayed, ${time}${instead}${kept}`
   if (outcome === 'stopped') {
     const id = checkpoint?.id ?? ''
-    return `stopped before ${placeOf(checkpoint)}, ${time}: thaw resume ${id}${kept}`
+    return `stopped ${placeOf(checkpoint)}, ${time}: thaw resume ${id}${kept}`
   }
   if (outcome === 'resumed') {
     const several =
@@ -20,7 +20,7 @@ export function summaryLine(report: RunReport, command: readonly string[] = []):
     const silent = report.branches === undefined && !isMissed(report.reason) && !lost
     const told = silent ? '' : reasonOf(report.reason)
     const compared = report.branches === undefined ? instead : ''
-    return `resumed before ${placeOf(checkpoint)}${several}, ${time}${compared}${told}${kept}`
+    return `resumed ${placeOf(checkpoint)}${several}, ${time}${compared}${told}${kept}`
   }
   if (report.below !== undefined) {
     const name = command[0]?.slice(command[0].lastIndexOf('/') + 1) ?? 'it'
@@ -58,12 +58,14 @@ function belowLine(below: readonly BelowEntry[], name: string): string {
 }
 
 function placeOf(checkpoint: RunReport['checkpoint']): string {
-  if (checkpoint === null) return 'the start'
-  const { before, file, line } = checkpoint
+  if (checkpoint === null) return 'before the start'
+  const { before, file, line, at_seconds } = checkpoint
+  // A program whose code is not known.
+  if (before === null) return `at ${formatSeconds(at_seconds)}`
   const where = file === null ? '' : line === null ? file : `${file}:${line}`
-  if (before === null || before === '<module>') return where === '' ? 'the start' : where
+  if (before === '<module>') return `before ${where === '' ? 'the start' : where}`
   const name = before.startsWith('<') ? before : `${before.replace(/#0$/, '')}()`
-  return where === '' ? name : `${name} (${where})`
+  return `before ${where === '' ? name : `${name} (${where})`}`
 }
 
 /** Seconds as people write them: 4 ms, 0.31 s, 12.4 s, 3 min 20 s. */

@@ -10,14 +10,20 @@ export interface RunArguments {
   break: string[]
   /** Time between checkpoints, as `5s`. */
   every: string | null
+  breakOutput: string | null
+  breakListen: number | null
+  net: string
+  tcp: string | null
   terminal: boolean
   quiet: boolean
   help: boolean
 }
 
 export const CHOICES: Record<string, readonly string[]> = {
-  engine: ['auto', 'fork'],
+  engine: ['auto', 'fork', 'process'],
   effects: ['redo', 'keep'],
+  net: ['host', 'private', 'private+out'],
+  tcp: ['keep', 'close'],
 }
 
 /**
@@ -35,6 +41,10 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
     report: null,
     break: [],
     every: null,
+    breakOutput: null,
+    breakListen: null,
+    net: 'host',
+    tcp: null,
     terminal: false,
     quiet: false,
     help: false,
@@ -54,7 +64,7 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
       if (given === undefined || given === '') throw usage(`${name} wants a value.`)
       return given
     }
-    const choice = (key: 'engine' | 'effects'): string => {
+    const choice = (key: 'engine' | 'effects' | 'net' | 'tcp'): string => {
       const given = value()
       const allowed = CHOICES[key] as readonly string[]
       if (!allowed.includes(given)) throw usage(`${name} is one of ${allowed.join(', ')}; not ${given}.`)
@@ -62,8 +72,22 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
     }
     switch (name) {
       case '--engine':
+        parsed.engine = choice('engine')
+        continue
       case '--effects':
-        parsed[name.slice(2) as 'engine' | 'effects'] = choice(name.slice(2) as 'engine' | 'effects')
+        parsed.effects = choice('effects')
+        continue
+      case '--net':
+        parsed.net = choice('net')
+        continue
+      case '--tcp':
+        parsed.tcp = choice('tcp')
+        continue
+      case '--break-output':
+        parsed.breakOutput = value()
+        continue
+      case '--break-listen':
+        parsed.breakListen = parsePort(value())
         continue
       case '--report':
         parsed.report = value()
@@ -104,6 +128,13 @@ function setFlag(parsed: RunArguments, flag: string): void {
     default:
       throw usage(`thaw run has no option ${flag}.`)
   }
+}
+
+/** @throws ThawError USAGE */
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  if (port < 1 || port > 65_535) throw usage(`${text} is no port.`)
+  return port
 }
 
 function usage(message: string): ThawError {

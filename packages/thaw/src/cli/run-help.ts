@@ -13,9 +13,16 @@ Options:
   --fresh            run from the start, whatever is known
   --effects CHOICE   what to do about network traffic, child processes and writes elsewhere that
                      would be skipped: redo (the default: do them again), or keep (let them stand)
-  --engine CHOICE    what stops and copies the program: auto (the default), or fork
+  --engine CHOICE    what stops and copies the program: auto (the default), fork, or process (any
+                     program, by criu: checkpoints are files, and outlive thaw's daemon)
   --break PLACE      stop there, with a checkpoint to go on from as often as wanted (thaw resume):
                      app.py:train, app.py:42 or pkg.mod:Class.method, each with #N for the Nth time
+  --break-output REGEX  stop when the program prints that (process engine)
+  --break-listen PORT  stop when the program listens there (process engine)
+  --net CHOICE       of the process engine: host (the default), private (a loopback of its own), or
+                     private+out
+  --tcp CHOICE       what becomes of connections to the outside at a checkpoint of the process engine:
+                     keep, or close; without it there is no checkpoint then
   --every TIME       take a checkpoint every 5s, say, besides the good moments
   --report FILE      write what was skipped, why, and how long it took, as JSON
   -t, --terminal     give the program a terminal

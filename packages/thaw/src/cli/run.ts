@@ -50,6 +50,10 @@ export function makeRequest(given: RunArguments, io: Io): RunRequestInput {
     umask: process.umask(),
     break: given.break,
     every: given.every,
+    break_output: given.breakOutput,
+    break_listen: given.breakListen,
+    net: given.net as RunRequestInput['net'],
+    tcp: given.tcp as RunRequestInput['tcp'],
     ...io,
   }
 }

@@ -94,6 +94,10 @@ export interface Image extends AnyImage {
   readonly pid: number
 }
 
+export function isParked(image: AnyImage): image is Image {
+  return image.engine === 'fork'
+}
+
 /** A branch that is about to be. */
 export interface StartSpec {
   branch: string

@@ -1,9 +1,9 @@
 /** A live branch: what it reports goes into its record, what it prints to disk and to the caller. */
 import type { AgentEvent, CheckpointMessage, PreImage, ReadSignature } from '@thaw/protocol/agent'
-import type { Branch, BranchExit, BranchListener, Image } from '../engines/engine.js'
+import type { AnyImage, Branch, BranchExit, BranchListener, Image } from '../engines/engine.js'
 import type { ContentHashes } from '../files/signature.js'
 import { OutputFlow, type RunSink } from './flow.js'
-import type { BranchRecord, Checkpoint, Offsets } from './lineage.js'
+import { nowhere, type BranchRecord, type Checkpoint, type Offsets } from './lineage.js'
 import { askQuery, queryKey } from './query.js'
 import { openScope, ThawError } from '../system/index.js'
 import type { OutputRecord, StreamName } from './record.js'
@@ -23,6 +23,15 @@ interface Asked {
   resolve: (checkpoint: Checkpoint) => void
   reject: (error: ThawError) => void
 }
+
+/** How a program is copied that does not do so itself. */
+export interface Taking {
+  /** The program ends once it is copied. */
+  stop: boolean
+  /** Called while the program stands still and all it had printed was handed over. */
+  cut: (crossed: { stdin: number }) => void
+}
+export type Take = (how: Taking) => Promise<AnyImage>
 
 const INTERRUPTED = 'it was sent a signal'
 /** Signals that end a program from outside as a rule. */
@@ -75,6 +84,12 @@ export class Execution implements BranchListener {
     }
   }
 
+  #take: Take | null = null
+  /** Checkpoints from outside are taken one after the other; resolves when none is on its way. */
+  taking: Promise<unknown> = Promise.resolve()
+  /** The program has printed something. */
+  onOutput: (bytes: Buffer) => void = () => {}
+
   /** The program is about to change a file of the project. */
   onWrite: (seq: number) => void = () => {}
 
@@ -107,15 +122,20 @@ export class Execution implements BranchListener {
     return this.#branch
   }
 
-  /** @param stdinConsumed bytes that this branch's past had taken */
-  attach(branch: Branch, stdinConsumed: number): void {
+  /**
+   * @param stdinConsumed bytes that this branch's past had taken
+   * @param take how it is copied from outside; null: it does so itself
+   */
+  attach(branch: Branch, stdinConsumed: number, take: Take | null = null): void {
     this.#branch = branch
+    this.#take = take
     this.feed.attach(branch, stdinConsumed)
   }
 
   output(stream: 'stdout' | 'stderr', bytes: Buffer): boolean {
     const copy = Buffer.from(bytes)
     this.recorded.append(stream, copy)
+    this.onOutput(copy)
     let more = this.flow.push(stream, copy)
     for (const watcher of this.#watchers) more = watcher.push(stream, copy) && more
     return more
@@ -199,6 +219,7 @@ export class Execution implements BranchListener {
   async ask(name: string | null): Promise<Checkpoint> {
     const branch = this.#branch
     if (branch === null) throw new ThawError('CHECKPOINT_REFUSED', 'The program has not started yet.')
+    if (this.#take !== null) return this.takeFromOutside(this.#take, 'asked', name)
     let asked: Asked | undefined
     const answer = new Promise<Checkpoint>((resolve, reject) => {
       asked = { name, resolve, reject }
@@ -217,6 +238,54 @@ export class Execution implements BranchListener {
       const at = asked === undefined ? -1 : this.#waiting.indexOf(asked)
       if (at >= 0) this.#waiting.splice(at, 1)
     }
+  }
+
+  /**
+   * Copies the program as it stands, or stops it there.
+   *
+   * @throws ThawError with what is in the way; the program goes on
+   */
+  takeFromOutside(take: Take, kind: 'asked' | 'moment' | 'stop', name: string | null): Promise<Checkpoint> {
+    const taken = this.taking.then(() => this.#takeFromOutside(take, kind, name))
+    this.taking = taken.catch((error: unknown) => {
+      const why = ThawError.from(error).message.replace(/\.$/, '')
+      if (kind === 'stop') this.impossible = why
+      this.record.refusals.push({ work: this.#lastWork, why })
+      this.#hooks.refused(this.#lastWork, why)
+    })
+    return taken
+  }
+
+  async #takeFromOutside(take: Take, kind: Checkpoint['kind'], name: string | null): Promise<Checkpoint> {
+    const { record } = this
+    let point = { offsets: this.recorded.offsets(), stdin: 0, work: 0 }
+    const image = await take({
+      stop: kind === 'stop',
+      cut: ({ stdin }) => {
+        point = {
+          offsets: this.recorded.offsets(),
+          stdin: (record.parent?.stdin ?? 0) + stdin,
+          work: (record.parent?.work ?? 0) + (performance.now() - this.began) / 1000,
+        }
+      },
+    })
+    this.#lastWork = point.work
+    const checkpoint: Checkpoint = {
+      id: this.#hooks.newCheckpointId(),
+      branch: record,
+      kind,
+      name,
+      image,
+      ...point,
+      ...nowhere(),
+      state: 'parked',
+      memory: null,
+      createdAt: Date.now(),
+    }
+    record.checkpoints.push(checkpoint)
+    this.#hooks.checkpoint(checkpoint)
+    if (kind === 'stop') this.stop = checkpoint
+    return checkpoint
   }
 
   /** Sends it to the program's process group. */

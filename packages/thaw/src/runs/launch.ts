@@ -1,9 +1,9 @@
 /** One branch of a run on its way: its streams and record, its program, and what its end means for the run. */
 import { join } from 'node:path'
 import type { RunReport, RunSettings } from '@thaw/protocol'
-import type { Branch, BranchExit, RestoreSpec, StreamsSpec } from '../engines/engine.js'
+import type { Branch, BranchExit, Image, RestoreSpec, StreamsSpec } from '../engines/engine.js'
 import type { Scope } from '../system/index.js'
-import { Execution } from './execution.js'
+import { Execution, type Take } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import type { Group } from './group.js'
 import type { BranchRecord, Checkpoint, Root } from './lineage.js'
@@ -46,7 +46,8 @@ export class Launch {
   readonly #shop: Workshop
   readonly #run: Run
   readonly #spec: LaunchSpec
-  #stops = false
+  /** Whether the program is expected to stop. */
+  stops = false
   /** Under which Python programs below this command report. */
   #token: string | null = null
   /** Runs beside others of the same run: its files are not the run's. */
@@ -66,7 +67,12 @@ export class Launch {
     return this.#run.branchDirectory(this.id)
   }
 
-  newRecord(root: Root, env: Record<string, string>, parent: Checkpoint | null): BranchRecord {
+  newRecord(
+    root: Root,
+    env: Record<string, string>,
+    parent: Checkpoint | null,
+    engine: BranchRecord['engine'] = 'fork',
+  ): BranchRecord {
     return {
       id: this.id,
       root,
@@ -74,6 +80,7 @@ export class Launch {
       streams: this.#spec.streams,
       parent,
       kind: 'run',
+      engine,
       modules: this.#run.tree.modules(),
       events: [],
       answers: new Map(),
@@ -100,12 +107,12 @@ export class Launch {
 
   restore(
     group: Group,
-    image: Checkpoint['image'],
+    image: Image,
     execution: Execution,
     how: Pick<RestoreSpec, 'env' | 'files' | 'stops' | 'number'>,
   ): Promise<Branch> {
     const { streams, scope } = this.#spec
-    this.#stops = how.stops.length > 0
+    this.stops = how.stops.length > 0
     return this.#shop.engine.restore(
       group.family,
       image,
@@ -124,16 +131,28 @@ export class Launch {
     this.#spec.sink.started({ run: this.#run.identity.id, branch: this.id })
   }
 
-  /** From the program's start to its end. */
-  follow(group: Group, execution: Execution, branch: Branch, consumed: number, begun: Begun): Started {
+  /**
+   * From the program's start to its end.
+   *
+   * @param group null for a program without an agent
+   * @param take how it is copied then
+   */
+  follow(
+    group: Group | null,
+    execution: Execution,
+    branch: Branch,
+    consumed: number,
+    begun: Begun,
+    take: Take | null = null,
+  ): Started {
     const run = this.#run
     const { record } = execution
-    execution.attach(branch, consumed)
+    execution.attach(branch, consumed, take)
     if (!this.apart) {
       run.live.add(execution)
       run.branches.push(record)
     }
-    run.groupOf.set(record, group)
+    if (group !== null) run.groupOf.set(record, group)
     this.#shop.began(run, execution, branch)
     const from = performance.now()
     const timer = this.#byTime(execution)
@@ -189,7 +208,7 @@ export class Launch {
   }
 
   async #finish(
-    group: Group,
+    group: Group | null,
     execution: Execution,
     exit: BranchExit,
     begun: Begun,
@@ -197,12 +216,13 @@ export class Launch {
   ): Promise<RunReport> {
     const run = this.#run
     const program = seconds(from)
+    await execution.taking
     execution.finish(exit)
     await this.flow.finished()
     this.#shop.ended(run, execution, exit)
     if (this.apart) {
       run.groupOf.delete(execution.record)
-      await group[Symbol.asyncDispose]()
+      await group?.[Symbol.asyncDispose]()
     } else {
       run.live.delete(execution)
       const left = join(run.identity.directory, 'left', execution.record.id)
@@ -223,9 +243,9 @@ export class Launch {
 
   /** Why a program that was to stop did not comes first. */
   #withMissed(reason: string | null, { stop, impossible }: Execution): string | null {
-    if (!this.#stops || stop !== null) return reason
+    if (!this.stops || stop !== null) return reason
     const missed =
-      impossible === null ? 'it never came to a place given with --break' : `it could not stop: ${impossible}`
+      impossible === null ? 'it never came to where it was to stop' : `it could not stop: ${impossible}`
     return reason === null ? missed : `${missed}; ${reason}`
   }
 }

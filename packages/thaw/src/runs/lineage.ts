@@ -1,7 +1,7 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
 import type { CheckpointKind } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
-import type { Image, StreamsSpec } from '../engines/engine.js'
+import type { AnyImage, StreamsSpec } from '../engines/engine.js'
 import type { Content, Write } from '../files/undo.js'
 
 /** Bytes printed, and entries of their order, at a point of a branch. */
@@ -27,11 +27,19 @@ export interface Checkpoint {
   /** Bytes of stdin that had been taken. */
   stdin: number
   offsets: Offsets
-  image: Image
+  image: AnyImage
   state: 'parked' | 'dropped' | 'lost'
   memory: number | null
   createdAt: number
 }
+
+/** Of a checkpoint that was taken from outside: where in its code the program stood is not known. */
+export const nowhere = (): Pick<Checkpoint, 'seq' | 'stack' | 'hooked' | 'before'> => ({
+  seq: 0,
+  stack: [],
+  hooked: false,
+  before: { file: '', unit: '<module>', line: 0 },
+})
 
 /** What holds for everything that descends from one base process. */
 export interface Root {
@@ -66,6 +74,8 @@ export interface BranchRecord {
   parent: Checkpoint | null
   /** What a `thaw run` did; or a `thaw resume`, which no later run is answered from. After a hot one nothing is exact. */
   kind: 'run' | 'exact' | 'hot'
+  /** Of `process` nothing is known but what it printed: no later run is answered from it. */
+  engine: 'fork' | 'process'
   /** Modules of the project when it began: path and name. */
   modules: ReadonlyMap<string, string>
   events: AgentEvent[]

@@ -18,6 +18,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     env: {},
     parent,
     kind: 'run',
+    engine: 'fork',
     modules: new Map(),
     events,
     answers: new Map(),

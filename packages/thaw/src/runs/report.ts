@@ -27,6 +27,12 @@ export interface ReportContext {
   below: BelowEntry[]
 }
 
+/** Nulls where the code is not known. */
+function placeOf({ before: { file, unit, line } }: Checkpoint, relative: (file: string) => string) {
+  if (file === '') return { before: null, file: null, line: null }
+  return { before: unit.replace(/#\d+$/, ''), file: relative(file), line }
+}
+
 export function reportOf(
   begun: Begun,
   exit: { code: number | null; signal: string | null } | null,
@@ -41,9 +47,7 @@ export function reportOf(
         ? null
         : {
             id: checkpoint.id,
-            before: checkpoint.before.unit.replace(/#\d+$/, ''),
-            file: relative(checkpoint.before.file),
-            line: checkpoint.before.line,
+            ...placeOf(checkpoint, relative),
             at_seconds: checkpoint.work,
           },
     changed: begun.changed.map((change) => ({ ...change, file: relative(change.file) })),

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { ResumeRequest, RunReport, RunSettings } from '@thaw/protocol'
 import type { FilePatch, StopPlace } from '@thaw/protocol/agent'
-import { RestoreRefused, type StreamsSpec } from '../engines/engine.js'
+import { isParked, RestoreRefused, type StreamsSpec } from '../engines/engine.js'
 import { ThawError, type Scope } from '../system/index.js'
 import { unitTitle } from './changes.js'
 import type { RunSink } from './flow.js'
@@ -10,6 +10,7 @@ import type { Group } from './group.js'
 import { planHot } from './hot.js'
 import { Launch, seconds, type Started } from './launch.js'
 import { inherit, writtenUntil, type Checkpoint } from './lineage.js'
+import { Outside } from './outside.js'
 import { makePlan, placeOf, planFrom, type PlanInput } from './plan.js'
 import { lookNow } from './present.js'
 import type { Begun } from './report.js'
@@ -61,6 +62,7 @@ export class Resumer {
   async start(sinks: readonly RunSink[]): Promise<Resumed> {
     const checkpoint = this.#checkpoint
     await this.#run.settling
+    if (checkpoint.image.engine === 'process') return this.#fromOutside(sinks)
     const group = this.#run.groupOf.get(checkpoint.branch)
     if (checkpoint.state !== 'parked' || !checkpoint.image.alive || group?.alive !== true) {
       throw new ThawError('CHECKPOINT_GONE', `${checkpoint.id} cannot be restored any more.`)
@@ -73,24 +75,53 @@ export class Resumer {
     begun.planned = seconds(this.#began)
     const patches = withStops(files, checkpoint, stops)
     const begin = (sink: RunSink, number: number): Promise<Started> => {
-      const launch = new Launch(this.#shop, this.#run, {
-        streams,
-        settings: this.#spec.settings,
-        sink,
-        scope: this.#scope,
-        engine: 'fork',
-        began: this.#began,
-        every: this.#spec.every,
-        command: this.#run.identity.command,
-        below: null,
-      })
-      return this.#begin(launch, group, patches, stops, number, begun, notes)
+      return this.#begin(this.#newLaunch(sink, streams), group, patches, stops, number, begun, notes)
     }
-    const settled = await Promise.allSettled(sinks.map((sink, i) => begin(sink, i + 1)))
+    return this.#allOf(sinks.map((sink, i) => begin(sink, i + 1)))
+  }
+
+  /** A program that is copied from outside goes on as it stood, in as many sandboxes as there are to be branches. */
+  async #fromOutside(sinks: readonly RunSink[]): Promise<Resumed> {
+    const checkpoint = this.#checkpoint
+    if (checkpoint.state !== 'parked' || !checkpoint.image.alive)
+      throw new ThawError('CHECKPOINT_GONE', `${checkpoint.id} cannot be restored any more.`)
+    const { breaks, mode, force, break_output, break_listen } = this.#spec
+    if (breaks[0] !== undefined) {
+      throw new ThawError('UNSUPPORTED', `${checkpoint.id} is of a program whose code is not known.`, {
+        hint: 'Stop it with --break-output or --break-listen.',
+      })
+    }
+    const streams = this.#streams()
+    // Several at once would write the same files.
+    const isPrivate = sinks.length > 1 || this.#run.live.size > 0
+    const outside = new Outside(this.#shop, this.#run, this.#scope)
+    const how = { streams, mode, force, isPrivate, break_output, break_listen }
+    return this.#allOf(
+      sinks.map((sink) => outside.resume(this.#newLaunch(sink, streams), checkpoint, how, this.#began)),
+    )
+  }
+
+  #newLaunch(sink: RunSink, streams: StreamsSpec): Launch {
+    return new Launch(this.#shop, this.#run, {
+      streams,
+      settings: this.#spec.settings,
+      sink,
+      scope: this.#scope,
+      engine: this.#checkpoint.image.engine,
+      began: this.#began,
+      every: this.#spec.every,
+      command: this.#run.identity.command,
+      below: null,
+    })
+  }
+
+  /** All or none. */
+  async #allOf(begun: Promise<Started>[]): Promise<Resumed> {
+    const settled = await Promise.allSettled(begun)
     const branches = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const failed = settled.find((one) => one.status === 'rejected')
     if (failed !== undefined) {
-      // All or none: nobody would follow those that began.
+      // Nobody would follow those that began.
       for (const { execution } of branches) await execution?.branch?.signal('SIGKILL')
       throw failed.reason
     }
@@ -150,7 +181,9 @@ export class Resumer {
     const run = this.#run
     const { branch } = this.#checkpoint
     return {
-      branches: run.branches.filter(({ end, kind }) => end !== null && kind === 'run'),
+      branches: run.branches.filter(
+        ({ end, kind, engine }) => end !== null && kind === 'run' && engine === 'fork',
+      ),
       present: lookNow(branch.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope),
       last: run.onDisk,
       oracle: (other) => run.groupOf.get(other) ?? group,
@@ -188,13 +221,15 @@ export class Resumer {
     notes: readonly string[],
   ): Promise<Started> {
     const checkpoint = this.#checkpoint
+    const { image } = checkpoint
+    if (!isParked(image)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     const record = launch.newRecord(group.root, checkpoint.branch.env, checkpoint)
     record.kind = this.#spec.mode
     inherit(record, checkpoint, files)
     const execution = launch.newExecution(record)
     const from = performance.now()
     try {
-      const branch = await launch.restore(group, checkpoint.image, execution, {
+      const branch = await launch.restore(group, image, execution, {
         env: null,
         files,
         stops,

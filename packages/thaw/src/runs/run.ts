@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { contentAt, keepContent, putBack, type Content } from '../files/undo.js'
 import { diskState } from '../files/signature.js'
 import { ProjectTree } from '../files/scan.js'
+import { isParked } from '../engines/engine.js'
+import { ProcessGroup } from '../engines/process/group.js'
+import type { Log } from '../system/index.js'
 import type { Group } from './group.js'
 import type { Execution } from './execution.js'
 import { writtenUntil, type BranchRecord, type Checkpoint } from './lineage.js'
@@ -51,6 +54,14 @@ export class Run {
     }
   }
 
+  #sandboxes: ProcessGroup | null = null
+
+  /** Where its programs live that are copied from outside, and their images. */
+  sandboxes(log: Log): ProcessGroup {
+    const { directory } = this.identity
+    return (this.#sandboxes ??= ProcessGroup.open(join(directory, 'images'), join(directory, 'work'), log))
+  }
+
   get store(): string {
     return join(this.identity.directory, 'store')
   }
@@ -63,6 +74,11 @@ export class Run {
     return this.branches
       .flatMap((branch) => branch.checkpoints)
       .filter((checkpoint) => checkpoint.state === 'parked' && checkpoint.image.alive)
+  }
+
+  /** Those that end with the daemon. */
+  inMemory(): Checkpoint[] {
+    return this.parked().filter(({ image }) => isParked(image))
   }
 
   /** Why the files at this point cannot be put back; null when they can. */
@@ -168,6 +184,8 @@ export class Run {
 
   async dispose(): Promise<void> {
     await Promise.all([...this.groups].map((group) => this.dropGroup(group)))
+    await this.#sandboxes?.[Symbol.asyncDispose]()
+    this.#sandboxes = null
   }
 
   #contentAt(path: string, branch: BranchRecord, seq: number): Content {

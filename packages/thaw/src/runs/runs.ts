@@ -22,6 +22,7 @@ import {
   adapt,
   describeInterpreter,
   findProgram,
+  findProject,
   whyNotResumable,
   withoutLauncher,
 } from '../languages/index.js'
@@ -29,6 +30,7 @@ import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { inputsOf } from './inputs.js'
+import { revive } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
@@ -319,7 +321,14 @@ export class Runs implements AsyncDisposable {
         rmSync(directory, { recursive: true, force: true })
         continue
       }
-      const needed = new Set(['store', 'left', 'temp', ...(run?.branches.map((branch) => branch.id) ?? [])])
+      const needed = new Set([
+        'store',
+        'left',
+        'temp',
+        'images',
+        'work',
+        ...(run?.branches.map((branch) => branch.id) ?? []),
+      ])
       for (const { execution } of this.#shop.live.values()) needed.add(execution.record.id)
       for (const entry of readdirSync(directory)) {
         if (needed.has(entry)) continue
@@ -380,7 +389,7 @@ export class Runs implements AsyncDisposable {
     clearInterval(this.#expiry)
     await this.#verifier[Symbol.asyncDispose]()
     this.#shop.close()
-    for (const run of this.#shop.runs.values()) for (const c of run.parked()) this.#shop.drop(run, c)
+    for (const run of this.#shop.runs.values()) for (const c of run.inMemory()) this.#shop.drop(run, c)
     for (const { branch } of this.#shop.live.values()) await branch.signal('SIGKILL').catch(() => {})
     await Promise.all([...this.#shop.runs.values()].map((run) => run.dispose()))
   }
@@ -447,17 +456,36 @@ export class Runs implements AsyncDisposable {
   #checkpoint(id: string): { run: Run; checkpoint: Checkpoint } {
     const row = this.#journal.getCheckpoint(id)
     if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no checkpoint ${id}.`)
-    const run = this.#shop.runs.get(row.run)
-    const checkpoint = run?.branches.flatMap((branch) => branch.checkpoints).find((one) => one.id === id)
-    if (run === undefined || checkpoint === undefined) {
+    const run = this.#runOf(row.run)
+    const known = run?.branches.flatMap((branch) => branch.checkpoints).find((one) => one.id === id)
+    const checkpoint = known ?? (run === undefined ? null : revive(row, run))
+    if (run === undefined || checkpoint === null) {
       throw new ThawError('CHECKPOINT_GONE', `${id} ended with its daemon, or was given up.`)
     }
     return { run, checkpoint }
   }
 
+  /** Also one of an earlier daemon. */
+  #runOf(id: string): Run | undefined {
+    const known = this.#shop.runs.get(id)
+    const row = known === undefined ? this.#journal.getRun(id) : undefined
+    return row === undefined ? known : this.#remembered(row)
+  }
+
+  #remembered({ id, command, cwd, interpreter, createdAt }: RunRow): Run {
+    const project = findProject(cwd, null)
+    const directory = join(this.#shop.paths.runs, id)
+    const run = new Run({ id, command, cwd, interpreter, project, createdAt, directory })
+    this.#shop.runs.set(id, run)
+    return run
+  }
+
   #removeCheckpoint(id: string, runId: string, how: { cascade: boolean; force: boolean }): string[] {
-    const run = this.#shop.runs.get(runId)
-    const checkpoint = run?.branches.flatMap((branch) => branch.checkpoints).find((c) => c.id === id)
+    const run = this.#runOf(runId)
+    const row = this.#journal.getCheckpoint(id)
+    const known = run?.branches.flatMap((branch) => branch.checkpoints).find((c) => c.id === id)
+    const checkpoint =
+      known ?? (run === undefined || row === undefined ? undefined : revive(row, run)) ?? undefined
     const dependents = run?.branches.filter((branch) => branch.parent?.id === id) ?? []
     if (dependents.length > 0 && !how.cascade && !how.force) {
       throw new ThawError('HAS_DEPENDENTS', `${dependents.length} branches go on from ${id}.`)
@@ -495,7 +523,7 @@ export class Runs implements AsyncDisposable {
     const before = Date.now() - this.#settings.keep * 1000
     for (const run of this.#shop.runs.values()) {
       if (run.live.size > 0 || run.lastAt > before) continue
-      for (const checkpoint of run.parked()) this.#shop.drop(run, checkpoint)
+      for (const checkpoint of run.inMemory()) this.#shop.drop(run, checkpoint)
       await run.dispose()
     }
   }

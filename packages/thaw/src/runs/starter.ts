@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Change, RunRequest, RunSettings } from '@thaw/protocol'
 import type { StopPlace } from '@thaw/protocol/agent'
-import { RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
+import { isParked, RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
 import { launcherEnvironment, type Adapted } from '../languages/index.js'
 import { checkScope, ThawError, type Scope } from '../system/index.js'
@@ -10,6 +10,7 @@ import type { RunSink } from './flow.js'
 import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
 import { chainOf, inherit, refusalAfter, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
+import { Outside } from './outside.js'
 import { makePlan, type Plan } from './plan.js'
 import { lookNow } from './present.js'
 import type { Begun } from './report.js'
@@ -67,12 +68,19 @@ export class Starter {
       settings: request.settings,
       sink,
       scope,
-      engine: adapted.agent === null ? 'plain' : 'fork',
+      engine: this.#outside ? 'process' : adapted.agent === null ? 'plain' : 'fork',
       began,
       every: request.every,
       command: request.command,
       below: request.below,
     })
+  }
+
+  /** Whether it is to be copied from outside: so asked for, or because nothing else can do what was asked for. */
+  get #outside(): boolean {
+    const { engine, break_output, break_listen, every } = this.#request
+    if (engine !== 'auto') return engine === 'process'
+    return break_output !== null || break_listen !== null || (every !== null && this.#adapted.agent === null)
   }
 
   get feed(): StdinFeed {
@@ -92,6 +100,10 @@ export class Starter {
 
   async #start(): Promise<Started> {
     const { agent, plainReason } = this.#adapted
+    if (this.#outside) {
+      const outside = new Outside(this.#shop, this.#run, this.#scope)
+      return outside.start(this.#launch, this.#request, this.#root(), this.#began)
+    }
     if (agent === null) return this.#plain(plainReason)
     if (this.#launch.apart) {
       const group = await this.#newGroup()
@@ -212,7 +224,8 @@ export class Starter {
   #plan(): Promise<Plan> {
     const run = this.#run
     const usable = run.branches.filter(
-      ({ end, kind, root }) => end !== null && kind === 'run' && this.#fits(root),
+      ({ end, kind, engine, root }) =>
+        end !== null && kind === 'run' && engine === 'fork' && this.#fits(root),
     )
     return makePlan({
       branches: usable,
@@ -303,8 +316,10 @@ export class Starter {
     inherit(record, checkpoint, files)
     const from = performance.now()
     const execution = launch.newExecution(record)
+    const { image } = checkpoint
+    if (!isParked(image)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     const branch = await launch
-      .restore(group, checkpoint.image, execution, {
+      .restore(group, image, execution, {
         env: environmentChange(checkpoint.branch.env, this.#request.env),
         files: withStops(files, checkpoint, this.#stops),
         stops: this.#stops,

@@ -3,13 +3,17 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { relative } from 'node:path'
 import type { DaemonSettings, RunReport } from '@thaw/protocol'
-import type { Branch, BranchExit } from '../engines/engine.js'
+import { isParked, type AnyImage, type Branch, type BranchExit } from '../engines/engine.js'
 import { ForkEngine } from '../engines/fork/fork.js'
+import { CriuProvider } from '../engines/process/criu/provide.js'
+import { ProcessImage } from '../engines/process/image.js'
+import { ProcessEngine } from '../engines/process/process.js'
 import { ContentHashes } from '../files/signature.js'
 import { describeInterpreter, findProgram } from '../languages/index.js'
-import type { Journal } from '../store/index.js'
+import type { CheckpointRow, Journal } from '../store/index.js'
 import { ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import type { Execution } from './execution.js'
+import { keptOf } from './kept.js'
 import { Launches } from './launches.js'
 import type { Checkpoint } from './lineage.js'
 import { SourceHashes } from './present.js'
@@ -23,6 +27,7 @@ export class Workshop {
   readonly paths: Paths
   readonly log: Log
   readonly engine = new ForkEngine()
+  readonly process: ProcessEngine
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
   readonly launches = new Launches()
@@ -38,6 +43,7 @@ export class Workshop {
     this.#journal = journal
     this.log = log
     this.#settings = settings
+    this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
   }
 
   newId(kind: 'r' | 'b' | 'c' | 'v'): string {
@@ -104,9 +110,14 @@ export class Workshop {
   drop(run: Run, checkpoint: Checkpoint): void {
     checkpoint.state = 'dropped'
     this.#recordCheckpoint(run, checkpoint)
-    this.engine.discard(checkpoint.image).catch((error: unknown) => {
-      this.log.warn('A parked process could not be ended.', { error })
+    this.#discard(checkpoint.image).catch((error: unknown) => {
+      this.log.warn('A checkpoint could not be given up.', { error })
     })
+  }
+
+  async #discard(image: AnyImage): Promise<void> {
+    if (isParked(image)) await this.engine.discard(image)
+    else if (image instanceof ProcessImage) await this.process.discard(image)
   }
 
   lose(run: Run, checkpoint: Checkpoint): void {
@@ -134,9 +145,10 @@ export class Workshop {
       for (const group of run.groups) {
         const mine = run.parked().filter((c) => run.groupOf.get(c.branch) === group)
         if (mine.length === 0 || !group.alive) continue
-        const { bytes } = await group.family.host.ask({ do: 'pss', pids: mine.map((c) => c.image.pid) })
+        const pidOf = ({ image }: Checkpoint) => (isParked(image) ? image.pid : 0)
+        const { bytes } = await group.family.host.ask({ do: 'pss', pids: mine.map(pidOf) })
         for (const checkpoint of mine)
-          checkpoint.memory = bytes[String(checkpoint.image.pid)] ?? checkpoint.memory
+          checkpoint.memory = bytes[String(pidOf(checkpoint))] ?? checkpoint.memory
       }
     }
     const { memory } = this.#settings
@@ -192,16 +204,22 @@ export class Workshop {
         run: run.identity.id,
         branch: branch.id,
         parent: (at > 0 ? branch.checkpoints[at - 1]?.id : branch.parent?.id) ?? null,
-        unit: checkpoint.before.unit.replace(/#\d+$/, ''),
-        file: this.relative(run, checkpoint.before.file),
-        line: checkpoint.before.line,
+        ...this.#placeOf(run, checkpoint),
         atSeconds: checkpoint.work,
         memoryBytes: checkpoint.memory,
         state: checkpoint.state,
         createdAt: checkpoint.createdAt,
-        data: { kind: checkpoint.kind, name: checkpoint.name, offsets: checkpoint.offsets },
+        data: keptOf(checkpoint),
       }),
     )
+  }
+
+  #placeOf(
+    run: Run,
+    { before: { file, unit, line } }: Checkpoint,
+  ): Pick<CheckpointRow, 'unit' | 'file' | 'line'> {
+    if (file === '') return { unit: null, file: null, line: null }
+    return { unit: unit.replace(/#\d+$/, ''), file: this.relative(run, file), line }
   }
 
   /** A journal that cannot be written (disk full) must not end a program that runs. */

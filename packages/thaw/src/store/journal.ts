@@ -280,7 +280,10 @@ export class Journal implements Disposable {
           pid: numberOrNull(row['pid']),
         }))
       this.#db.run(`UPDATE branches SET state = 'lost', ended_at = ? WHERE state = 'live'`, [Date.now()])
-      const checkpoints = this.#db.run(`UPDATE checkpoints SET state = 'lost' WHERE state = 'parked'`)
+      // Those that have an image are on disk.
+      const checkpoints = this.#db.run(
+        `UPDATE checkpoints SET state = 'lost' WHERE state = 'parked' AND json_extract(data, '$.image') IS NULL`,
+      )
       return { branches, checkpoints }
     })
   }

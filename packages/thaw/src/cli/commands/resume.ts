@@ -5,6 +5,7 @@ import { findPaths } from '../../system/paths.js'
 import { BUILD } from '../../version.js'
 import { withDaemon } from '../connect.js'
 import { numberLines } from '../numbered.js'
+import { parsePort } from '../run-arguments.js'
 import { converse, type Io } from '../session.js'
 
 export interface ResumeOptions {
@@ -12,6 +13,9 @@ export interface ResumeOptions {
   hot?: boolean
   exact?: boolean
   break?: string[]
+  breakOutput?: string
+  breakListen?: string
+  force?: boolean
   every?: string
   report?: string
   terminal?: boolean
@@ -35,6 +39,9 @@ export async function resume(id: string, options: ResumeOptions): Promise<number
     mode: options.hot === true ? 'hot' : 'exact',
     quiet: quiet ? true : null,
     break: options.break ?? [],
+    break_output: options.breakOutput ?? null,
+    break_listen: options.breakListen === undefined ? null : parsePort(options.breakListen),
+    force: options.force === true,
     every: options.every ?? null,
     ...io,
   })

@@ -76,7 +76,7 @@ function checkpointLine(node: CheckpointNode, indent: string, last: boolean): Li
   return {
     drawing: `${indent}${last ? '└─ ' : '├─ '}`,
     id: node.id,
-    what: `${TITLES[node.kind]}${place(node.before)}${node.name === null ? '' : ` "${node.name}"`}`,
+    what: `${title(node)}${node.name === null ? '' : ` "${node.name}"`}`,
     at: seconds(node.at_seconds),
     memory: bytes(node.memory_bytes),
     state: node.state,
@@ -104,12 +104,17 @@ export function renderCheckpoint(node: CheckpointNode): string {
   return `${id}  ${what}, after ${at} of work\n`
 }
 
+/** Where a program's code is not known, its time says where it stood. */
+function title({ kind, before }: CheckpointNode): string {
+  if (before.unit !== null) return `${TITLES[kind]}${place(before)}`
+  return kind === 'stop' ? 'stopped' : 'as it stood'
+}
+
 const TITLES = { moment: 'before ', stop: 'stopped before ', mark: 'in ', asked: 'in ' } as const
 
 function place(before: Place): string {
   const where = before.file === null ? '' : `${before.file}${before.line === null ? '' : `:${before.line}`}`
-  if (before.unit === null) return where === '' ? 'the first statement' : where
-  if (before.unit.startsWith('<')) return where
+  if (before.unit?.startsWith('<') !== false) return where
   return `${before.unit.replace(/#\d+$/, '')}()${where === '' ? '' : ` (${where})`}`
 }
 

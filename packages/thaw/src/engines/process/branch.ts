@@ -77,6 +77,12 @@ export class ProcessBranch implements Branch, AsyncDisposable {
     return Promise.resolve()
   }
 
+  /** Everything in the sandbox goes, what stands still too. */
+  end(): void {
+    this.#killed = true
+    this.parts.sandbox.kill()
+  }
+
   resize(size: TerminalSize): Promise<void> {
     if (!this.#over) this.parts.streams.terminal?.resize(size)
     return Promise.resolve()

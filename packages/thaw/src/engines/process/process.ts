@@ -19,7 +19,7 @@ import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
 import { copyTree, fillMemory, putBack, saveFiles, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
-import { inspectTree, readTree, type Tcp } from './inspect.js'
+import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
 import { carry, findCarrier } from './network.js'
 import { Sandbox, SandboxRefused, type Network } from './sandbox.js'
 import {
@@ -47,6 +47,10 @@ export interface ProcessLaunch extends LaunchSpec {
 export interface ProcessCheckpoint {
   /** What becomes of connections that leave the sandbox. Default: a refusal. */
   tcp?: Tcp
+  /** Whether the program ends once it is copied. Default: it runs on. */
+  stop?: boolean
+  /** Called while the program stands still and all it had printed has been handed over. */
+  cut?: (crossed: { stdin: number }) => void
 }
 
 export interface ProcessRestore extends StartSpec {
@@ -156,6 +160,7 @@ export class ProcessEngine implements OutsideEngine<
         try {
           const { unread, ...counts } = await streams.cut()
           await writeFile(join(directory, PART.stdin), unread)
+          how.cut?.(counts)
           const tree = readTree(branch.root)
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
           await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), scope)
@@ -168,11 +173,18 @@ export class ProcessEngine implements OutsideEngine<
         }
       }
       const program = noteFile(linkOf(`/proc/${branch.pid}/exe`))
-      const argv = dumpCommand(criu, pids.root, join(draft, PART.criu), streams.names, tcp)
+      const argv = dumpCommand(
+        criu,
+        pids.root,
+        join(draft, PART.criu),
+        streams.names,
+        tcp,
+        how.stop === true ? 'stands' : 'runs',
+      )
       const { status, lastPid } = await sandbox.criu(argv, paused)
       if (undone !== null) throw undone as Error
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
-      return await sealImage(directory, join(group.images, final), {
+      const image = await sealImage(directory, join(group.images, final), {
         format: 1,
         engine: 'process',
         machine: thisMachine(criu),
@@ -186,7 +198,10 @@ export class ProcessEngine implements OutsideEngine<
         place: notePlace(setting.cwd),
         ...(held as Pick<Manifest, 'counts' | 'files' | 'processes'>),
       })
+      if (how.stop === true) branch.end()
+      return image
     } catch (error) {
+      if (how.stop === true) goOn(branch)
       scope.log.warn('A checkpoint failed; the program runs on.', { error, log: textOf(log).slice(-4000) })
       await rm(directory, { recursive: true, force: true })
       throw asDiskFull(error)
@@ -284,6 +299,17 @@ export class ProcessEngine implements OutsideEngine<
       streams?.close(false)
       await rm(work, { recursive: true, force: true })
       throw asThawError(error, '', setting.cwd)
+    }
+  }
+}
+
+/** A program that stands still, since it was to stop, is to run after all. */
+function goOn(branch: ProcessBranch): void {
+  for (const pid of treeOf(branch.root)) {
+    try {
+      process.kill(pid, 'SIGCONT')
+    } catch {
+      // It has ended.
     }
   }
 }

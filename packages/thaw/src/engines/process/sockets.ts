@@ -10,9 +10,31 @@ export interface TcpSocket {
 /** States in which a socket has a peer: all but LISTEN and CLOSE. */
 const WITHOUT_PEER = new Set(['0A', '07'])
 
+const LISTEN = '0A'
+
+/** Inodes of the sockets that listen on a port, in the network of a process. */
+export function readListening(pid: number, port: number): Set<string> {
+  const found = new Set<string>()
+  for (const [local, , state, inode] of readRows(pid)) {
+    if (state === LISTEN && Number.parseInt(local.split(':')[1] ?? '', 16) === port) found.add(inode)
+  }
+  return found
+}
+
 /** By inode. */
 export function readSockets(pid: number): Map<string, TcpSocket> {
   const sockets = new Map<string, TcpSocket>()
+  for (const [local, remote, state, inode] of readRows(pid)) {
+    sockets.set(inode, {
+      local: decode(local),
+      remote: decode(remote),
+      established: !WITHOUT_PEER.has(state),
+    })
+  }
+  return sockets
+}
+
+function* readRows(pid: number): Generator<[local: string, remote: string, state: string, inode: string]> {
   for (const name of ['tcp', 'tcp6']) {
     let text
     try {
@@ -23,14 +45,9 @@ export function readSockets(pid: number): Map<string, TcpSocket> {
     for (const line of text.split('\n').slice(1)) {
       const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/)
       if (local === undefined || remote === undefined || state === undefined || inode === undefined) continue
-      sockets.set(inode, {
-        local: decode(local),
-        remote: decode(remote),
-        established: !WITHOUT_PEER.has(state),
-      })
+      yield [local, remote, state, inode]
     }
   }
-  return sockets
 }
 
 /**

@@ -20,17 +20,27 @@ function common(criu: Criu, tcp: Tcp): string[] {
   return criu.user ? [...options, '--unprivileged'] : options
 }
 
-/** @param path of the images, below the directory of drafts */
+/**
+ * @param path of the images, below the directory of drafts
+ * @param after what becomes of the program once it is copied
+ */
 export function dumpCommand(
   criu: Criu,
   root: number,
   path: string,
   streams: StreamNames,
   tcp: Tcp,
+  after: 'runs' | 'stands',
 ): string[] {
   const images = join(directoryPath(DIRECTORY.images), path)
   const where = ['-t', String(root), '-D', images, '-o', DUMP_LOG]
-  const how = ['--leave-running', '--network-lock', 'skip', '--action-script', HOOK]
+  const how = [
+    after === 'runs' ? '--leave-running' : '--leave-stopped',
+    '--network-lock',
+    'skip',
+    '--action-script',
+    HOOK,
+  ]
   const external = streams.kind === 'terminal' ? ['--external', streams.terminal] : []
   return [...criuCommand(criu), 'dump', ...where, ...how, ...external, ...common(criu, tcp)]
 }

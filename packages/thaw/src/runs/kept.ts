@@ -1,0 +1,99 @@
+/** What the journal keeps of a checkpoint, and how one whose image lies on disk comes back after its daemon. */
+import { z } from 'zod'
+import { ProcessImage } from '../engines/process/image.js'
+import type { CheckpointRow } from '../store/index.js'
+import { nowhere, type BranchRecord, type Checkpoint } from './lineage.js'
+import type { Run } from './run.js'
+
+const Offsets = z.object({ stdout: z.number(), stderr: z.number(), order: z.number() })
+const Kind = z.enum(['moment', 'mark', 'asked', 'stop'])
+
+/** Of one on disk: where, and what its branch was begun with. */
+const Outlasting = z.object({
+  kind: Kind,
+  name: z.string().nullable(),
+  offsets: Offsets,
+  stdin: z.number(),
+  image: z.string(),
+  root: z.object({
+    env: z.record(z.string(), z.string()),
+    terminal: z.boolean(),
+    joined: z.boolean(),
+    umask: z.number(),
+  }),
+  stdinKind: z.enum(['null', 'stream']),
+})
+
+export function keptOf(checkpoint: Checkpoint): unknown {
+  const { kind, name, offsets, stdin, image, branch } = checkpoint
+  if (!(image instanceof ProcessImage)) return { kind, name, offsets }
+  const kept: z.infer<typeof Outlasting> = {
+    kind,
+    name,
+    offsets,
+    stdin,
+    image: image.directory,
+    root: branch.root,
+    stdinKind: branch.streams.stdin,
+  }
+  return kept
+}
+
+/** A checkpoint of an earlier daemon, as part of its run again; null where nothing of it is left. */
+export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
+  const read = Outlasting.safeParse(row.data)
+  if (!read.success || row.state !== 'parked') return null
+  let image: ProcessImage
+  try {
+    image = ProcessImage.open(read.data.image)
+  } catch {
+    return null
+  }
+  const { kind, name, offsets, stdin, root, stdinKind } = read.data
+  let branch = run.branches.find(({ id }) => id === row.branch)
+  if (branch === undefined) {
+    branch = branchOf(row.branch, root, stdinKind)
+    run.branches.unshift(branch)
+  }
+  const checkpoint: Checkpoint = {
+    id: row.id,
+    branch,
+    kind,
+    name,
+    offsets,
+    stdin,
+    image,
+    work: row.atSeconds,
+    ...nowhere(),
+    state: 'parked',
+    memory: null,
+    createdAt: row.createdAt,
+  }
+  branch.checkpoints.push(checkpoint)
+  return checkpoint
+}
+
+/** What a new branch needs of one that ended with its daemon. */
+function branchOf(id: string, root: BranchRecord['root'], stdin: 'null' | 'stream'): BranchRecord {
+  const terminal = root.terminal ? { rows: 24, cols: 80 } : null
+  return {
+    id,
+    root,
+    env: root.env,
+    streams: { stdin, joined: root.joined, terminal },
+    parent: null,
+    kind: 'run',
+    engine: 'process',
+    modules: new Map(),
+    events: [],
+    answers: new Map(),
+    writes: [],
+    checkpoints: [],
+    versions: new Map(),
+    rebased: new Set(),
+    broken: { seq: 0, why: 'it ended with its daemon' },
+    refusals: [],
+    left: new Map(),
+    end: null,
+  }
+}

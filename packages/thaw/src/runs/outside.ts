@@ -1,0 +1,176 @@
+/** Programs that are copied from outside, whatever they are: started in a sandbox, or gone on with from a checkpoint. */
+import type { ProcessBranch } from '../engines/process/branch.js'
+import type { ProcessGroup } from '../engines/process/group.js'
+import { ProcessImage } from '../engines/process/image.js'
+import { isListening } from '../engines/process/listening.js'
+import type { StreamsSpec } from '../engines/engine.js'
+import { openScope, ThawError, type Scope } from '../system/index.js'
+import type { Execution, Take } from './execution.js'
+import { seconds, type Launch, type Started } from './launch.js'
+import type { Checkpoint, Root } from './lineage.js'
+import type { Begun } from './report.js'
+import type { Run } from './run.js'
+import type { StartRequest } from './starter.js'
+import type { Workshop } from './workshop.js'
+
+/** When a program is to stop, as seen from outside. */
+export interface Moments {
+  break_output: string | null
+  break_listen: number | null
+}
+
+/** How often it is looked whether a program listens. Milliseconds. */
+const LOOK_EVERY = 10
+/** Of what was printed, so much is kept for a match across pieces. Bytes. */
+const TAIL = 64 * 1024
+
+const UNKNOWN = 'what the program uses is not known to the process engine'
+
+export class Outside {
+  readonly #shop: Workshop
+  readonly #run: Run
+  readonly #scope: Scope
+
+  constructor(shop: Workshop, run: Run, scope: Scope) {
+    this.#shop = shop
+    this.#run = run
+    this.#scope = scope
+  }
+
+  /** From the start: what such a program has used is not known, so nothing can be spared. */
+  async start(launch: Launch, request: StartRequest, root: Root, began: number): Promise<Started> {
+    const planned = seconds(began)
+    const { env, cwd, umask, command: argv, net: network, tcp } = request
+    const streams: StreamsSpec = {
+      stdin: request.stdin,
+      joined: request.joined,
+      terminal: request.terminal,
+    }
+    const execution = launch.newExecution(launch.newRecord(root, env, null, 'process'))
+    const group = this.#run.sandboxes(this.#shop.log)
+    const from = performance.now()
+    const branch = await this.#opened(launch, execution, () =>
+      this.#shop.process.launch(
+        group,
+        { branch: launch.id, argv, env, cwd, umask, streams, listener: execution, network },
+        this.#scope,
+      ),
+    )
+    const begun: Begun = {
+      outcome: 'cold',
+      checkpoint: null,
+      changed: [],
+      reason: this.#run.timesRun > 1 ? UNKNOWN : 'first run',
+      effects: [],
+      planned,
+      restored: seconds(from),
+    }
+    return this.#follow(launch, execution, group, branch, begun, tcp, request)
+  }
+
+  /** @param isPrivate what it writes in its directory is its own, and gone with it */
+  async resume(
+    launch: Launch,
+    checkpoint: Checkpoint,
+    how: { streams: StreamsSpec; mode: 'exact' | 'hot'; force: boolean; isPrivate: boolean } & Moments,
+    began: number,
+  ): Promise<Started> {
+    const { image, branch: parent } = checkpoint
+    if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
+    const record = launch.newRecord(parent.root, parent.env, checkpoint, 'process')
+    record.kind = how.mode
+    const execution = launch.newExecution(record)
+    const group = this.#run.sandboxes(this.#shop.log)
+    const planned = seconds(began)
+    const from = performance.now()
+    const branch = await this.#opened(launch, execution, () =>
+      this.#shop.process.restore(
+        group,
+        image,
+        {
+          branch: launch.id,
+          streams: how.streams,
+          listener: execution,
+          view: how.isPrivate ? 'private' : 'shared',
+          force: how.force,
+        },
+        this.#scope,
+      ),
+    )
+    const begun: Begun = {
+      outcome: 'resumed',
+      checkpoint,
+      changed: [],
+      reason: null,
+      effects: [],
+      planned,
+      restored: seconds(from),
+    }
+    return this.#follow(launch, execution, group, branch, begun, image.manifest.tcp, how)
+  }
+
+  async #opened(
+    launch: Launch,
+    execution: Execution,
+    open: () => Promise<ProcessBranch>,
+  ): Promise<ProcessBranch> {
+    try {
+      return await open()
+    } catch (error) {
+      execution.recorded.close()
+      launch.feed.close()
+      throw error
+    }
+  }
+
+  #follow(
+    launch: Launch,
+    execution: Execution,
+    group: ProcessGroup,
+    branch: ProcessBranch,
+    begun: Begun,
+    tcp: 'keep' | 'close' | null,
+    moments: Moments,
+  ): Started {
+    // Not the caller's scope: a checkpoint that somebody else asked for does not end with him.
+    const scope = openScope(this.#shop.log)
+    const take: Take = (how) => this.#shop.process.checkpoint(group, branch, scope, { ...how, tcp })
+    launch.announce()
+    void launch.flow.lead([])
+    launch.stops = moments.break_output !== null || moments.break_listen !== null
+    const started = launch.follow(null, execution, branch, 0, begun, take)
+    this.#watch(execution, branch, take, moments)
+    return started
+  }
+
+  #watch(execution: Execution, branch: ProcessBranch, take: Take, moments: Moments): void {
+    let timer: NodeJS.Timeout | undefined
+    const stop = () => {
+      execution.onOutput = () => {}
+      clearInterval(timer)
+      execution.takeFromOutside(take, 'stop', null).catch((error: unknown) => {
+        this.#scope.log.info('A program could not be stopped.', { error })
+      })
+    }
+    if (moments.break_output !== null)
+      execution.onOutput = matcher(new RegExp(moments.break_output, 'm'), stop)
+    const { break_listen: port } = moments
+    if (port !== null) {
+      timer = setInterval(() => {
+        if (isListening(branch, port)) stop()
+      }, LOOK_EVERY)
+      void branch.exited.then(() => clearInterval(timer))
+    }
+  }
+}
+
+/** Calls `found` once, as soon as what was printed so far matches. */
+function matcher(pattern: RegExp, found: () => void): (bytes: Buffer) => void {
+  let tail = Buffer.alloc(0)
+  return (bytes) => {
+    tail = Buffer.concat([tail, bytes])
+    if (pattern.test(tail.toString())) return found()
+    // The line that is being printed may still come to match.
+    if (tail.length > TAIL) tail = tail.subarray(-TAIL)
+  }
+}
