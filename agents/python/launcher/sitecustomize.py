@@ -112,13 +112,11 @@ def _arrive():
             return "signals are ignored or blocked (nohup, trap, a job in the background)"
         there = "/proc/%d/" % daemon
         here = "/proc/self/"
-        same = all(read(here + name) == read(there + name) for name in ("limits", "cgroup"))
+        same = read(here + "cgroup") == read(there + "cgroup")
         same = same and os.readlink(here + "root") == os.readlink(there + "root")
         same = same and all(os.readlink(here + "ns/" + name) == os.readlink(there + "ns/" + name)
                             for name in os.listdir(here + "ns"))
-        same = same and os.getpriority(os.PRIO_PROCESS, 0) == os.getpriority(os.PRIO_PROCESS, daemon)
-        same = same and os.sched_getaffinity(0) == os.sched_getaffinity(daemon)
-        return None if same else "its limits, priority or namespaces are not those of a run"
+        return None if same else "its cgroup or namespaces are not those of a run"
 
     def connect(path):
         import _socket
@@ -165,7 +163,12 @@ def _arrive():
                     finally:
                         line.close()
                     if why is None:
-                        os.execv(node, [node, thaw, "__below", token, socket_path] + fields[8:] + ["--"] + words)
+                        import resource
+                        # Node raises this one when it starts.
+                        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+                        soft = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+                        os.execve(node, [node, thaw, "__below", token, socket_path] + fields[8:] + ["--"] + words,
+                                  dict(os.environ, THAW_NOFILE=soft))
             except Exception:
                 # Whatever it is that cannot be found out here: the program runs as it would have.
                 pass

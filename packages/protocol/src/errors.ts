@@ -67,6 +67,13 @@ export const ERRORS = {
     when: 'The directory to run in does not exist any more, or may not be entered.',
     hint: 'Change to a directory that exists.',
   },
+  LIMITS_NOT_GIVEN: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'The caller has resource limits, or processors, that the daemon may not give to a program: it was started under narrower ones.',
+    hint: 'End it with `thaw daemon stop`; the next command starts one with the limits of its own caller.',
+  },
   FILE_UNREADABLE: {
     fault: 'user',
     status: 422,

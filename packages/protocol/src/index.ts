@@ -1,3 +1,4 @@
+export * from './allowance.js'
 export * from './api.js'
 export * from './errors.js'
 export * from './run.js'

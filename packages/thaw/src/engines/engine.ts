@@ -7,6 +7,7 @@ import type {
   PreImage,
   StopPlace,
 } from '@thaw/protocol/agent'
+import type { Allowance } from '@thaw/protocol'
 import type { Scope } from '../system/index.js'
 
 export interface Ability {
@@ -91,6 +92,8 @@ export interface LaunchSpec {
   env: Record<string, string>
   cwd: string
   umask: number
+  /** What the daemon itself can give. */
+  allowance: Allowance
   streams: StreamsSpec
   listener: BranchListener
 }
@@ -103,6 +106,8 @@ export interface BaseSpec {
   env: Record<string, string>
   cwd: string
   umask: number
+  /** What the daemon itself can give. */
+  allowance: Allowance
   setup: Omit<AgentSetup, 'socket' | 'cache'>
 }
 

@@ -4,7 +4,7 @@ import type { Image } from '../engines/engine.js'
 import { HostRefused } from '../engines/fork/host.js'
 import type { Family } from '../engines/fork/family.js'
 import type { Frame } from '@thaw/protocol/agent'
-import { ThawError } from '../system/index.js'
+import { allowanceDifference, ThawError } from '../system/index.js'
 import type { Root } from './lineage.js'
 import type { CodeOracle } from './plan.js'
 
@@ -26,7 +26,9 @@ export function misfit(root: Root, wanted: Root): string | null {
   if (name !== undefined) return `${name} is not the same, which is read when the interpreter starts`
   if (root.terminal !== wanted.terminal) return 'it was run with a terminal (-t), or is now'
   if (root.joined !== wanted.joined) return 'stdout and stderr went to one place, or do now'
-  return root.umask === wanted.umask ? null : 'the umask is not the same'
+  if (root.umask !== wanted.umask) return 'the umask is not the same'
+  const difference = allowanceDifference(root.allowance, wanted.allowance)
+  return difference === null ? null : `${difference} is not the same`
 }
 
 export class Group implements CodeOracle, AsyncDisposable {

@@ -1,5 +1,5 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
-import type { CheckpointKind } from '@thaw/protocol'
+import type { Allowance, CheckpointKind } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { Image, StreamsSpec } from '../engines/engine.js'
 import type { Content, Write } from '../files/undo.js'
@@ -39,6 +39,7 @@ export interface Root {
   terminal: boolean
   joined: boolean
   umask: number
+  allowance: Allowance
 }
 
 export interface BranchEnd {

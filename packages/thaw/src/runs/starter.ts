@@ -5,7 +5,7 @@ import type { StopPlace } from '@thaw/protocol/agent'
 import { RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
 import { launcherEnvironment, type Adapted } from '../languages/index.js'
-import { checkScope, ThawError, type Scope } from '../system/index.js'
+import { checkScope, grant, ownAllowance, ThawError, type Grant, type Scope } from '../system/index.js'
 import type { RunSink } from './flow.js'
 import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
@@ -41,6 +41,7 @@ export class Starter {
   readonly #began: number
   readonly #streams: StreamsSpec
   readonly #launch: Launch
+  readonly #grant: Grant
   /** Checkpoints that cannot go on under this edit, and why; for later edits they stay. */
   readonly #refused = new Map<Checkpoint, string>()
   #stops: StopPlace[] = []
@@ -61,6 +62,7 @@ export class Starter {
     this.#request = request
     this.#sink = sink
     this.#scope = scope
+    this.#grant = grant(request.allowance ?? ownAllowance())
     this.#streams = { stdin: request.stdin, joined: request.joined, terminal: request.terminal }
     this.#launch = new Launch(shop, run, {
       streams: this.#streams,
@@ -145,6 +147,7 @@ export class Starter {
       terminal: this.#request.terminal !== null,
       joined: this.#request.joined,
       umask: this.#request.umask,
+      allowance: this.#request.allowance ?? ownAllowance(),
     }
   }
 
@@ -190,6 +193,7 @@ export class Starter {
           env: this.#request.env,
           cwd: this.#request.cwd,
           umask: this.#request.umask,
+          allowance: this.#grant.given,
           setup: {
             project,
             store: this.#run.store,
@@ -253,6 +257,11 @@ export class Starter {
     const why = refusalAfter(this.#run.branches, checkpoint)
     if (why === null) return reason
     return `${reason === null ? '' : `${reason}; `}no checkpoint was possible for a while: ${why}`
+  }
+
+  #withGrant(reason: string | null): string | null {
+    const { lacking } = this.#grant
+    return lacking === null || reason === null ? (reason ?? lacking) : `${reason}; ${lacking}`
   }
 
   /** Everything printed in the lineage before a point. */
@@ -321,7 +330,7 @@ export class Starter {
       outcome: 'resumed',
       checkpoint,
       changed: plan.changed,
-      reason: this.#withRefusal(plan.reason, checkpoint),
+      reason: this.#withGrant(this.#withRefusal(plan.reason, checkpoint)),
       effects: plan.effects,
       planned,
       restored: seconds(from),
@@ -353,7 +362,7 @@ export class Starter {
       outcome: 'cold' as const,
       checkpoint: null,
       changed,
-      reason,
+      reason: this.#withGrant(reason),
       effects: [],
       planned,
       restored,
@@ -383,6 +392,7 @@ export class Starter {
           env: this.#plainEnvironment(),
           cwd: this.#request.cwd,
           umask: this.#request.umask,
+          allowance: this.#grant.given,
           streams: this.#streams,
           listener: execution,
         },
@@ -401,7 +411,7 @@ export class Starter {
       outcome: 'cold',
       checkpoint: null,
       changed: [],
-      reason,
+      reason: this.#withGrant(reason),
       effects: [],
       planned,
       restored: seconds(from),
