@@ -42,7 +42,7 @@ def _standard_streams(request):
         fd = os.open(tty, os.O_RDWR)
         import termios
         fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
-        streams = [fd, fd, fd]
+        streams = [fd if request.get("stdin") else os.open(os.devnull, os.O_RDONLY), fd, fd]
     else:
         stdout, stderr = request.get("stdout"), request.get("stderr")
         streams = [os.open(request.get("stdin") or os.devnull, os.O_RDONLY)]

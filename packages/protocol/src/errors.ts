@@ -78,8 +78,8 @@ export const ERRORS = {
     fault: 'user',
     status: 422,
     exit: 125,
-    when: 'A file that the run depends on exists but cannot be read.',
-    hint: 'Correct its permissions.',
+    when: 'A file that the run depends on is gone, or cannot be read.',
+    hint: 'Put it back, or correct its permissions.',
   },
   PLACE_NOT_FOUND: {
     fault: 'user',

@@ -36,7 +36,8 @@ export interface Checkpoint {
 /** What holds for everything that descends from one base process. */
 export interface Root {
   env: Record<string, string>
-  terminal: boolean
+  /** What its terminal (-t) stands in for: all three streams, or stdout and stderr where stdin is nothing. */
+  terminal: 'whole' | 'output' | null
   joined: boolean
   umask: number
   allowance: Allowance

@@ -16,7 +16,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     id: 'b_1',
     root: {
       env: {},
-      terminal: false,
+      terminal: null,
       joined: false,
       umask: 0o022,
       allowance: { limits: [], nice: 0, cpus: '0' },

@@ -100,13 +100,14 @@ export class Resumer {
   /** The same ones the checkpoint's own branch had: what a program knows of them does not change while it is parked. */
   #streams(): StreamsSpec {
     const { root } = this.#checkpoint.branch
-    if (this.#spec.terminal !== null && !root.terminal) {
+    if (this.#spec.terminal !== null && root.terminal === null) {
       throw new ThawError('UNSUPPORTED', `${this.#checkpoint.id} was run without a terminal.`, {
         hint: 'Resume it without -t, or run the command anew with -t.',
       })
     }
-    const terminal = root.terminal ? (this.#spec.terminal ?? TERMINAL) : null
-    return { stdin: this.#spec.stdin, joined: root.joined, terminal }
+    const terminal = root.terminal === null ? null : (this.#spec.terminal ?? TERMINAL)
+    const stdin = root.terminal === 'output' ? 'null' : this.#spec.stdin
+    return { stdin, joined: root.joined, terminal }
   }
 
   async #plan(group: Group): Promise<{ files: FilePatch[]; begun: Begun; notes: string[] }> {

@@ -38,6 +38,8 @@ export class Run {
   readonly live = new Set<Execution>()
   /** The last branch's files are being looked at. */
   settling: Promise<void> = Promise.resolve()
+  /** Commands that wait for their turn, or are in it. */
+  starting = 0
   timesRun = 0
   lastAt = 0
   /** The branch whose files are in the project now. */

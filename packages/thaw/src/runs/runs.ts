@@ -111,7 +111,8 @@ export class Runs implements AsyncDisposable {
     const adapted = await adapt({ command, cwd, env }, scope)
     const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
-    const first = this.#inTurn(run, () => starter.start())
+    run.starting++
+    const first = this.#inTurn(run, () => this.#begin(run, starter))
     // The caller may send stdin while the plan is being made, which needs it: the handle exists at once.
     const { feed } = starter
     let started: Started | null = null
@@ -121,6 +122,21 @@ export class Runs implements AsyncDisposable {
     const done = started === null ? ready.then((value) => value.done) : (started as Started).done
     done.catch(() => {})
     return { handle: this.#handle(feed, ready, done), ready }
+  }
+
+  /** A command that never came to a program leaves nothing. */
+  async #begin(run: Run, starter: Starter): Promise<Started> {
+    try {
+      return await starter.start()
+    } catch (error) {
+      const { id } = run.identity
+      if (run.starting === 1 && this.#journal.listBranches(id).length === 0) {
+        await this.remove(id, { cascade: true, force: true })
+      }
+      throw error
+    } finally {
+      run.starting--
+    }
   }
 
   /** @param sinks as many as there are to be branches */

@@ -41,7 +41,7 @@ export class Starter {
   readonly #began: number
   readonly #streams: StreamsSpec
   readonly #launch: Launch
-  readonly #grant: Grant
+  #grant!: Grant
   /** Checkpoints that cannot go on under this edit, and why; for later edits they stay. */
   readonly #refused = new Map<Checkpoint, string>()
   #stops: StopPlace[] = []
@@ -62,7 +62,6 @@ export class Starter {
     this.#request = request
     this.#sink = sink
     this.#scope = scope
-    this.#grant = grant(request.allowance ?? ownAllowance())
     this.#streams = { stdin: request.stdin, joined: request.joined, terminal: request.terminal }
     this.#launch = new Launch(shop, run, {
       streams: this.#streams,
@@ -82,6 +81,7 @@ export class Starter {
   }
 
   async start(): Promise<Started> {
+    this.#grant = grant(this.#request.allowance ?? ownAllowance())
     this.#launch.apart = this.#run.live.size > 0
     try {
       await this.#run.settling
@@ -144,7 +144,7 @@ export class Starter {
   #root(): Root {
     return {
       env: this.#request.env,
-      terminal: this.#request.terminal !== null,
+      terminal: this.#request.terminal === null ? null : this.#request.stdin === 'null' ? 'output' : 'whole',
       joined: this.#request.joined,
       umask: this.#request.umask,
       allowance: this.#request.allowance ?? ownAllowance(),
