@@ -1,6 +1,6 @@
 /** `thaw resume`: one or several branches that go on from a checkpoint somebody chose. */
 import { join } from 'node:path'
-import type { ResumeRequest, RunReport, RunSettings } from '@thaw/protocol'
+import type { ResumeSpec, RunReport } from '@thaw/protocol'
 import type { FilePatch, StopPlace } from '@thaw/protocol/agent'
 import { RestoreRefused, type StreamsSpec } from '../engines/engine.js'
 import { ThawError, type Scope } from '../system/index.js'
@@ -14,14 +14,8 @@ import { makePlan, placeOf, planFrom, type PlanInput } from './plan.js'
 import { lookNow } from './present.js'
 import type { Begun } from './report.js'
 import type { Run } from './run.js'
-import { findStops, withStops, type BreakPlace } from './stops.js'
+import { findStops, withStops } from './stops.js'
 import type { Workshop } from './workshop.js'
-
-/** A validated request with its settings decided. */
-export interface ResumeSpec extends Omit<ResumeRequest, 'break' | 'quiet'> {
-  breaks: BreakPlace[]
-  settings: RunSettings
-}
 
 export interface Resumed {
   branches: Started[]
@@ -149,6 +143,7 @@ export class Resumer {
 
   #input(group: Group): PlanInput {
     const run = this.#run
+    run.recognizeFiles()
     const { branch } = this.#checkpoint
     return {
       branches: run.branches.filter(({ end, kind }) => end !== null && kind === 'run'),

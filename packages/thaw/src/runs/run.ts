@@ -1,8 +1,8 @@
 /** One command in one directory: its history, its processes, its files. */
 import { lstatSync, mkdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { contentAt, keepContent, putBack, type Content } from '../files/undo.js'
-import { diskState } from '../files/signature.js'
+import { contentAt, isAlready, keepContent, putBack, type Content } from '../files/undo.js'
+import { diskState, onlyRewritten } from '../files/signature.js'
 import { ProjectTree } from '../files/scan.js'
 import type { Group } from './group.js'
 import type { Execution } from './execution.js'
@@ -65,6 +65,18 @@ export class Run {
     return this.branches
       .flatMap((branch) => branch.checkpoints)
       .filter((checkpoint) => checkpoint.state === 'parked' && checkpoint.image.alive)
+  }
+
+  /**
+   * Files that somebody wrote anew, in place, with what the last branch had left in them are as it left them: a plain
+   * run of the command does so. What the program knows of their times is compared by itself.
+   */
+  recognizeFiles(): void {
+    for (const [path, content] of this.onDisk?.left ?? []) {
+      const [was, is] = [this.disk.get(path), diskState(path)]
+      if (was === undefined || was === is || !onlyRewritten(was, is)) continue
+      if (content !== 'unknown' && isAlready(path, content.pre)) this.disk.set(path, is)
+    }
   }
 
   /** Why the files at this point cannot be put back; null when they can. */

@@ -1,6 +1,6 @@
 /** One start of a run: plan, restore or replay or cold, and the report. */
 import { join } from 'node:path'
-import type { Change, RunRequest, RunSettings } from '@thaw/protocol'
+import type { Change, StartRequest } from '@thaw/protocol'
 import type { StopPlace } from '@thaw/protocol/agent'
 import { RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
@@ -16,18 +16,8 @@ import type { Begun } from './report.js'
 import { readRecord, type StreamName } from './record.js'
 import type { Run } from './run.js'
 import type { StdinFeed } from './stdin.js'
-import { findStops, withStops, type BreakPlace } from './stops.js'
+import { findStops, withStops } from './stops.js'
 import type { Workshop } from './workshop.js'
-
-/** A validated request with its settings decided. */
-export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break'> {
-  engine: RunSettings['engine']
-  effects: RunSettings['effects']
-  settings: RunSettings
-  breaks: BreakPlace[]
-  /** Options as the caller gave them, for the commands below this one. */
-  flags: string[]
-}
 
 const GROUPS_KEPT = 2
 
@@ -215,6 +205,7 @@ export class Starter {
 
   #plan(): Promise<Plan> {
     const run = this.#run
+    run.recognizeFiles()
     const usable = run.branches.filter(
       ({ end, kind, root }) => end !== null && kind === 'run' && this.#fits(root),
     )
