@@ -112,11 +112,16 @@ def _arrive():
             return "signals are ignored or blocked (nohup, trap, a job in the background)"
         there = "/proc/%d/" % daemon
         here = "/proc/self/"
-        same = read(here + "cgroup") == read(there + "cgroup")
+        # Node has to live under these as well. It raises that on open files, and can do with few.
+        import resource
+        mine, theirs = ([line for line in read(where + "limits").splitlines() if not line.startswith(b"Max open files")]
+                        for where in (here, there))
+        same = mine == theirs and resource.getrlimit(resource.RLIMIT_NOFILE)[0] not in range(64)
+        same = same and read(here + "cgroup") == read(there + "cgroup")
         same = same and os.readlink(here + "root") == os.readlink(there + "root")
         same = same and all(os.readlink(here + "ns/" + name) == os.readlink(there + "ns/" + name)
                             for name in os.listdir(here + "ns"))
-        return None if same else "its cgroup or namespaces are not those of a run"
+        return None if same else "its limits, cgroup or namespaces are not those of a run"
 
     def connect(path):
         import _socket
