@@ -179,7 +179,33 @@ describe('other verbs', () => {
     const id = run?.id ?? ''
     expect((await home.run(['show', id.slice(0, -2)])).code).toBe(0)
     expect((await home.run(['show', `${id.slice(0, -1)}#`])).stderr).toContain(`Nearest: ${id}`)
+    const far = await home.run(['show', `r_${id[2] === 'z' ? 'y' : 'z'}nothing`])
+    expect(far.stderr).toMatch(/RUN_NOT_FOUND: There is no run r_[yz]nothing\. `thaw ls`/)
     expect((await home.run(['show', 'r_'])).stderr).toMatch(/AMBIGUOUS_ID|^$/)
+  })
+
+  it('tell of checkpoints and branches in words', async () => {
+    home.write('told.py', 'import time\ndef work():\n    time.sleep(0.1)\nwork()\n')
+    await home.run(['run', '-q', '--break', 'told.py:work', 'python3', 'told.py'])
+    const tree = await home.json<{
+      branches: { id: string }[]
+      checkpoints: { id: string; kind: string }[]
+    }>(['tree'])
+    const stop = tree.checkpoints.find(({ kind }) => kind === 'stop')
+    expect((await home.run(['show', stop?.id ?? ''])).stdout).toMatch(
+      /^checkpoint +c_\w+\n(.*\n)*where +stopped before work\(\) \(told\.py:2\)\n(.*\n)*state +parked/,
+    )
+    expect((await home.run(['show', tree.branches[0]?.id ?? ''])).stdout).toMatch(
+      /^branch +b_\w+\n(.*\n)*began by +thaw run\n/,
+    )
+  })
+
+  it('leave out what never ran', async () => {
+    const before = await home.json<unknown[]>(['ls'])
+    expect(await home.run(['run', 'no-such-command'])).toMatchObject({ code: 127 })
+    home.write('fine.py', '')
+    expect((await home.run(['run', '--break', 'fine.py:none', 'python3', 'fine.py'])).code).toBe(125)
+    expect(await home.json<unknown[]>(['ls'])).toHaveLength(before.length)
   })
 
   it('stop what is live', async () => {
@@ -211,4 +237,47 @@ it('takes settings from flags, environment and thaw.toml, in this order', async 
     where: `${join(home.project, 'thaw.toml')}:1`,
   })
   home.write('thaw.toml', '')
+})
+
+describe('on a terminal', () => {
+  /** In front of a terminal of its own; what that shows. */
+  const onTerminal = (command: string) =>
+    home.shell(`cat > term.py <<'END'
+import os, pty, sys
+os._exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+END
+python3 term.py sh -c '${command}' </dev/null`)
+
+  it('starts its last line on a line of its own', () => {
+    const shown = onTerminal(`"${home.thaw}" run printf Name:`).stdout
+    expect(shown).toMatch(/^Name:\r\nthaw: ran cold/)
+    expect(onTerminal(`"${home.thaw}" run echo Name:`).stdout).toMatch(/^Name:\r\nthaw: ran cold/)
+    expect(onTerminal(`"${home.thaw}" run true`).stdout).toMatch(/^thaw: ran cold/)
+  })
+
+  it('-t with nothing on stdin ends as the program ends', async () => {
+    home.write(
+      'ask.py',
+      'import sys\nprint([s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)])\nprint(repr(sys.stdin.read() + sys.stdin.read()))\n',
+    )
+    const plain = onTerminal('python3 ask.py </dev/null')
+    expect(plain.stdout).toBe("[False, True, True]\r\n''\r\n")
+    for (const how of ['--fresh', '']) {
+      const thawed = home.shell(`thaw run -q -t ${how} python3 ask.py </dev/null`)
+      expect(thawed).toMatchObject({ code: 0, stdout: plain.stdout })
+    }
+    expect(home.shell('thaw run -q -t cat </dev/null')).toMatchObject({ code: 0, stdout: '' })
+    expect(home.shell('thaw run -q -t sh -c "cat </dev/tty" </dev/null')).toMatchObject({ code: 0 })
+  })
+
+  it('-t goes on from a checkpoint with nothing on stdin', async () => {
+    const source = (word: string) =>
+      `import sys, time\ndef first():\n    time.sleep(0.3)\n    print(sys.stdin.isatty())\ndef second():\n    print("${word}", repr(sys.stdin.read()))\nfirst()\nsecond()\n`
+    home.write('goes.py', source('one'))
+    expect(home.shell('thaw run -t python3 goes.py </dev/null').stdout).toBe("False\r\none ''\r\n")
+    home.write('goes.py', source('two'))
+    const again = home.shell('thaw run -t python3 goes.py </dev/null')
+    expect(again.stdout).toBe("False\r\ntwo ''\r\n")
+    expect(again.stderr).toContain('resumed')
+  })
 })

@@ -174,11 +174,15 @@ describe('a program below a launcher', () => {
       'app.py',
       'import os, sys\nprint(sys.argv, open(sys.argv[1]).read() if sys.argv[1:] else "")\n',
     )
-    project.write('limits.py', 'import resource\nprint(resource.getrlimit(resource.RLIMIT_CORE))\n')
+    project.write(
+      'limits.py',
+      'import resource\nprint(resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_AS))\n',
+    )
     project.write('fds.py', 'import os\nos.write(3, b"three\\n")\n')
     project.write('ignored.py', 'import signal\nprint(signal.getsignal(signal.SIGHUP))\n')
     const cases: [string, RegExp][] = [
       [`ulimit -c 5; python3 limits.py ${quiet}`, /limits/],
+      [`ulimit -v 200000; python3 limits.py ${quiet}`, /limits/],
       [`exec 3>&1; python3 fds.py ${quiet}`, /descriptor/],
       [`trap '' HUP; python3 ignored.py ${quiet}`, /signals/],
     ]

@@ -1,4 +1,5 @@
-import { statSync, unlinkSync } from 'node:fs'
+import { renameSync, statSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Home } from '../support/home.js'
 import { Project, WORK } from '../support/project.js'
@@ -213,5 +214,55 @@ print(open("log").read(), end="")
     const kept = await project.run(PYTHON, { env, flags: ['--effects', 'keep'] })
     expect(kept.report.kept_effects.join()).toContain('elsewhere')
     expect(outside.files()).toEqual({})
+  })
+})
+
+describe('files that a plain run wrote anew', () => {
+  const PROGRAM = `${WORK}
+def first():
+    with open("out.txt", "w") as f:
+        f.write("text\\n")
+def last():
+    print("WORD")
+work()
+first()
+work()
+last()
+`
+  it('count as unchanged where they hold the same', async () => {
+    const project = new Project(home, 'anew')
+    project.write('app.py', PROGRAM)
+    await project.run(PYTHON)
+    expect((await project.run(PYTHON)).report.outcome).toBe('replayed')
+    expect(project.plain(PYTHON)).toMatchObject({ code: 0 })
+    expect((await project.run(PYTHON)).report.outcome).toBe('replayed')
+    project.plain(PYTHON)
+    project.write('app.py', PROGRAM.replace('WORD', 'other'))
+    const resumed = await project.run(PYTHON)
+    expect(resumed).toMatchObject({ stdout: 'other\n', report: { outcome: 'resumed' } })
+    expect(project.files()['out.txt']).toBe('text\n')
+  })
+
+  it('count as changed where they hold something else, were replaced, or their time had been asked for', async () => {
+    const project = new Project(home, 'not-anew')
+    project.write('app.py', PROGRAM)
+    await project.run(PYTHON)
+    project.write('out.txt', 'test\n')
+    expect((await project.run(PYTHON)).report.outcome).not.toBe('replayed')
+    renameSync(project.write('copy.txt', 'text\n'), join(project.directory, 'out.txt'))
+    expect((await project.run(PYTHON)).report.outcome).not.toBe('replayed')
+    project.write(
+      'app.py',
+      PROGRAM.replace(
+        '\nfirst()',
+        '\nimport os\nprint(os.path.exists("out.txt") and os.stat("out.txt").st_mtime_ns)\nfirst()',
+      ),
+    )
+    await project.run(PYTHON)
+    await project.run(PYTHON)
+    const then = project.plain(PYTHON).stdout
+    const now = await project.run(PYTHON)
+    expect(now.report.outcome).not.toBe('replayed')
+    expect(now.stdout).not.toBe(then)
   })
 })

@@ -87,11 +87,11 @@ export class Home {
     return JSON.parse(done.stdout) as T
   }
 
-  /** Through a shell, in which `thaw` is the command under test. */
+  /** Through a shell, in which `thaw` is the command under test, and $THAW its path as others start it. */
   shell(script: string): { code: number | null; stdout: string; stderr: string } {
     const done = spawnSync(
       'bash',
-      ['-c', `thaw() { "${process.execPath}" "${this.thaw}" "$@"; }\n${script}`],
+      ['-c', `THAW="${this.thaw}"\nthaw() { "${process.execPath}" "${this.thaw}" "$@"; }\n${script}`],
       {
         cwd: this.project,
         env: this.env,

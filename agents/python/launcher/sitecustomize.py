@@ -112,13 +112,16 @@ def _arrive():
             return "signals are ignored or blocked (nohup, trap, a job in the background)"
         there = "/proc/%d/" % daemon
         here = "/proc/self/"
-        same = all(read(here + name) == read(there + name) for name in ("limits", "cgroup"))
+        # Node has to live under these as well. It raises that on open files, and can do with few.
+        import resource
+        mine, theirs = ([line for line in read(where + "limits").splitlines() if not line.startswith(b"Max open files")]
+                        for where in (here, there))
+        same = mine == theirs and resource.getrlimit(resource.RLIMIT_NOFILE)[0] not in range(64)
+        same = same and read(here + "cgroup") == read(there + "cgroup")
         same = same and os.readlink(here + "root") == os.readlink(there + "root")
         same = same and all(os.readlink(here + "ns/" + name) == os.readlink(there + "ns/" + name)
                             for name in os.listdir(here + "ns"))
-        same = same and os.getpriority(os.PRIO_PROCESS, 0) == os.getpriority(os.PRIO_PROCESS, daemon)
-        same = same and os.sched_getaffinity(0) == os.sched_getaffinity(daemon)
-        return None if same else "its limits, priority or namespaces are not those of a run"
+        return None if same else "its limits, cgroup or namespaces are not those of a run"
 
     def connect(path):
         import _socket
@@ -165,7 +168,12 @@ def _arrive():
                     finally:
                         line.close()
                     if why is None:
-                        os.execv(node, [node, thaw, "__below", token, socket_path] + fields[8:] + ["--"] + words)
+                        import resource
+                        # Node raises this one when it starts.
+                        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+                        soft = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+                        os.execve(node, [node, thaw, "__below", token, socket_path] + fields[8:] + ["--"] + words,
+                                  dict(os.environ, THAW_NOFILE=soft))
             except Exception:
                 # Whatever it is that cannot be found out here: the program runs as it would have.
                 pass

@@ -218,19 +218,19 @@ def attach_streams(files, order):
     modes = {"stdin": posix.O_RDONLY, "stdout": posix.O_WRONLY | posix.O_APPEND, "stderr": posix.O_WRONLY | posix.O_APPEND, "tty": posix.O_RDWR}
 
     def stream(name):
-        path = names["tty"] or names[name] or "/dev/null"
-        mode = posix.O_RDWR if names["tty"] else modes[name]
+        path = names[name] or "/dev/null"
+        terminal = path == names["tty"]
         if path not in fresh:
-            fresh[path] = posix.open(path, mode)
+            fresh[path] = posix.open(path, modes["tty" if terminal else name])
             found = posix.fstat(fresh[path])
             if path != "/dev/null":
-                new_streams[(found.st_dev, found.st_ino)] = name
+                new_streams[(found.st_dev, found.st_ino)] = "tty" if terminal else name
         return fresh[path]
 
     new_streams = {}
     for group in files.groups:
         if group.stream is not None:
-            fd = stream(group.stream if group.stream != "tty" else "stdin")
+            fd = stream(group.stream)
             for n in group.fds:
                 posix.dup2(fd, n, posix.get_inheritable(n) or n < 3)
     for fd in fresh.values():
@@ -239,8 +239,7 @@ def attach_streams(files, order):
     streams.clear()
     streams.update(new_streams)
     null_streams.clear()
-    if not names["tty"]:
-        null_streams.update((fd, name) for fd, name in enumerate(("stdin", "stdout", "stderr")) if not names[name])
+    null_streams.update((fd, name) for fd, name in enumerate(("stdin", "stdout", "stderr")) if not names[name])
     for group in files.groups:
         if group.stream is not None:
             found = posix.fstat(group.fds[0])

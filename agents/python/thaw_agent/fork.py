@@ -198,7 +198,7 @@ def _checkpoint(before, trap, begun, files, wanted):
         "stdin_unread": descriptors.unread(0), **wanted,
     }
     # Nothing was printed since the daemon last knew how much: no need to wait until it has read it all.
-    message["quiet"] = not wanted and S.alone and S.printed is not None and _written() == S.printed and descriptors.streams.get(_stdin()) != "stdin"
+    message["quiet"] = not wanted and S.alone and S.printed is not None and _written() == S.printed and descriptors.streams.get(_stdin()) not in ("stdin", "tty")
     files.keep_unlinked()
     identity.remember()
     started, stopped = clock(), clocks.now()

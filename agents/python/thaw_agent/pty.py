@@ -23,10 +23,9 @@ class Terminal:
         for fd in (self.master, self.output):
             os.set_blocking(fd, False)
         self.printed = b""
-        self.typed = b""
-        loop.add(self.master, select.POLLIN, self._on_master)
-        if self.input is not None:
-            loop.add(self.input, select.POLLIN, self._on_input)
+        # Where nobody types, whoever reads from it all the same must not wait for ever.
+        self.typed = b"" if stdin else self._end_of_file()
+        self._watch()
 
     def resize(self, rows, cols):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
@@ -113,10 +112,13 @@ class Terminal:
             self.loop.drop(self.input)
             os.close(self.input)
             self.input = None
-            chunk = bytes(termios.tcgetattr(self.slave)[6][termios.VEOF])
+            chunk = self._end_of_file()
         self.typed += chunk
         self._type()
         self._watch()
+
+    def _end_of_file(self):
+        return bytes(termios.tcgetattr(self.slave)[6][termios.VEOF])
 
     def _type(self):
         try:

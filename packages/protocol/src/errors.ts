@@ -67,12 +67,19 @@ export const ERRORS = {
     when: 'The directory to run in does not exist any more, or may not be entered.',
     hint: 'Change to a directory that exists.',
   },
+  LIMITS_NOT_GIVEN: {
+    fault: 'system',
+    status: 500,
+    exit: 125,
+    when: 'The caller has resource limits, or processors, that the daemon may not give to a program: it was started under narrower ones.',
+    hint: 'End it with `thaw daemon stop`; the next command starts one with the limits of its own caller.',
+  },
   FILE_UNREADABLE: {
     fault: 'user',
     status: 422,
     exit: 125,
-    when: 'A file that the run depends on exists but cannot be read.',
-    hint: 'Correct its permissions.',
+    when: 'A file that the run depends on is gone, or cannot be read.',
+    hint: 'Put it back, or correct its permissions.',
   },
   PLACE_NOT_FOUND: {
     fault: 'user',

@@ -1,5 +1,6 @@
 /** Requests to a run's host process, its answers and notices (docs/agent-protocol.md, "Host"). */
 import { z } from 'zod'
+import type { Allowance } from './allowance.js'
 import { binding, sourceHash } from './agent.js'
 
 const pid = z.number().int().positive()
@@ -17,6 +18,7 @@ export type HostRequest =
       env: Record<string, string>
       cwd: string
       umask: number
+      allowance: Allowance
       stdin: string | null
       stdout: string | null
       stderr: string | null

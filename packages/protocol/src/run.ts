@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Allowance } from './allowance.js'
 import { Duration, Effects, EngineChoice } from './settings.js'
 
 export const TerminalSize = z.strictObject({
@@ -21,6 +22,8 @@ export const RunRequest = z.strictObject({
   /** The caller's stdout and stderr are the same file: keep their order, everything arrives as stdout. */
   joined: z.boolean().default(false),
   umask: z.number().int().min(0).max(0o777).default(0o022),
+  /** The caller's own; null: the daemon's. */
+  allowance: Allowance.nullable().default(null),
   quiet: z.boolean().nullable().default(null),
   /** Where the program is to stop: `app.py:train`, `app.py:42`, `pkg.mod:Class.method`, each with `#N` for the Nth time. */
   break: z.array(z.string()).max(64).default([]),

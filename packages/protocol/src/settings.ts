@@ -70,7 +70,9 @@ export const RunSettings = z.strictObject({
 
 /** Settings of the daemon, read when it starts; only the user's file and the environment may set them. */
 export const DaemonSettings = z.strictObject({
-  idle: Duration.default(1800).describe('Seconds without work after which the daemon ends. 0: never.'),
+  idle: Duration.default(1800).describe(
+    'Seconds after which the daemon ends when nothing runs and nothing is kept. 0: never.',
+  ),
   keep: Duration.default(3600).describe(
     'Seconds that parked checkpoints of a run nobody uses any more are kept.',
   ),

@@ -1,4 +1,6 @@
-#!/usr/bin/env node
+#!/bin/sh
+':' //; THAW_NOFILE=$(ulimit -Sn) exec node "$0" "$@"
+// Node raises its own limit on open files when it starts; the program that thaw runs is to have the caller's.
 // Committed, because npm links only files that exist when it installs; the program itself is built.
 try {
   await import('../dist/cli.js')

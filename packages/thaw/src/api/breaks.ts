@@ -1,6 +1,6 @@
 /** Places at which a program is to stop, as people write them. */
 import { ThawError } from '../system/index.js'
-import type { BreakPlace } from './ports.js'
+import type { BreakPlace } from '@thaw/protocol'
 
 /**
  * `app.py:train`, `src/app.py:42`, `pkg.mod:Class.method`, each with `#N` for the Nth time.

@@ -86,14 +86,18 @@ function about(journal: Journal, id: string): string {
   return branch === undefined ? command : `${branch.state}: ${command}`
 }
 
+/** Characters behind the `r_` that an id must share to be offered for another. */
+const SHARED = 3
+
 function nearest(journal: Journal, tries: readonly string[], prefixes: readonly string[]): string[] {
   for (let cut = 1; ; cut++) {
-    const shorter = tries.map((text) => text.slice(0, text.length - cut)).filter((text) => text.length >= 2)
-    if (shorter.length === 0) break
-    const found = shorter
-      .flatMap((text) => journal.findIds(text, 3))
-      .filter((id) => prefixes.some((prefix) => id.startsWith(prefix)))
+    const shorter = tries
+      .map((text) => text.slice(0, text.length - cut))
+      .filter((text) =>
+        prefixes.some((prefix) => text.startsWith(prefix) && text.length >= prefix.length + SHARED),
+      )
+    if (shorter.length === 0) return []
+    const found = shorter.flatMap((text) => journal.findIds(text, 3))
     if (found.length > 0) return found.slice(0, 3)
   }
-  return prefixes.flatMap((prefix) => journal.findIds(prefix, 3)).slice(0, 3)
 }

@@ -3,47 +3,17 @@ import type {
   CheckpointNode,
   Collected,
   Finding,
-  ResumeRequest,
+  ResumeSpec,
   RunInputs,
   RunReport,
-  RunRequest,
-  RunSettings,
   RunSummary,
   RunTree,
   SetupReport,
   SignalName,
+  StartRequest,
   VerifyReport,
 } from '@thaw/protocol'
 import type { Scope } from '../system/index.js'
-
-/** A place at which a program is to stop. */
-export interface BreakPlace {
-  text: string
-  file: string | null
-  /** Dotted; null where a file is given. */
-  module: string | null
-  /** A function; null where a line is given. */
-  name: string | null
-  line: number | null
-  /** Which time, from 1. */
-  count: number
-}
-
-/** A validated request with its settings decided. */
-export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break'> {
-  engine: RunSettings['engine']
-  effects: RunSettings['effects']
-  settings: RunSettings
-  breaks: BreakPlace[]
-  /** Options as the caller gave them, for the commands below this one. */
-  flags: string[]
-}
-
-/** The same for a resume. */
-export interface ResumeSpec extends Omit<ResumeRequest, 'break' | 'quiet'> {
-  breaks: BreakPlace[]
-  settings: RunSettings
-}
 
 /** Where a run's output goes. A promise that is not resolved holds the program back. */
 export interface Sink {

@@ -26,7 +26,7 @@ export interface ResolvedSettings {
 
 const NAMES = Object.keys(Settings.shape) as SettingName[]
 /** Variables that begin with THAW_ and are no settings. */
-const OTHER_VARIABLES = new Set(['THAW_HOME', 'THAW_AGENT', 'THAW_LAUNCHER'])
+const OTHER_VARIABLES = new Set(['THAW_HOME', 'THAW_AGENT', 'THAW_LAUNCHER', 'THAW_NOFILE'])
 
 /**
  * The settings in force: flags over environment over the project's thaw.toml over the user's over defaults.

@@ -1,5 +1,10 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { isatty } from 'node:tty'
+
+const NEWLINE = 10
+/** Whether what was written to a terminal last ended within a line. */
+let withinLine = false
 
 /** Where one of the program's streams goes. */
 export interface Output {
@@ -44,11 +49,13 @@ function socketOutput(fd: number): Output {
 }
 
 function directOutput(fd: number): Output {
+  const terminal = isatty(fd)
   const writeAll = (chunk: Uint8Array, from: number): void | Promise<void> => {
     let at = from
     while (at < chunk.length) {
       try {
         at += writeSync(fd, chunk, at)
+        if (terminal) withinLine = chunk[at - 1] !== NEWLINE
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
         const rest = at
@@ -59,9 +66,10 @@ function directOutput(fd: number): Output {
   return { write: (chunk) => writeAll(chunk, 0), flush: async () => {} }
 }
 
-/** Writes a line of thaw's own to stderr, whatever state it is in. */
+/** Writes a line of thaw's own to stderr, whatever state it is in: on a terminal beside nothing of the program's. */
 export function say(line: string): void {
-  const bytes = Buffer.from(`${line}\n`)
+  const bytes = Buffer.from(`${withinLine && isatty(2) ? '\n' : ''}${line}\n`)
+  withinLine = false
   for (let at = 0, tries = 0; at < bytes.length && tries < 1000;) {
     try {
       at += writeSync(2, bytes, at)

@@ -65,6 +65,7 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     .option(...json)
     .action(to(async () => (await listing()).ls))
   verb('tree [run]', 'draw the checkpoints of a run: what each comes before, its time, memory and state')
+    .option('--all', 'those that are gone one by one')
     .option(...json)
     .action(to(async () => (await listing()).tree))
   verb('show <id>', 'tell all about a run, branch or checkpoint')

@@ -2,6 +2,7 @@ import type { RunRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
 import { RunStream, type StreamHandlers } from '@thaw/sdk/run-stream'
 import { isatty } from 'node:tty'
+import { OPEN_FILES_VARIABLE, ownAllowance } from '../system/allowance.js'
 import { findPaths } from '../system/paths.js'
 import { BUILD } from '../version.js'
 import { withDaemon } from './connect.js'
@@ -38,10 +39,12 @@ export function runOnce(given: RunArguments, open: OpenStream): Promise<SessionE
 }
 
 export function makeRequest(given: RunArguments, io: Io): RunRequestInput {
+  const { [OPEN_FILES_VARIABLE]: openFiles, ...env } = process.env
   return {
     command: given.command,
     cwd: currentDirectory(),
-    env: process.env as Record<string, string>,
+    env: env as Record<string, string>,
+    allowance: ownAllowance(openFiles),
     fresh: given.fresh,
     engine: given.engine as RunRequestInput['engine'],
     effects: given.effects as RunRequestInput['effects'],

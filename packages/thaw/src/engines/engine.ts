@@ -7,6 +7,7 @@ import type {
   PreImage,
   StopPlace,
 } from '@thaw/protocol/agent'
+import type { Allowance } from '@thaw/protocol'
 import type { Scope } from '../system/index.js'
 
 export interface Ability {
@@ -112,6 +113,12 @@ export interface LaunchSpec extends StartSpec {
   umask: number
 }
 
+/** A program without an agent, outside of a sandbox. */
+export interface PlainSpec extends LaunchSpec {
+  /** What the daemon itself can give. */
+  allowance: Allowance
+}
+
 /** A process parked before its program's first statement. */
 export interface BaseSpec {
   /** Command line in which `stub` stands for the program's agent. */
@@ -120,6 +127,8 @@ export interface BaseSpec {
   env: Record<string, string>
   cwd: string
   umask: number
+  /** What the daemon itself can give. */
+  allowance: Allowance
   setup: Omit<AgentSetup, 'socket' | 'cache'>
 }
 
@@ -152,7 +161,7 @@ export interface Engine<
 }
 
 /** An engine whose checkpoints are taken by an agent inside the program. */
-export interface AgentEngine<Group> extends Engine<Group, Image, RestoreSpec> {
+export interface AgentEngine<Group> extends Engine<Group, Image, RestoreSpec, PlainSpec> {
   /** Parks an interpreter before its program's first statement: checkpoint 0. On failure nothing is left. */
   prepare(group: Group, spec: BaseSpec, scope: Scope): Promise<Image>
 }

@@ -47,6 +47,12 @@ export function diskState(path: string): string | null {
   return `${stat.mode}:${stat.size}:${stat.mtimeNs}:${stat.ino}`
 }
 
+/** Whether two states of one file differ in nothing but the time of the last writing. */
+export function onlyRewritten(a: string | null, b: string | null): boolean {
+  const withoutTime = (state: string) => state.split(':').toSpliced(2, 1).join(':')
+  return a !== null && b !== null && withoutTime(a) === withoutTime(b)
+}
+
 const SLASH = Buffer.from('/')
 /** What tools leave behind without meaning: agents/python/thaw_agent/observe.py names the same. */
 const UNLISTED = new Set(['__pycache__', '.pytest_cache', '.benchmarks'])

@@ -62,7 +62,7 @@ export function keepContent(path: string, keepAs: string): Content {
   return { pre: keepAs, mode: stat.mode & 0o7777 }
 }
 
-function isAlready(path: string, pre: Exclude<PreImage, { other: true }>): boolean {
+export function isAlready(path: string, pre: Exclude<PreImage, { other: true }>): boolean {
   let stat
   try {
     stat = lstatSync(path)

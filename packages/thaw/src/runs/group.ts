@@ -4,7 +4,7 @@ import type { Image } from '../engines/engine.js'
 import { HostRefused } from '../engines/fork/host.js'
 import type { Family } from '../engines/fork/family.js'
 import type { Frame } from '@thaw/protocol/agent'
-import { ThawError } from '../system/index.js'
+import { allowanceDifference, ThawError } from '../system/index.js'
 import type { Root } from './lineage.js'
 import type { CodeOracle } from './plan.js'
 
@@ -24,9 +24,14 @@ export function misfit(root: Root, wanted: Root): string | null {
   const names = [...new Set([...startVariables(root.env), ...startVariables(wanted.env)])].sort()
   const name = names.find((one) => root.env[one] !== wanted.env[one])
   if (name !== undefined) return `${name} is not the same, which is read when the interpreter starts`
-  if (root.terminal !== wanted.terminal) return 'it was run with a terminal (-t), or is now'
+  if (root.terminal !== wanted.terminal) {
+    const both = root.terminal !== null && wanted.terminal !== null
+    return both ? 'its stdin was the terminal, or is now' : 'it was run with a terminal (-t), or is now'
+  }
   if (root.joined !== wanted.joined) return 'stdout and stderr went to one place, or do now'
-  return root.umask === wanted.umask ? null : 'the umask is not the same'
+  if (root.umask !== wanted.umask) return 'the umask is not the same'
+  const difference = allowanceDifference(root.allowance, wanted.allowance)
+  return difference === null ? null : `${difference} is not the same`
 }
 
 export class Group implements CodeOracle, AsyncDisposable {
@@ -97,7 +102,12 @@ export class Group implements CodeOracle, AsyncDisposable {
       if (!(error instanceof HostRefused)) throw error
       const { refusal } = error
       if (refusal.error !== 'SyntaxError') {
-        throw new ThawError('FILE_UNREADABLE', `${file} cannot be read (${refusal.error}).`, { cause: error })
+        const gone = refusal.error === 'ENOENT'
+        const what = gone ? 'is gone' : `cannot be read (${refusal.error})`
+        throw new ThawError('FILE_UNREADABLE', `${file} ${what}.`, {
+          cause: error,
+          ...(gone ? { hint: 'Put it back, or run the command again with `thaw run`.' } : {}),
+        })
       }
       const { line, column, text = '', kind = 'SyntaxError' } = refusal
       const caret = `${' '.repeat(Math.max(0, (column ?? 1) - 1))}^`

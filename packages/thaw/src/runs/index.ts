@@ -1,3 +1,2 @@
 export { Runs, type RunHandle } from './runs.js'
 export type { RunSink } from './flow.js'
-export type { StartRequest } from './starter.js'

@@ -1,4 +1,5 @@
 /** What the journal keeps of a checkpoint, and how one whose image lies on disk comes back after its daemon. */
+import { Allowance } from '@thaw/protocol'
 import { z } from 'zod'
 import { ProcessImage } from '../engines/process/image.js'
 import type { CheckpointRow } from '../store/index.js'
@@ -17,9 +18,10 @@ const Outlasting = z.object({
   image: z.string(),
   root: z.object({
     env: z.record(z.string(), z.string()),
-    terminal: z.boolean(),
+    terminal: z.enum(['whole', 'output']).nullable(),
     joined: z.boolean(),
     umask: z.number(),
+    allowance: Allowance,
   }),
   stdinKind: z.enum(['null', 'stream']),
 })
@@ -75,7 +77,7 @@ export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
 
 /** What a new branch needs of one that ended with its daemon. */
 function branchOf(id: string, root: BranchRecord['root'], stdin: 'null' | 'stream'): BranchRecord {
-  const terminal = root.terminal ? { rows: 24, cols: 80 } : null
+  const terminal = root.terminal === null ? null : { rows: 24, cols: 80 }
   return {
     id,
     root,

@@ -1,5 +1,5 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
-import type { CheckpointKind } from '@thaw/protocol'
+import type { Allowance, CheckpointKind } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
 import type { Content, Write } from '../files/undo.js'
@@ -44,9 +44,11 @@ export const nowhere = (): Pick<Checkpoint, 'seq' | 'stack' | 'hooked' | 'before
 /** What holds for everything that descends from one base process. */
 export interface Root {
   env: Record<string, string>
-  terminal: boolean
+  /** What its terminal (-t) stands in for: all three streams, or stdout and stderr where stdin is nothing. */
+  terminal: 'whole' | 'output' | null
   joined: boolean
   umask: number
+  allowance: Allowance
 }
 
 export interface BranchEnd {

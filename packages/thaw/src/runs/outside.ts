@@ -1,4 +1,5 @@
 /** Programs that are copied from outside, whatever they are: started in a sandbox, or gone on with from a checkpoint. */
+import type { StartRequest } from '@thaw/protocol'
 import type { ProcessBranch } from '../engines/process/branch.js'
 import type { ProcessGroup } from '../engines/process/group.js'
 import { ProcessImage } from '../engines/process/image.js'
@@ -10,7 +11,6 @@ import { seconds, type Launch, type Started } from './launch.js'
 import type { Checkpoint, Root } from './lineage.js'
 import type { Begun } from './report.js'
 import type { Run } from './run.js'
-import type { StartRequest } from './starter.js'
 import type { Workshop } from './workshop.js'
 
 /** When a program is to stop, as seen from outside. */

@@ -14,7 +14,13 @@ const image: Image = { engine: 'fork', pid: 1, alive: true, inPlace: true }
 function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, version = OLD): BranchRecord {
   return {
     id: 'b_1',
-    root: { env: {}, terminal: false, joined: false, umask: 0o022 },
+    root: {
+      env: {},
+      terminal: null,
+      joined: false,
+      umask: 0o022,
+      allowance: { limits: [], nice: 0, cpus: '0' },
+    },
     env: {},
     parent,
     kind: 'run',

@@ -183,7 +183,7 @@ export async function planFrom(input: PlanInput, checkpoint: Checkpoint): Promis
 
 function isUsable({ state, image, kind, hooked, branch: { root } }: Checkpoint): boolean {
   // A stop flushes what the program had not: that shows where both streams are one.
-  const disturbed = kind === 'stop' && (root.joined || root.terminal)
+  const disturbed = kind === 'stop' && (root.joined || root.terminal !== null)
   return state === 'parked' && image.alive && !disturbed && !hooked
 }
 

@@ -1,6 +1,6 @@
 /** `thaw resume`: one or several branches that go on from a checkpoint somebody chose. */
 import { join } from 'node:path'
-import type { ResumeRequest, RunReport, RunSettings } from '@thaw/protocol'
+import type { ResumeSpec, RunReport } from '@thaw/protocol'
 import type { FilePatch, StopPlace } from '@thaw/protocol/agent'
 import { isParked, RestoreRefused, type StreamsSpec } from '../engines/engine.js'
 import { ThawError, type Scope } from '../system/index.js'
@@ -15,14 +15,8 @@ import { makePlan, placeOf, planFrom, type PlanInput } from './plan.js'
 import { lookNow } from './present.js'
 import type { Begun } from './report.js'
 import type { Run } from './run.js'
-import { findStops, withStops, type BreakPlace } from './stops.js'
+import { findStops, withStops } from './stops.js'
 import type { Workshop } from './workshop.js'
-
-/** A validated request with its settings decided. */
-export interface ResumeSpec extends Omit<ResumeRequest, 'break' | 'quiet'> {
-  breaks: BreakPlace[]
-  settings: RunSettings
-}
 
 export interface Resumed {
   branches: Started[]
@@ -131,13 +125,14 @@ export class Resumer {
   /** The same ones the checkpoint's own branch had: what a program knows of them does not change while it is parked. */
   #streams(): StreamsSpec {
     const { root } = this.#checkpoint.branch
-    if (this.#spec.terminal !== null && !root.terminal) {
+    if (this.#spec.terminal !== null && root.terminal === null) {
       throw new ThawError('UNSUPPORTED', `${this.#checkpoint.id} was run without a terminal.`, {
         hint: 'Resume it without -t, or run the command anew with -t.',
       })
     }
-    const terminal = root.terminal ? (this.#spec.terminal ?? TERMINAL) : null
-    return { stdin: this.#spec.stdin, joined: root.joined, terminal }
+    const terminal = root.terminal === null ? null : (this.#spec.terminal ?? TERMINAL)
+    const stdin = root.terminal === 'output' ? 'null' : this.#spec.stdin
+    return { stdin, joined: root.joined, terminal }
   }
 
   async #plan(group: Group): Promise<{ files: FilePatch[]; begun: Begun; notes: string[] }> {
@@ -179,6 +174,7 @@ export class Resumer {
 
   #input(group: Group): PlanInput {
     const run = this.#run
+    run.recognizeFiles()
     const { branch } = this.#checkpoint
     return {
       branches: run.branches.filter(

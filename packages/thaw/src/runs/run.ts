@@ -1,8 +1,8 @@
 /** One command in one directory: its history, its processes, its files. */
 import { lstatSync, mkdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { contentAt, keepContent, putBack, type Content } from '../files/undo.js'
-import { diskState } from '../files/signature.js'
+import { contentAt, isAlready, keepContent, putBack, type Content } from '../files/undo.js'
+import { diskState, onlyRewritten } from '../files/signature.js'
 import { ProjectTree } from '../files/scan.js'
 import { isParked } from '../engines/engine.js'
 import { ProcessGroup } from '../engines/process/group.js'
@@ -41,6 +41,8 @@ export class Run {
   readonly live = new Set<Execution>()
   /** The last branch's files are being looked at. */
   settling: Promise<void> = Promise.resolve()
+  /** Commands that wait for their turn, or are in it. */
+  starting = 0
   timesRun = 0
   lastAt = 0
   /** The branch whose files are in the project now. */
@@ -79,6 +81,18 @@ export class Run {
   /** Those that end with the daemon. */
   inMemory(): Checkpoint[] {
     return this.parked().filter(({ image }) => isParked(image))
+  }
+
+  /**
+   * Files that somebody wrote anew, in place, with what the last branch had left in them are as it left them: a plain
+   * run of the command does so. What the program knows of their times is compared by itself.
+   */
+  recognizeFiles(): void {
+    for (const [path, content] of this.onDisk?.left ?? []) {
+      const [was, is] = [this.disk.get(path), diskState(path)]
+      if (was === undefined || was === is || !onlyRewritten(was, is)) continue
+      if (content !== 'unknown' && isAlready(path, content.pre)) this.disk.set(path, is)
+    }
   }
 
   /** Why the files at this point cannot be put back; null when they can. */

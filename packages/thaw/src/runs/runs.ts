@@ -3,19 +3,18 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import {
-  BranchKind,
-  CheckpointKind,
   type AttachFrom,
-  type BranchNode,
   type CheckpointNode,
   type Collected,
   type DaemonSettings,
   type Finding,
+  type ResumeSpec,
   type RunInputs,
   type RunReport,
   type RunSummary,
   type RunTree,
   type SignalName,
+  type StartRequest,
   type VerifyReport,
 } from '@thaw/protocol'
 import {
@@ -28,6 +27,7 @@ import {
 } from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
+import { summaryOf, treeOf } from './listing.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { inputsOf } from './inputs.js'
 import { revive } from './kept.js'
@@ -36,8 +36,8 @@ import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
 import { Run } from './run.js'
 import type { Started } from './launch.js'
-import { Resumer, type ResumeSpec } from './resumer.js'
-import { Starter, type StartRequest } from './starter.js'
+import { Resumer } from './resumer.js'
+import { Starter } from './starter.js'
 import { Verifier } from './verify/verifier.js'
 import { Workshop } from './workshop.js'
 
@@ -49,8 +49,6 @@ export interface RunHandle<Done = void> {
   resize(rows: number, cols: number): Promise<void>
   readonly done: Promise<Done>
 }
-
-const iso = (ms: number) => new Date(ms).toISOString()
 
 export class Runs implements AsyncDisposable {
   readonly #shop: Workshop
@@ -113,7 +111,8 @@ export class Runs implements AsyncDisposable {
     const adapted = await adapt({ command, cwd, env }, scope)
     const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
-    const first = this.#inTurn(run, () => starter.start())
+    run.starting++
+    const first = this.#inTurn(run, () => this.#begin(run, starter))
     // The caller may send stdin while the plan is being made, which needs it: the handle exists at once.
     const { feed } = starter
     let started: Started | null = null
@@ -123,6 +122,21 @@ export class Runs implements AsyncDisposable {
     const done = started === null ? ready.then((value) => value.done) : (started as Started).done
     done.catch(() => {})
     return { handle: this.#handle(feed, ready, done), ready }
+  }
+
+  /** A command that never came to a program leaves nothing. */
+  async #begin(run: Run, starter: Starter): Promise<Started> {
+    try {
+      return await starter.start()
+    } catch (error) {
+      const { id } = run.identity
+      if (run.starting === 1 && this.#journal.listBranches(id).length === 0) {
+        await this.remove(id, { cascade: true, force: true })
+      }
+      throw error
+    } finally {
+      run.starting--
+    }
   }
 
   /** @param sinks as many as there are to be branches */
@@ -213,57 +227,16 @@ export class Runs implements AsyncDisposable {
   }
 
   list(): RunSummary[] {
-    return this.#journal.listRuns().map((row) => this.#summary(row))
+    return this.#journal.listRuns().map((row) => summaryOf(this.#shop, this.#journal, row))
   }
 
   get(id: string): RunSummary | undefined {
     const row = this.#journal.getRun(id)
-    return row === undefined ? undefined : this.#summary(row)
+    return row === undefined ? undefined : summaryOf(this.#shop, this.#journal, row)
   }
 
   tree(id: string): RunTree {
-    const row = this.#journal.getRun(id)
-    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no run ${id}.`)
-    const branches = this.#journal.listBranches(id).map((branch): BranchNode => {
-      const report = this.#journal.getOutcome(branch.id)
-      return {
-        id: branch.id,
-        run: branch.run,
-        kind: BranchKind.catch('run').parse(fieldOf(branch.data, 'kind')),
-        from: branch.from,
-        state: branch.state,
-        pid: branch.pid,
-        started_at: iso(branch.startedAt),
-        ended_at: branch.endedAt === null ? null : iso(branch.endedAt),
-        outcome: report?.outcome ?? null,
-        exit: branch.state === 'ended' ? { code: branch.exitCode, signal: branch.exitSignal } : null,
-      }
-    })
-    const memory = new Map(
-      this.#shop.runs
-        .get(id)
-        ?.parked()
-        .map((c) => [c.id, c.memory]),
-    )
-    const checkpoints = this.#journal.listCheckpoints(id).map((c): CheckpointNode => ({
-      id: c.id,
-      run: c.run,
-      branch: c.branch,
-      parent: c.parent,
-      kind: CheckpointKind.catch('moment').parse(fieldOf(c.data, 'kind')),
-      name: nameOf(c.data),
-      before: { unit: c.unit, file: c.file, line: c.line },
-      at_seconds: c.atSeconds,
-      memory_bytes: memory.get(c.id) ?? c.memoryBytes,
-      state: c.state,
-      created_at: iso(c.createdAt),
-    }))
-    const refusals = branches.flatMap((branch) =>
-      this.#journal
-        .listRefusals(branch.id)
-        .map(({ atSeconds, why }) => ({ branch: branch.id, at_seconds: atSeconds, why })),
-    )
-    return { run: this.#summary(row), branches, checkpoints, refusals }
+    return treeOf(this.#shop, this.#journal, id)
   }
 
   inputs(id: string): RunInputs {
@@ -495,29 +468,6 @@ export class Runs implements AsyncDisposable {
     return [id]
   }
 
-  #summary(row: RunRow): RunSummary {
-    const run = this.#shop.runs.get(row.id)
-    const parked = run?.parked() ?? []
-    const live = [...this.#shop.live.values()].some((entry) => entry.run.identity.id === row.id)
-    const last = this.#journal.lastOutcome(row.id)
-    const lost =
-      last === undefined && this.#journal.listBranches(row.id).some((branch) => branch.state === 'lost')
-    return {
-      id: row.id,
-      command: row.command,
-      cwd: row.cwd,
-      interpreter: row.interpreter,
-      state: live ? 'live' : lost ? 'lost' : 'ended',
-      created_at: iso(row.createdAt),
-      last_at: iso(row.lastAt),
-      times_run: row.timesRun,
-      outcome: last?.outcome ?? null,
-      exit: last?.exit ?? null,
-      checkpoints: parked.length,
-      memory_bytes: parked.reduce((sum, c) => sum + (c.memory ?? 0), 0),
-    }
-  }
-
   /** Runs that nobody has used for a while lose their processes. */
   async #expire(): Promise<void> {
     const before = Date.now() - this.#settings.keep * 1000
@@ -527,15 +477,6 @@ export class Runs implements AsyncDisposable {
       await run.dispose()
     }
   }
-}
-
-function fieldOf(data: unknown, name: string): unknown {
-  return typeof data === 'object' && data !== null ? (data as Record<string, unknown>)[name] : undefined
-}
-
-function nameOf(data: unknown): string | null {
-  const name = fieldOf(data, 'name')
-  return typeof name === 'string' ? name : null
 }
 
 function sizeOf(path: string): number {

@@ -1,11 +1,11 @@
 /** One start of a run: plan, restore or replay or cold, and the report. */
 import { join } from 'node:path'
-import type { Change, RunRequest, RunSettings } from '@thaw/protocol'
+import type { Change, StartRequest } from '@thaw/protocol'
 import type { StopPlace } from '@thaw/protocol/agent'
 import { isParked, RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
 import { launcherEnvironment, type Adapted } from '../languages/index.js'
-import { checkScope, ThawError, type Scope } from '../system/index.js'
+import { checkScope, grant, ownAllowance, ThawError, type Grant, type Scope } from '../system/index.js'
 import type { RunSink } from './flow.js'
 import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
@@ -17,18 +17,8 @@ import type { Begun } from './report.js'
 import { readRecord, type StreamName } from './record.js'
 import type { Run } from './run.js'
 import type { StdinFeed } from './stdin.js'
-import { findStops, withStops, type BreakPlace } from './stops.js'
+import { findStops, withStops } from './stops.js'
 import type { Workshop } from './workshop.js'
-
-/** A validated request with its settings decided. */
-export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break'> {
-  engine: RunSettings['engine']
-  effects: RunSettings['effects']
-  settings: RunSettings
-  breaks: BreakPlace[]
-  /** Options as the caller gave them, for the commands below this one. */
-  flags: string[]
-}
 
 const GROUPS_KEPT = 2
 
@@ -42,6 +32,7 @@ export class Starter {
   readonly #began: number
   readonly #streams: StreamsSpec
   readonly #launch: Launch
+  #grant!: Grant
   /** Checkpoints that cannot go on under this edit, and why; for later edits they stay. */
   readonly #refused = new Map<Checkpoint, string>()
   #stops: StopPlace[] = []
@@ -88,6 +79,7 @@ export class Starter {
   }
 
   async start(): Promise<Started> {
+    this.#grant = grant(this.#request.allowance ?? ownAllowance())
     this.#launch.apart = this.#run.live.size > 0
     try {
       await this.#run.settling
@@ -154,9 +146,10 @@ export class Starter {
   #root(): Root {
     return {
       env: this.#request.env,
-      terminal: this.#request.terminal !== null,
+      terminal: this.#request.terminal === null ? null : this.#request.stdin === 'null' ? 'output' : 'whole',
       joined: this.#request.joined,
       umask: this.#request.umask,
+      allowance: this.#request.allowance ?? ownAllowance(),
     }
   }
 
@@ -202,6 +195,7 @@ export class Starter {
           env: this.#request.env,
           cwd: this.#request.cwd,
           umask: this.#request.umask,
+          allowance: this.#grant.given,
           setup: {
             project,
             store: this.#run.store,
@@ -223,6 +217,7 @@ export class Starter {
 
   #plan(): Promise<Plan> {
     const run = this.#run
+    run.recognizeFiles()
     const usable = run.branches.filter(
       ({ end, kind, engine, root }) =>
         end !== null && kind === 'run' && engine === 'fork' && this.#fits(root),
@@ -266,6 +261,11 @@ export class Starter {
     const why = refusalAfter(this.#run.branches, checkpoint)
     if (why === null) return reason
     return `${reason === null ? '' : `${reason}; `}no checkpoint was possible for a while: ${why}`
+  }
+
+  #withGrant(reason: string | null): string | null {
+    const { lacking } = this.#grant
+    return lacking === null || reason === null ? (reason ?? lacking) : `${reason}; ${lacking}`
   }
 
   /** Everything printed in the lineage before a point. */
@@ -336,7 +336,7 @@ export class Starter {
       outcome: 'resumed',
       checkpoint,
       changed: plan.changed,
-      reason: this.#withRefusal(plan.reason, checkpoint),
+      reason: this.#withGrant(this.#withRefusal(plan.reason, checkpoint)),
       effects: plan.effects,
       planned,
       restored: seconds(from),
@@ -368,7 +368,7 @@ export class Starter {
       outcome: 'cold' as const,
       checkpoint: null,
       changed,
-      reason,
+      reason: this.#withGrant(reason),
       effects: [],
       planned,
       restored,
@@ -398,6 +398,7 @@ export class Starter {
           env: this.#plainEnvironment(),
           cwd: this.#request.cwd,
           umask: this.#request.umask,
+          allowance: this.#grant.given,
           streams: this.#streams,
           listener: execution,
         },
@@ -416,7 +417,7 @@ export class Starter {
       outcome: 'cold',
       checkpoint: null,
       changed: [],
-      reason,
+      reason: this.#withGrant(reason),
       effects: [],
       planned,
       restored: seconds(from),

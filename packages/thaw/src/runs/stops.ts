@@ -1,24 +1,12 @@
 /** Places at which a program is to stop: from what people call them to what the agent knows. */
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import type { BreakPlace } from '@thaw/protocol'
 import type { FilePatch, StopPlace } from '@thaw/protocol/agent'
 import type { ProjectTree } from '../files/scan.js'
 import { ThawError } from '../system/index.js'
 import type { Group } from './group.js'
 import { segmentsOf, versionsAt, type Checkpoint } from './lineage.js'
-
-/** A place as it was given. */
-export interface BreakPlace {
-  text: string
-  file: string | null
-  /** Dotted; null where a file is given. */
-  module: string | null
-  /** A function; null where a line is given. */
-  name: string | null
-  line: number | null
-  /** Which time, from 1. */
-  count: number
-}
 
 interface Surroundings {
   group: Group

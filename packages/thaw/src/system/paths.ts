@@ -1,4 +1,5 @@
 import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync } from 'node:fs'
+import { createHash } from 'node:crypto'
 import { homedir, tmpdir, userInfo } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { ThawError } from './error.js'
@@ -26,6 +27,11 @@ export interface Paths {
 /** A unix socket's path must fit sun_path with its final NUL. */
 const SOCKET_PATH_LIMIT = 107
 
+/** One daemon for each state: who has another HOME has another one. */
+function digest(state: string): string {
+  return createHash('sha1').update(state).digest('hex').slice(0, 8)
+}
+
 type Env = Record<string, string | undefined>
 
 function absolute(value: string | undefined): string | undefined {
@@ -49,8 +55,8 @@ export function findPaths(env: Env = process.env): Paths {
     home !== null
       ? join(home, 'run')
       : runtimeBase !== undefined
-        ? join(runtimeBase, 'thaw')
-        : join(absolute(env['TMPDIR']) ?? tmpdir(), `thaw-${userInfo().uid}`)
+        ? join(runtimeBase, `thaw-${digest(state)}`)
+        : join(absolute(env['TMPDIR']) ?? tmpdir(), `thaw-${userInfo().uid}-${digest(state)}`)
   const socket = join(runtime, 'daemon.sock')
   if (Buffer.byteLength(socket) > SOCKET_PATH_LIMIT) {
     throw new ThawError(

@@ -1,10 +1,10 @@
 import { ask } from '../client.js'
 import { print } from '../print.js'
-import { renderCheckpoint } from '../render/tree.js'
+import { checkpointInLine } from '../render/tree.js'
 
 /** Takes a checkpoint of a live run. */
 export async function checkpoint(id: string, options: { name?: string; json?: boolean }): Promise<number> {
   const taken = await ask((client) => client.runs.takeCheckpoint(id, options.name ?? null))
-  await print(taken, options.json, renderCheckpoint)
+  await print(taken, options.json, checkpointInLine)
   return 0
 }

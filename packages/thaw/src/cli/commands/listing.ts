@@ -1,7 +1,7 @@
 import { ThawError } from '@thaw/protocol/errors'
 import { ask } from '../client.js'
 import { print } from '../print.js'
-import { renderRun, renderRuns } from '../render/runs.js'
+import { renderBranch, renderCheckpoint, renderRun, renderRuns } from '../render/runs.js'
 import { renderTree } from '../render/tree.js'
 
 export async function ls(options: { json?: boolean }): Promise<number> {
@@ -9,32 +9,30 @@ export async function ls(options: { json?: boolean }): Promise<number> {
   return 0
 }
 
-export async function tree(id: string | undefined, options: { json?: boolean }): Promise<number> {
-  await print(await ask((client) => client.runs.tree(id ?? 'last')), options.json, renderTree)
+export async function tree(
+  id: string | undefined,
+  options: { json?: boolean; all?: boolean },
+): Promise<number> {
+  const found = await ask((client) => client.runs.tree(id ?? 'last'))
+  await print(found, options.json, (value) => renderTree(value, options.all))
   return 0
 }
 
-/** A run, or a checkpoint by its name. */
-async function showNamed(
-  id: string,
-  options: { json?: boolean },
-  asJson: (value: unknown) => string,
-): Promise<void> {
-  try {
-    await print(await ask((client) => client.runs.get(id)), options.json, renderRun)
-  } catch (error) {
-    if (ThawError.from(error).code !== 'RUN_NOT_FOUND') throw error
-    const found = await ask((client) => client.runs.checkpoint(id)).catch(() => null)
-    if (found === null) throw error
-    await print(found, options.json, asJson)
+export async function show(id: string, { json }: { json?: boolean }): Promise<number> {
+  const run = () => ask((client) => client.runs.get(id))
+  const checkpoint = () => ask((client) => client.runs.checkpoint(id))
+  if (id.startsWith('b_')) await print(await ask((client) => client.runs.branch(id)), json, renderBranch)
+  else if (id.startsWith('c_')) await print(await checkpoint(), json, renderCheckpoint)
+  else {
+    try {
+      await print(await run(), json, renderRun)
+    } catch (error) {
+      if (ThawError.from(error).code !== 'RUN_NOT_FOUND') throw error
+      // A checkpoint by its name; what is neither was meant as a run.
+      const named = await checkpoint().catch(() => null)
+      if (named === null) throw error
+      await print(named, json, renderCheckpoint)
+    }
   }
-}
-
-export async function show(id: string, options: { json?: boolean }): Promise<number> {
-  const asJson = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
-  if (id.startsWith('b_')) await print(await ask((client) => client.runs.branch(id)), options.json, asJson)
-  else if (id.startsWith('c_'))
-    await print(await ask((client) => client.runs.checkpoint(id)), options.json, asJson)
-  else await showNamed(id, options, asJson)
   return 0
 }

@@ -1,5 +1,6 @@
-import type { RunReport, RunSummary } from '@thaw/protocol'
+import type { BranchNode, CheckpointNode, RunReport, RunSummary } from '@thaw/protocol'
 import { table } from './table.js'
+import { place } from './tree.js'
 import { ago, bytes, command, exit, seconds } from './units.js'
 
 export function renderRuns(runs: readonly RunSummary[]): string {
@@ -47,5 +48,50 @@ export function renderRun(run: RunSummary & { report: RunReport | null }): strin
     }
     for (const effect of report.kept_effects) lines.push(['kept', effect])
   }
+  return fields(lines)
+}
+
+export function renderCheckpoint(node: CheckpointNode): string {
+  return fields([
+    ['checkpoint', node.id],
+    ...(node.name === null ? [] : [['name', node.name] as [string, string]]),
+    ['of run', node.run],
+    ['in branch', node.branch],
+    ['after', node.parent ?? 'the start'],
+    ['where', `${PLACES[node.kind]} ${place(node.before)}`],
+    ['work before', seconds(node.at_seconds)],
+    ['memory', bytes(node.memory_bytes) || 'not measured'],
+    ['state', STATES[node.state]],
+    ['taken', node.created_at],
+  ])
+}
+
+export function renderBranch(node: BranchNode): string {
+  return fields([
+    ['branch', node.id],
+    ['of run', node.run],
+    ['began by', node.kind === 'run' ? 'thaw run' : `thaw resume, ${node.kind}`],
+    ['went on from', node.from ?? 'the start'],
+    ['state', `${node.state} ${exit(node.exit)}`.trim()],
+    ...(node.pid === null ? [] : [['pid', String(node.pid)] as [string, string]]),
+    ...(node.outcome === null ? [] : [['outcome', node.outcome] as [string, string]]),
+    ['started', node.started_at],
+    ['ended', node.ended_at ?? 'not yet'],
+  ])
+}
+
+const PLACES = {
+  moment: 'before',
+  stop: 'stopped before',
+  mark: 'asked for in',
+  asked: 'asked for in',
+} as const
+const STATES = {
+  parked: 'parked: `thaw resume` goes on from it',
+  dropped: 'dropped: given up to save memory, or with its run',
+  lost: 'lost: its process ended, or its daemon',
+} as const
+
+function fields(lines: readonly [string, string][]): string {
   return lines.map(([name, value]) => `${name.padEnd(13)} ${value}\n`).join('')
 }

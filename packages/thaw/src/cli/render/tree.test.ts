@@ -77,3 +77,35 @@ it('indents where several go out from one, and shows what is live', () => {
     '   └─ b_2  running, pid 77                          live',
   ])
 })
+
+it('counts what is gone, and shows what is parked, stopped, named or branched from', () => {
+  const past = (id: string, parent: string | null): CheckpointNode => ({
+    ...checkpoint(id, parent, 'f', 1, 1),
+    state: 'dropped',
+  })
+  const many = {
+    ...tree,
+    checkpoints: [
+      past('c_a', null),
+      past('c_b', 'c_a'),
+      past('c_c', null),
+      past('c_1', null),
+      past('c_2', 'c_1'),
+      past('c_3', 'c_2'),
+      { ...past('c_4', 'c_3'), name: 'here' },
+      past('c_5', 'c_4'),
+      { ...past('c_6', 'c_5'), kind: 'stop' as const },
+      past('c_7', 'c_6'),
+      past('c_8', 'c_7'),
+    ],
+  }
+  expect(renderTree(many).split('\n').slice(3, -2)).toEqual([
+    '├─ … 3 more                                               dropped',
+    '└─ … 3 more                                               dropped',
+    '   ├─ c_4  before f() (app.py:1) "here"   1.00 s  1.5 MB  dropped',
+    '   ├─ c_5  before f() (app.py:1)          1.00 s  1.5 MB  dropped',
+    '   ├─ c_6  stopped before f() (app.py:1)  1.00 s  1.5 MB  dropped',
+    '   └─ … 2 more                                            dropped',
+  ])
+  expect(renderTree(many, true).match(/c_/g)).toHaveLength(11)
+})

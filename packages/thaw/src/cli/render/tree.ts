@@ -1,4 +1,5 @@
 import type { BranchNode, CheckpointNode, Place, RunTree } from '@thaw/protocol'
+import { foldPast, isBranch, isFold, type Fold, type Node } from './fold.js'
 import { bytes, command, exit, seconds, shorten } from './units.js'
 
 interface Line {
@@ -12,13 +13,15 @@ interface Line {
 
 /**
  * Checkpoints in the order of the program's work. What follows one checkpoint alone stands below it; where several
- * go out from one, each is indented.
+ * go out from one, each is indented. Those that are gone and from which nothing goes out are counted only.
+ *
+ * @param all show each of them
  */
-export function renderTree(tree: RunTree): string {
+export function renderTree(tree: RunTree, all = false): string {
   const { run } = tree
   const known = new Set(tree.checkpoints.map((one) => one.id))
-  const children = new Map<string | null, (CheckpointNode | BranchNode)[]>()
-  const put = (parent: string | null, node: CheckpointNode | BranchNode) => {
+  const children = new Map<string | null, Node[]>()
+  const put = (parent: string | null, node: Node) => {
     const key = parent !== null && known.has(parent) ? parent : null
     children.set(key, [...(children.get(key) ?? []), node])
   }
@@ -30,22 +33,26 @@ export function renderTree(tree: RunTree): string {
       put(one.from, one)
   }
 
+  if (!all) foldPast(children)
+
   const lines: Line[] = []
   const walk = (parent: string | null, indent: string): void => {
     const below = children.get(parent) ?? []
     const fork = below.length > 1
-    const inward = (node: CheckpointNode | BranchNode) => fork || (children.get(node.id) ?? []).length > 1
+    const inward = (node: Node) => fork || (children.get(node.id) ?? []).length > 1
     below.forEach((node, at) => {
       const last = at === below.length - 1
       lines.push(
-        isBranch(node)
-          ? branchLine(node, indent, last)
-          : checkpointLine(node, indent, last && (inward(node) || !followed(node))),
+        isFold(node)
+          ? foldLine(node, indent, last && (inward(node) || !followed(node)))
+          : isBranch(node)
+            ? branchLine(node, indent, last)
+            : checkpointLine(node, indent, last && (inward(node) || !followed(node))),
       )
       walk(node.id, inward(node) ? `${indent}${last ? '   ' : '│  '}` : indent)
     })
   }
-  const followed = (node: CheckpointNode) => (children.get(node.id) ?? []).length > 0
+  const followed = (node: Node) => (children.get(node.id) ?? []).length > 0
   walk(null, '')
 
   const title = `${run.id}  ${command(run.command, 70)}\n${run.cwd}\n${state(tree)}\n`
@@ -68,8 +75,9 @@ function lastOf(tree: RunTree, branch: BranchNode): string | null {
   return tree.checkpoints.filter((one) => one.branch === branch.id).at(-1)?.id ?? branch.from
 }
 
-function isBranch(node: CheckpointNode | BranchNode): node is BranchNode {
-  return 'started_at' in node
+function foldLine(node: Fold, indent: string, last: boolean): Line {
+  const drawing = `${indent}${last ? '└─ ' : '├─ '}`
+  return { drawing, id: `… ${node.count} more`, what: '', at: '', memory: '', state: node.state }
 }
 
 function checkpointLine(node: CheckpointNode, indent: string, last: boolean): Line {
@@ -99,7 +107,7 @@ function resumed({ kind, state, exit: end }: BranchNode): string {
 }
 
 /** One checkpoint in a line. */
-export function renderCheckpoint(node: CheckpointNode): string {
+export function checkpointInLine(node: CheckpointNode): string {
   const { id, what, at } = checkpointLine(node, '', true)
   return `${id}  ${what}, after ${at} of work\n`
 }
@@ -112,7 +120,7 @@ function title({ kind, before }: CheckpointNode): string {
 
 const TITLES = { moment: 'before ', stop: 'stopped before ', mark: 'in ', asked: 'in ' } as const
 
-function place(before: Place): string {
+export function place(before: Place): string {
   const where = before.file === null ? '' : `${before.file}${before.line === null ? '' : `:${before.line}`}`
   if (before.unit?.startsWith('<') !== false) return where
   return `${before.unit.replace(/#\d+$/, '')}()${where === '' ? '' : ` (${where})`}`

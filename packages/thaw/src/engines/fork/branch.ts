@@ -72,7 +72,7 @@ export class BranchStreams {
     const paths =
       tty === null
         ? { stdin, stdout: outPath, stderr: errPath ?? outPath }
-        : { stdin: tty, stdout: tty, stderr: tty }
+        : { stdin: stdin === null ? null : tty, stdout: tty, stderr: tty }
     return new BranchStreams(family, files, { paths, tty, input, outputs })
   }
 

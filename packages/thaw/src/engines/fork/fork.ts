@@ -8,7 +8,7 @@ import {
   type BaseSpec,
   type Branch,
   type Image,
-  type LaunchSpec,
+  type PlainSpec,
   type RestoreSpec,
 } from '../engine.js'
 import type { AgentMessage } from '@thaw/protocol/agent'
@@ -33,7 +33,7 @@ export class ForkEngine implements AgentEngine<Family> {
     ])
   }
 
-  async launch(family: Family, spec: LaunchSpec, scope: Scope): Promise<Branch> {
+  async launch(family: Family, spec: PlainSpec, scope: Scope): Promise<Branch> {
     const streams = await BranchStreams.open(family, spec.streams, spec.listener)
     try {
       const { pid } = await within(
@@ -45,6 +45,7 @@ export class ForkEngine implements AgentEngine<Family> {
           env: spec.env,
           cwd: spec.cwd,
           umask: spec.umask,
+          allowance: spec.allowance,
           ...streams.paths,
           ...(streams.tty === null ? {} : { tty: streams.tty }),
         }),
@@ -67,6 +68,7 @@ export class ForkEngine implements AgentEngine<Family> {
         env: { ...spec.env, THAW_AGENT: JSON.stringify(setup) },
         cwd: spec.cwd,
         umask: spec.umask,
+        allowance: spec.allowance,
         stdin: null,
         stdout: null,
         stderr: null,
@@ -166,6 +168,10 @@ function asThawError(error: unknown, command: string, cwd: string): unknown {
   const { where, error: name, message } = error.refusal
   if (where === 'chdir')
     return new ThawError('DIRECTORY_GONE', `${cwd} cannot be entered (${name}).`, { cause: error })
+  if (where === 'limits')
+    return new ThawError('LIMITS_NOT_GIVEN', `${command} cannot be given the caller's limits (${name}).`, {
+      cause: error,
+    })
   if (name === 'unsupported') return new ThawError('UNSUPPORTED', message, { cause: error })
   const code = where === 'exec' ? SPAWN_ERRORS[name] : undefined
   if (code === 'COMMAND_NOT_FOUND') return new ThawError(code, `${command} was not found.`, { cause: error })

@@ -60,6 +60,7 @@ export function keepBundle(work: string, to: string, evidence: Evidence, journal
     project,
     interpreter,
     umask: leaf.root.umask,
+    allowance: leaf.root.allowance,
     streams: leaf.streams,
     env: read,
     other_env_names: others,

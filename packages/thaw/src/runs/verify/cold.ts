@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs
 import { join } from 'node:path'
 import type { Branch, BranchExit, BranchListener } from '../../engines/engine.js'
 import { Family } from '../../engines/fork/family.js'
-import { ThawError, type Scope } from '../../system/index.js'
+import { grant, ThawError, type Scope } from '../../system/index.js'
 import { seconds } from '../launch.js'
 import type { BranchRecord } from '../lineage.js'
 import { OutputRecord } from '../record.js'
@@ -58,6 +58,7 @@ export async function runCold(
         env,
         cwd: '/',
         umask: leaf.root.umask,
+        allowance: grant(leaf.root.allowance).given,
         streams: leaf.streams,
         listener: listenInto(output),
       },

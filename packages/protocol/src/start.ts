@@ -1,0 +1,30 @@
+/** Requests as the daemon's parts hand them on: validated, with the settings in force. */
+import type { ResumeRequest, RunRequest } from './run.js'
+import type { RunSettings } from './settings.js'
+
+/** A place at which a program is to stop. */
+export interface BreakPlace {
+  text: string
+  file: string | null
+  /** Dotted; null where a file is given. */
+  module: string | null
+  /** A function; null where a line is given. */
+  name: string | null
+  line: number | null
+  /** Which time, from 1. */
+  count: number
+}
+
+export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break'> {
+  engine: RunSettings['engine']
+  effects: RunSettings['effects']
+  settings: RunSettings
+  breaks: BreakPlace[]
+  /** Options as the caller gave them, for the commands below this one. */
+  flags: string[]
+}
+
+export interface ResumeSpec extends Omit<ResumeRequest, 'break' | 'quiet'> {
+  breaks: BreakPlace[]
+  settings: RunSettings
+}
