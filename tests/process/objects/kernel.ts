@@ -40,7 +40,7 @@ got = []; signal.signal(signal.SIGUSR1, lambda s, f: got.append(s)); signal.sign
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGRTMIN])
 os.kill(os.getpid(), signal.SIGUSR1); os.kill(os.getpid(), signal.SIGRTMIN); os.kill(os.getpid(), signal.SIGRTMIN)`, `
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1, signal.SIGRTMIN]); time.sleep(.05)
-assert sorted(got) == [signal.SIGUSR1, signal.SIGRTMIN, signal.SIGRTMIN], got`),
+assert set(got) == {signal.SIGUSR1, signal.SIGRTMIN}, got`),
   python('interval timer (setitimer)', `
 n = [0]; signal.signal(signal.SIGALRM, lambda s, f: n.__setitem__(0, n[0] + 1)); signal.setitimer(signal.ITIMER_REAL, .05, .05)`, `before = n[0]; time.sleep(.3); assert n[0] > before + 2, n`),
   python('POSIX timer (timer_create)', `
@@ -160,7 +160,13 @@ os.waitpid(p, os.WUNTRACED)`, `os.kill(p, 0)`, { refused: true }),
   python('a namespace of a child', `p = subprocess.Popen(["unshare", "-U", "-r", "-p", "-f", "-m", "sleep", "1000"]); time.sleep(.3)`, `assert p.poll() is None`, { refused: true, needs: ['unshare'] }),
   python('a device', `fd = os.open("/dev/fuse", os.O_RDWR)`, `os.fstat(fd)`, { refused: true }),
   python('userfaultfd', `fd = libc.syscall(323, 1); assert fd > 0, ctypes.get_errno()`, `os.fstat(fd)`, { refused: true }),
-  python('a connection to the outside', `
-server = subprocess.Popen([sys.executable, "-c", "pass"]); s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(("192.0.2.1", 9)); 
-t = socket.socket(); t.setblocking(False); t.connect_ex(("192.0.2.1", 9))`, `t.fileno()`, { refused: true, remark: 'With --tcp close the connection is found closed; with --tcp keep one branch at a time has it.' }),
+  python(
+    'a connection to the outside',
+    `s = socket.create_connection(("127.0.0.1", int(os.environ["OUTSIDE_PORT"])))`,
+    `s.send(b"x")`,
+    {
+      refused: true,
+      remark: 'With --tcp close the connection is found closed; with --tcp keep one branch at a time has it.',
+    },
+  ),
 ]

@@ -62,8 +62,8 @@ public class Main { public static void main(String[] a) throws Exception {
 END
 exec java -Xmx128m Main.java`] },
   { name: 'bash: variables, functions, background jobs', needs: ['bash'], argv: ['bash', '-c', 'f() { echo $((x + 1)); }; x=41; sleep 1000 & echo ready; while read line; do [ $(f) = 42 ] && [ "$(jobs | wc -l)" = 1 ] && kill -0 $! && echo ok || echo bad; done'] },
-  { name: 'bash, interactive', needs: ['bash'], terminal: true, argv: ['bash', '--norc', '--noprofile', '-i'], ready: '$ ', send: 'x=o; echo ${x}k\n', expect: '\nok' },
-  { name: 'zsh, interactive', needs: ['zsh'], terminal: true, argv: ['zsh', '-f', '-i'], ready: '%', send: 'x=o; echo ${x}k\n', expect: 'ok\r\n' },
+  { name: 'bash, interactive', needs: ['bash'], terminal: true, argv: ['bash', '--norc', '--noprofile', '-i'], ready: '# ', send: 'x=o; echo ${x}k\n', expect: 'ok' },
+  { name: 'zsh, interactive', needs: ['zsh'], terminal: true, argv: ['zsh', '-f', '-i'], ready: '#', send: 'x=o; echo ${x}k\n', expect: 'ok\r\n' },
   { name: 'Python, interactive with readline', terminal: true, argv: ['python3', '-q'], ready: '>>> ', send: 'print("o" + "k")\n', expect: 'ok\r\n' },
   { name: 'Node, interactive', needs: ['node'], terminal: true, argv: ['node'], ready: '> ', send: '"o" + "k"\n', expect: "'ok'" },
   { name: 'vim', needs: ['vim'], terminal: true, argv: ['vim', '-u', 'NONE', '-n', 'new.txt'], ready: '~', send: 'ihello\x1b:w\r', expect: 'written' },
@@ -106,5 +106,5 @@ def ask(one, sql): one.stdin.write(sql + "\\n"); one.stdin.flush(); return one.s
 assert ask(psql, "create table t (x int); begin; insert into t values (41); select 1;") == "1"`, `
 assert ask(psql, "insert into t values (1); commit; select sum(x) from t;") == "42"; assert ask(connect(), "select sum(x) from t;") == "42"`, { needs: ['postgres', 'psql', 'setpriv'] }),
   { name: 'gdb on a program', needs: ['gdb'], refused: true, argv: ['gdb', '-q', '-nx', '-ex', 'set confirm off', '-ex', 'start', '-ex', 'echo ready\\n', '/bin/sleep'], send: 'echo ok\\n\n' },
-  { name: 'tmux server', needs: ['tmux'], terminal: true, argv: ['tmux', '-f', '/dev/null', '-L', 'case', 'new', 'bash --norc --noprofile'], ready: '$ ', send: 'x=o; echo ${x}k\n', expect: 'ok' },
+  { name: 'tmux server', needs: ['tmux'], terminal: true, argv: ['tmux', '-f', '/dev/null', '-L', 'case', 'new', 'bash --norc --noprofile'], ready: '# ', send: 'x=o; echo ${x}k\n', expect: 'ok' },
 ]

@@ -1,5 +1,6 @@
 /** Tries every case, and writes docs/process-objects.md. `npm run process-objects [-- NAME…]`; names only print. */
 import { existsSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { openScope, ThawError } from '../../../packages/thaw/src/system/index.js'
@@ -21,6 +22,9 @@ if (why !== null) {
   console.error(why)
   process.exit(1)
 }
+const outside = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
+await new Promise((resolve) => outside.once('listening', resolve))
+const { port } = outside.address() as AddressInfo
 const wanted = process.argv.slice(2)
 const sections: string[] = []
 const counts: Record<string, number> = {}
@@ -66,7 +70,7 @@ async function attempt(one: Case): Promise<Result> {
   let original: Watched
   try {
     original = await bench.launch(one.argv, { streams, network: one.network ?? 'host', env: environmentOf() })
-    await original.prints(one.ready ?? 'ready', 30)
+    await original.prints(one.ready ?? 'ready', 15)
     await new Promise((resolve) => setTimeout(resolve, 100))
   } catch (error) {
     return { outcome: 'not tried', about: said(error), image: 0 }
@@ -112,7 +116,7 @@ async function goesOn(one: Case, watched: Watched): Promise<string | null> {
 
 function environmentOf(): Record<string, string> {
   const { NODE_EXTRA_CA_CERTS: _slow, ...own } = process.env as Record<string, string>
-  return { ...own, TERM: 'xterm', PYTHONUNBUFFERED: '1', UV_USE_IO_URING: '0' }
+  return { ...own, TERM: 'xterm', PYTHONUNBUFFERED: '1', UV_USE_IO_URING: '0', OUTSIDE_PORT: String(port) }
 }
 
 function isInstalled(name: string): boolean {
