@@ -67,13 +67,13 @@ async function attempt(one: Case): Promise<Result> {
   if (missing !== undefined) return { outcome: 'not tried', about: `${missing} is not installed.`, image: 0 }
   await using bench = new Bench()
   const streams = one.terminal === true ? TERMINAL : PIPES
-  let original: Watched
+  let original: Watched | undefined
   try {
     original = await bench.launch(one.argv, { streams, network: one.network ?? 'host', env: environmentOf() })
     await original.prints(one.ready ?? 'ready', 15)
     await new Promise((resolve) => setTimeout(resolve, 100))
   } catch (error) {
-    return { outcome: 'not tried', about: said(error), image: 0 }
+    return { outcome: 'not tried', about: `${said(error)} ${(original?.stderr ?? '').trim().slice(-300)}`, image: 0 }
   }
   let image
   try {
