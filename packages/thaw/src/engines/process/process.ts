@@ -20,7 +20,7 @@ import { copyTree, fillMemory, putBack, saveFiles, worthSaving } from './files.j
 import type { ProcessGroup } from './group.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
 import { inspectTree, readTree, type Tcp } from './inspect.js'
-import { carry, findCarrier } from './network.js'
+import { carry, CARRIED_NAMES, findCarrier } from './network.js'
 import { Sandbox, SandboxRefused, type Network } from './sandbox.js'
 import {
   makeSetting,
@@ -271,7 +271,13 @@ export class ProcessEngine implements OutsideEngine<
       sandbox = await Sandbox.start({ user: criu.user, network, streams: ends }, scope)
       streams ??= await BranchStreams.openTerminal(terminal as TerminalSize, sandbox, spec.listener)
       const { initPid } = sandbox
-      if (network === 'private+out') beside.push(await carry(initPid, criu.user, scope))
+      if (network === 'private+out') {
+        beside.push(await carry(initPid, criu.user, scope))
+        if (findCarrier()?.name === 'slirp4netns') {
+          await writeFile(join(work, WORK.names), CARRIED_NAMES)
+          sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
+        }
+      }
       const parts = { sandbox, streams, setting, network, work, beside, reaper: nativeProgram('sandbox') }
       const pids = await begin(parts)
       streams.handedOver()
