@@ -10,7 +10,9 @@ const why = await whyNot()
 if (why !== null) console.error(`skipped: ${why}`)
 
 const findings = async (home: Home) =>
-  (await home.json<{ findings: Finding[] }>(['doctor'])).findings.filter(({ name }) => name === 'engine process')
+  (await home.json<{ findings: Finding[] }>(['doctor'])).findings.filter(
+    ({ name }) => name === 'engine process',
+  )
 
 it.skipIf(why !== null)('thaw setup says what is used, and thaw doctor that it works', async () => {
   // The cache that the tests share: nothing is fetched twice.

@@ -73,7 +73,11 @@ async function attempt(one: Case): Promise<Result> {
     await original.prints(one.ready ?? 'ready', 15)
     await new Promise((resolve) => setTimeout(resolve, 100))
   } catch (error) {
-    return { outcome: 'not tried', about: `${said(error)} ${(original?.stderr ?? '').trim().slice(-300)}`, image: 0 }
+    return {
+      outcome: 'not tried',
+      about: `${said(error)} ${(original?.stderr ?? '').trim().slice(-300)}`,
+      image: 0,
+    }
   }
   let image
   try {
@@ -81,9 +85,15 @@ async function attempt(one: Case): Promise<Result> {
   } catch (error) {
     const known = ThawError.from(error)
     const lives = await goesOn(one, original)
-    const message = known.message.replace(/Process \d+ \(/g, 'Process N (').replace(/process \d+ \(/g, 'process N (')
+    const message = known.message
+      .replace(/Process \d+ \(/g, 'Process N (')
+      .replace(/process \d+ \(/g, 'process N (')
     const outcome = lives === null ? 'refused' : 'limit'
-    return { outcome, about: `${known.code}: ${message}${lives === null ? '' : ` The original: ${lives}`}`, image: 0 }
+    return {
+      outcome,
+      about: `${known.code}: ${message}${lives === null ? '' : ` The original: ${lives}`}`,
+      image: 0,
+    }
   }
   const clones: Watched[] = []
   try {
@@ -92,7 +102,10 @@ async function attempt(one: Case): Promise<Result> {
   } catch (error) {
     return { outcome: 'limit', about: said(error), image: image.size }
   }
-  for (const [which, watched] of [['the original', original], ...clones.map((clone) => ['a clone', clone] as const)] as const) {
+  for (const [which, watched] of [
+    ['the original', original],
+    ...clones.map((clone) => ['a clone', clone] as const),
+  ] as const) {
     const wrong = await goesOn(one, watched)
     if (wrong !== null) return { outcome: 'limit', about: `${which}: ${wrong}`, image: image.size }
   }

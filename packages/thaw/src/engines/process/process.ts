@@ -11,7 +11,15 @@ import {
   type ErrorCode,
   type Scope,
 } from '../../system/index.js'
-import type { Ability, AnyImage, Branch, LaunchSpec, OutsideEngine, StartSpec, TerminalSize } from '../engine.js'
+import type {
+  Ability,
+  AnyImage,
+  Branch,
+  LaunchSpec,
+  OutsideEngine,
+  StartSpec,
+  TerminalSize,
+} from '../engine.js'
 import { ProcessBranch, type BranchParts } from './branch.js'
 import { complaint, DUMP_LOG, dumpCommand, isDiskFull, RESTORE_LOG, restoreCommand } from './criu/commands.js'
 import type { Criu } from './criu/criu.js'

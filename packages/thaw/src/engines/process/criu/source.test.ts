@@ -48,7 +48,13 @@ deb [arch=amd64 signed-by=/k.gpg] https://mirror.example/debian/ trixie main non
 })
 
 it('finds none where Debian is no source', () => {
-  writeFileSync(join(apt, 'sources.list.d', 'x.list'), 'deb https://deb.nodesource.com/node_20.x nodistro main\n')
-  writeFileSync(join(apt, 'sources.list.d', 'off.sources'), 'Types: deb\nURIs: http://a.example/debian\nEnabled: no\n')
+  writeFileSync(
+    join(apt, 'sources.list.d', 'x.list'),
+    'deb https://deb.nodesource.com/node_20.x nodistro main\n',
+  )
+  writeFileSync(
+    join(apt, 'sources.list.d', 'off.sources'),
+    'Types: deb\nURIs: http://a.example/debian\nEnabled: no\n',
+  )
   expect(findSource(apt, 'sid')).toBeNull()
 })
