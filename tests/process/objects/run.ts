@@ -28,6 +28,7 @@ const { port } = outside.address() as AddressInfo
 const wanted = process.argv.slice(2)
 const sections: string[] = []
 const counts: Record<string, number> = {}
+const unexpected: string[] = []
 for (const [title, cases] of [
   ['Kernel objects', KERNEL],
   ['Programs', PROGRAMS],
@@ -36,6 +37,8 @@ for (const [title, cases] of [
   for (const one of cases) {
     if (wanted.length > 0 && !wanted.some((name) => one.name.includes(name))) continue
     const { outcome, about, image } = await attempt(one)
+    const claimed = one.refused === true ? 'refused' : 'pass'
+    if (one.refused !== 'perhaps' && outcome !== 'not tried' && outcome !== claimed) unexpected.push(one.name)
     counts[outcome] = (counts[outcome] ?? 0) + 1
     console.log(`${outcome.padEnd(9)} ${one.name}${about === '' ? '' : `: ${about}`}`)
     const notes = [about, one.remark ?? ''].filter((text) => text !== '').join(' ')
@@ -60,7 +63,8 @@ What is found beforehand besides: other GPU and device descriptors, performance 
 `,
   )
 }
-process.exit(0)
+for (const name of unexpected) console.error(`not as it should be: ${name}`)
+process.exit(unexpected.length === 0 ? 0 : 1)
 
 async function attempt(one: Case): Promise<Result> {
   const missing = (one.needs ?? []).find((name) => !isInstalled(name))
