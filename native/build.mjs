@@ -2,7 +2,16 @@
 // Needs Debian's musl-tools; for arm64, gcc-aarch64-linux-gnu and the directory of an unpacked musl-dev:arm64 in MUSL_ARM64.
 import { createHash } from 'node:crypto'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -78,8 +87,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     }
     const directory = join(root, 'packages', 'thaw', 'native', arch)
     mkdirSync(directory, { recursive: true })
-    writeFileSync(join(directory, 'sandbox'), binary)
-    chmodSync(join(directory, 'sandbox'), 0o755)
+    // Renamed into place: the one that is there may be running.
+    writeFileSync(join(directory, 'sandbox.new'), binary)
+    chmodSync(join(directory, 'sandbox.new'), 0o755)
+    renameSync(join(directory, 'sandbox.new'), join(directory, 'sandbox'))
     writeFileSync(join(directory, 'sandbox.source'), `${sourceDigest()}\n`)
     console.error(`${arch}: ${binary.length} bytes`)
   }

@@ -7,7 +7,7 @@ install()
 build()
 const { build: bundle } = await import('esbuild')
 // Below the package, which looks for its own files above its code.
-const directory = join(root, 'packages', 'thaw', 'dist.new', `objects-${process.pid}`)
+const directory = join(root, 'packages', 'thaw', 'node_modules', `.trial-objects-${process.pid}`)
 const outfile = join(directory, 'run.mjs')
 let code
 try {

@@ -114,7 +114,7 @@ static void to_null(void) {
 /* The reaper, which has the program as its child. */
 static const char *stand_above(char **words, size_t arguments, int *streams, int report) {
     /* Of its own, so that criu finds them foreign and puts what is in them into the image. */
-    if (unshare(CLONE_NEWIPC | CLONE_NEWUTS)) return "namespaces";
+    if (getenv("THAW_ROOTLESS") == NULL && unshare(CLONE_NEWIPC | CLONE_NEWUTS)) return "namespaces";
     if (setsid() < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) || prctl(PR_SET_PDEATHSIG, 0)) return "session";
     pid_t child = fork();
     if (child < 0) return "fork";
@@ -210,6 +210,12 @@ static int reap_children(void) {
     return pid < 0 && errno == ECHILD;
 }
 
+/* The program's terminal. */
+static int open_terminal(const char *path) {
+    int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return fd < 0 ? -1 : move_descriptor(fd, PROGRAM_FIRST);
+}
+
 static int open_directory(const char *number, const char *path) {
     int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -1 : move_descriptor(fd, DIRECTORIES + atoi(number));
@@ -222,6 +228,7 @@ static void obey(struct record *said) {
     size_t given = said->count - 1;
     int done = 0;
     if (!strcmp(verb, "directory") && given == 2) done = open_directory(words[1], words[2]);
+    else if (!strcmp(verb, "terminal") && given == 1) done = open_terminal(words[1]);
     else if (!strcmp(verb, "cover") && given >= 3)
         done = cover(words[1], words[2][0] == '-' ? NULL : words[2], words[3], words + 4);
     else if (!strcmp(verb, "bind") && given == 2) done = bind_over(words[1], words[2]);
@@ -271,6 +278,7 @@ int init(int network) {
     int hooked = hook_pipes(), children = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
     if (children < 0 || hooked < 0) return send_failure("descriptors"), 125;
     if (mount_proc()) return send_failure("proc"), 125;
+    if (mount_terminals()) return send_failure("terminals"), 125;
     if (network && raise_loopback()) return send_failure("loopback"), 125;
     struct pollfd watch[] = {{CONTROL, POLLIN, 0}, {children, POLLIN, 0}, {hooked, POLLIN, 0}, {OWNER_LIVES, POLLIN, 0}};
     for (;;) {

@@ -48,7 +48,9 @@ int own(pid_t parent, int user, int network) {
     if (user) setenv("THAW_ROOTLESS", "1", 1);
     if (user && unshare(CLONE_NEWUSER)) return fail("user namespace");
     if (user && map_user(uid, gid)) return fail("user map");
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS | (network ? CLONE_NEWNET : 0))) return fail("namespaces");
+    int common = CLONE_NEWPID | CLONE_NEWNS | (network ? CLONE_NEWNET : 0);
+    /* Without root criu cannot put System V objects back: it is to see no foreign namespace of them. */
+    if (unshare(common | (user ? CLONE_NEWIPC | CLONE_NEWUTS : 0))) return fail("namespaces");
     /* After the last change of credentials, which would clear it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) return 125;

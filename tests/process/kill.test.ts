@@ -1,4 +1,3 @@
-import { build } from 'esbuild'
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,34 +5,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ProcessGroup } from '../../packages/thaw/src/engines/process/group.js'
 import { ProcessImage } from '../../packages/thaw/src/engines/process/image.js'
 import { silentLog } from '../../packages/thaw/src/system/index.js'
-import { root, until } from '../support/home.js'
+import { bundle } from '../support/bundle.js'
+import { until } from '../support/home.js'
 import { Bench, remains, whyNot } from '../support/process.js'
 
 const why = await whyNot()
 if (why !== null) console.error(`skipped: ${why}`)
 
 describe.skipIf(why !== null)('kill -9 of the daemon', () => {
-  // Below the package, which looks for its own files above its code.
-  const cache = join(root, 'packages', 'thaw', 'dist.new', `victim-${process.pid}`)
-  const program = join(cache, 'victim.mjs')
+  let built: Awaited<ReturnType<typeof bundle>>
   beforeAll(async () => {
-    await build({
-      absWorkingDir: root,
-      entryPoints: ['tests/process/victim.ts'],
-      outfile: program,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      target: 'node20.19',
-      conditions: ['thaw-source'],
-      external: ['libsql', 'koffi'],
-      banner: {
-        js: "import { createRequire as thawRequire } from 'node:module'; const require = thawRequire(import.meta.url);",
-      },
-      logLevel: 'warning',
-    })
+    built = await bundle('tests/process/victim.ts')
   })
-  afterAll(() => rmSync(cache, { recursive: true, force: true }))
+  afterAll(() => built[Symbol.dispose]())
 
   it.each(
     ['launch', 'checkpoint', 'restore', 'discard'].flatMap((step) =>
@@ -41,7 +25,7 @@ describe.skipIf(why !== null)('kill -9 of the daemon', () => {
     ),
   )('during $step, after $delay ms: nothing lives, nothing half is offered', async ({ step, delay }) => {
     const mounts = remains('/').mounts
-    const victim = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const victim = spawn(process.execPath, [built.program], { stdio: ['ignore', 'pipe', 'inherit'] })
     let said = ''
     victim.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
     const ended = new Promise((resolve) => victim.once('close', resolve))

@@ -123,6 +123,30 @@ for line in sys.stdin:
     server.close()
   })
 
+  it('for a periodic timer with unread ticks, as long as they are unread', async () => {
+    const one = await bench.launch([
+      'python3',
+      '-c',
+      `
+import ctypes, os, sys
+libc = ctypes.CDLL(None); fd = libc.timerfd_create(1, 0)
+libc.timerfd_settime(fd, 0, (ctypes.c_long * 4)(0, 100_000_000, 0, 100_000_000), None)
+os.read(fd, 8); print("ready", flush=True)
+for line in sys.stdin:
+    libc.timerfd_settime(fd, 0, (ctypes.c_long * 4)(100, 0, 0, 1), None); os.read(fd, 8); print(line, end="", flush=True)
+`,
+    ])
+    await one.prints('ready')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(await refusal(one)).toMatchObject({
+      code: 'CHECKPOINT_REFUSED',
+      message: expect.stringMatching(/1000 in its sandbox\) has a periodic timer \(descriptor 3\)/),
+    })
+    // Its ticks have been read by now.
+    const two = await bench.restore(await bench.checkpoint(one))
+    await two.ask('again\n', 'again')
+  })
+
   it('when the program has ended', async () => {
     const one = await bench.launch(['true'])
     await one.ended

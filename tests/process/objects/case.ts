@@ -16,8 +16,8 @@ export interface Case {
   expect?: string
   /** What a user should know, whatever the result. */
   remark?: string
-  /** Only whether it is refused, and lives on, is of interest. */
-  refused?: boolean
+  /** Whether it must be refused; `perhaps`: depends on the machine. */
+  refused?: boolean | 'perhaps'
 }
 
 /** A Python program: `setup` makes the object, `check` raises when it is not as it should be. */

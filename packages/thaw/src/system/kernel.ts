@@ -51,19 +51,24 @@ export interface PseudoTerminal {
   /** Non-blocking. */
   master: number
   slave: number
+  /** Below the root. */
   path: string
 }
 
-/** A new pseudo terminal; the caller closes both descriptors. */
-export function openTerminal(rows: number, cols: number): PseudoTerminal {
+/**
+ * A new pseudo terminal; the caller closes both descriptors.
+ *
+ * @param root directory that stands for `/`
+ */
+export function openTerminal(rows: number, cols: number, root: string): PseudoTerminal {
   const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants
-  const master = openSync('/dev/ptmx', O_RDWR | O_NOCTTY | O_NONBLOCK)
+  const master = openSync(`${root}/dev/ptmx`, O_RDWR | O_NOCTTY | O_NONBLOCK)
   try {
     const number = Buffer.alloc(4)
     ioctl(master, TIOCSPTLCK, number, 'a terminal')
     ioctl(master, TIOCGPTN, number, 'a terminal')
     const path = `/dev/pts/${number.readInt32LE()}`
-    const slave = openSync(path, O_RDWR | O_NOCTTY)
+    const slave = openSync(root + path, O_RDWR | O_NOCTTY)
     resizeTerminal(master, rows, cols)
     return { master, slave, path }
   } catch (error) {

@@ -1,5 +1,5 @@
 /** What the branches of one run share: directories, and that they end together. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { preparePrivate, type Log } from '../../system/index.js'
 import { sweepImages } from './image.js'
@@ -36,6 +36,8 @@ export class ProcessGroup implements AsyncDisposable {
   makeWork(): string {
     const work = mkdtempSync(join(this.work, 'b-'))
     for (const name of ['tmp', 'upper', 'overlay', 'restore']) mkdirSync(join(work, name), { mode: 0o700 })
+    // As /tmp is, for everybody who gets that far.
+    chmodSync(join(work, 'tmp'), 0o1777)
     return work
   }
 

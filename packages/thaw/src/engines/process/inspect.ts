@@ -74,17 +74,33 @@ export function inspectTree(init: number, root: number, tcp: Tcp, alone: boolean
   )
 }
 
-/** Prerequisite: the tree stands still. */
+/**
+ * Prerequisite: the tree stands still.
+ *
+ * @throws ThawError CHECKPOINT_REFUSED for what can be copied at most moments, but not at this one
+ */
 export function readTree(root: number): Tree {
   const pids = treeOf(root)
   const written = new Map<string, OpenFile>()
   for (const pid of pids) {
     for (const { fd, link } of descriptors(pid)) {
+      if (link === 'anon_inode:[timerfd]') refuseTicking(pid, fd)
       if (link.startsWith('/') && !link.startsWith('/dev/') && !written.has(link) && isWritten(pid, fd))
         written.set(link, { path: link, pid, fd: Number(fd) })
     }
   }
   return { pids, written: [...written.values()] }
+}
+
+/** criu restores a periodic timer whose ticks were not read as one that never fires again, and says nothing. */
+function refuseTicking(pid: number, fd: string): void {
+  const about = textOf(`/proc/${pid}/fdinfo/${fd}`) ?? ''
+  if (!/^ticks: [1-9]/m.test(about) || /^it_interval: \(0, 0\)/m.test(about)) return
+  throw new ThawError(
+    'CHECKPOINT_REFUSED',
+    `${named(pid)} has a periodic timer (descriptor ${fd}) whose last ticks it has not read.`,
+    { hint: 'Try again in a moment.' },
+  )
 }
 
 /** A process and all its descendants, as seen from here. */

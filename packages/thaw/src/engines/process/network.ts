@@ -17,6 +17,9 @@ export function findCarrier(): { name: 'slirp4netns' | 'pasta'; path: string } |
   return null
 }
 
+/** Name servers inside of slirp4netns's network; pasta passes the machine's through. */
+export const CARRIED_NAMES = 'nameserver 10.0.2.3\n'
+
 /**
  * Connects a sandbox's network to the outside. The carrier ends with what this returns, or with the daemon.
  *

@@ -11,7 +11,15 @@ import {
   type ErrorCode,
   type Scope,
 } from '../../system/index.js'
-import type { Ability, AnyImage, Branch, LaunchSpec, OutsideEngine, StartSpec } from '../engine.js'
+import type {
+  Ability,
+  AnyImage,
+  Branch,
+  LaunchSpec,
+  OutsideEngine,
+  StartSpec,
+  TerminalSize,
+} from '../engine.js'
 import { ProcessBranch, type BranchParts } from './branch.js'
 import { complaint, DUMP_LOG, dumpCommand, isDiskFull, RESTORE_LOG, restoreCommand } from './criu/commands.js'
 import type { Criu } from './criu/criu.js'
@@ -20,7 +28,7 @@ import { copyTree, fillMemory, putBack, saveFiles, worthSaving } from './files.j
 import type { ProcessGroup } from './group.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
 import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
-import { carry, findCarrier } from './network.js'
+import { carry, CARRIED_NAMES, findCarrier } from './network.js'
 import { Sandbox, SandboxRefused, type Network } from './sandbox.js'
 import {
   makeSetting,
@@ -126,7 +134,7 @@ export class ProcessEngine implements OutsideEngine<
         return await sandbox.start({
           ...spec,
           terminal: streams.terminal !== null,
-          streams: streams.ends.map((fd) => fd !== null),
+          streams: streams.given,
         })
       } catch (error) {
         throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
@@ -252,10 +260,7 @@ export class ProcessEngine implements OutsideEngine<
         if (!(await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', restored))) {
           const log = join(work, WORK.restore, RESTORE_LOG)
           scope.log.warn('A restore failed.', { log: textOf(log).slice(-4000) })
-          throw new ThawError(
-            'ENGINE_FAILED',
-            `The checkpoint could not be restored: ${complaint(log) ?? 'criu gave no reason'}.`,
-          )
+          throw restoreFailure(complaint(log))
         }
         if (spec.streams.terminal !== null) streams.terminal?.resize(spec.streams.terminal)
         return manifest.pids
@@ -283,10 +288,19 @@ export class ProcessEngine implements OutsideEngine<
     let streams: BranchStreams | undefined
     let sandbox: Sandbox | undefined
     try {
-      streams = BranchStreams.open(spec.streams, spec.listener)
-      sandbox = await Sandbox.start({ user: criu.user, network, streams: streams.ends }, scope)
+      const { terminal } = spec.streams
+      if (terminal === null) streams = BranchStreams.openPipes(spec.streams, spec.listener)
+      const ends = streams?.ends ?? [null, null, null]
+      sandbox = await Sandbox.start({ user: criu.user, network, streams: ends }, scope)
+      streams ??= await BranchStreams.openTerminal(terminal as TerminalSize, sandbox, spec.listener)
       const { initPid } = sandbox
-      if (network === 'private+out') beside.push(await carry(initPid, criu.user, scope))
+      if (network === 'private+out') {
+        beside.push(await carry(initPid, criu.user, scope))
+        if (findCarrier()?.name === 'slirp4netns') {
+          await writeFile(join(work, WORK.names), CARRIED_NAMES)
+          sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
+        }
+      }
       const parts = { sandbox, streams, setting, network, work, beside, reaper: nativeProgram('sandbox') }
       const pids = await begin(parts)
       streams.handedOver()
@@ -330,6 +344,14 @@ function adaptStreams(wanted: StartSpec['streams'], old: Manifest['streams']): S
   }
   // A program that had a pipe finds its end; one that had /dev/null keeps that.
   return { ...wanted, stdin: old.stdin === null ? 'null' : 'stream' }
+}
+
+function restoreFailure(why: string | null): ThawError {
+  const message = `The checkpoint could not be restored: ${why ?? 'criu gave no reason'}.`
+  if (why === null || !/bind inet/.test(why)) return new ThawError('ENGINE_FAILED', message)
+  return new ThawError('ENGINE_FAILED', message, {
+    hint: 'Its ports are in use on this machine: launch it with a private network, where every clone has its own.',
+  })
 }
 
 async function dumpFailure(log: string, branch: ProcessBranch): Promise<ThawError> {

@@ -172,11 +172,11 @@ export class Sandbox implements AsyncDisposable {
     cwd: string
     umask: number
     terminal: boolean
-    streams: readonly boolean[]
+    streams: readonly (number | null)[]
   }): Promise<Pids> {
     const { argv, cwd, umask, terminal } = program
     const env = Object.entries(program.env).map(([name, value]) => `${name}=${value}`)
-    const streams = program.streams.map((there, i) => (there ? String(FIRST_STREAM + i) : '-'))
+    const streams = program.streams.map((fd) => (fd === null ? '-' : String(fd)))
     const started = this.#expect('started')
     this.tell(
       'start',

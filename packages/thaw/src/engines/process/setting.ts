@@ -22,6 +22,7 @@ export const WORK = {
   overlay: 'overlay',
   files: 'files',
   restore: 'restore',
+  names: 'resolv.conf',
 } as const
 
 /** /run with everything that is in it, and criu's cache of kernel features, which criu looks for there only. */

@@ -3,7 +3,7 @@ import { closeSync, fstatSync } from 'node:fs'
 import { makePipe } from '../../system/index.js'
 import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
 import { InputPipe, OutputPipe } from '../pipes.js'
-import { FIRST_STREAM } from './sandbox.js'
+import { FIRST_STREAM, type Sandbox } from './sandbox.js'
 import { Terminal } from './terminal.js'
 
 /** How an image names the streams its program had: what criu replaces by new ones. Null: /dev/null. */
@@ -49,30 +49,30 @@ export class BranchStreams {
     this.#printed = parts.printed
   }
 
-  static open(spec: StreamsSpec, listener: OutputListener): BranchStreams {
+  /** A terminal in a sandbox that is there. */
+  static async openTerminal(
+    size: TerminalSize,
+    sandbox: Sandbox,
+    listener: OutputListener,
+  ): Promise<BranchStreams> {
     const printed: Counts = { stdin: 0, stdout: 0, stderr: 0 }
-    const taker = (stream: 'stdout' | 'stderr') => (bytes: Buffer) => {
-      printed[stream] += bytes.length
-      return listener.output(stream, bytes)
-    }
-    if (spec.terminal !== null) {
-      const terminal = new Terminal(spec.terminal, taker('stdout'))
-      return new BranchStreams({
-        names: { kind: 'terminal', terminal: terminal.key, size: spec.terminal },
-        terminal,
-        outputs: [terminal],
-        input: null,
-        ends: [terminal.slave, terminal.slave, terminal.slave],
-        printed,
-      })
-    }
+    const terminal = new Terminal(size, sandbox.inside(''), taker(printed, 'stdout', listener))
+    sandbox.tell('terminal', terminal.path)
+    await sandbox.settle()
+    const names: StreamNames = { kind: 'terminal', terminal: terminal.key, size }
+    return new BranchStreams({ names, terminal, outputs: [terminal], input: null, ends: [], printed })
+  }
+
+  /** Pipes for a sandbox that is about to be made. */
+  static openPipes(spec: StreamsSpec, listener: OutputListener): BranchStreams {
+    const printed: Counts = { stdin: 0, stdout: 0, stderr: 0 }
     const stdin = spec.stdin === 'stream' ? makePipe() : null
     const stdout = makePipe()
     const stderr = spec.joined ? null : makePipe()
-    const outputs = [new OutputPipe(pathOf(stdout.reader), taker('stdout'))]
+    const outputs = [new OutputPipe(pathOf(stdout.reader), taker(printed, 'stdout', listener))]
     closeSync(stdout.reader)
     if (stderr !== null) {
-      outputs.push(new OutputPipe(pathOf(stderr.reader), taker('stderr')))
+      outputs.push(new OutputPipe(pathOf(stderr.reader), taker(printed, 'stderr', listener)))
       closeSync(stderr.reader)
     }
     const input = stdin === null ? null : new InputPipe(pathOf(stdin.reader))
@@ -88,9 +88,15 @@ export class BranchStreams {
     return new BranchStreams({ names, terminal: null, outputs, input, ends, printed })
   }
 
-  /** The program's ends, for descriptors 0, 1 and 2. */
+  /** The program's ends, for descriptors 0, 1 and 2; null: none. */
   get ends(): readonly (number | null)[] {
     return this.#ends
+  }
+
+  /** Which of PID 1's descriptors become 0, 1 and 2; null: /dev/null. */
+  get given(): (number | null)[] {
+    if (this.terminal !== null) return [FIRST_STREAM, FIRST_STREAM, FIRST_STREAM]
+    return this.#ends.map((fd, i) => (fd === null ? null : FIRST_STREAM + i))
   }
 
   /** What criu is to put in the place of an image's streams. */
@@ -102,8 +108,7 @@ export class BranchStreams {
 
   /** The program has its ends: here they are closed, so that their end is seen. */
   handedOver(): void {
-    const ends = new Set(this.terminal === null ? this.#ends : [])
-    for (const fd of ends) if (fd !== null) closeSync(fd)
+    for (const fd of new Set(this.#ends)) if (fd !== null) closeSync(fd)
     this.#ends = []
   }
 
@@ -149,6 +154,13 @@ export class BranchStreams {
       else output.close()
     }
     return taken
+  }
+}
+
+function taker(printed: Counts, stream: 'stdout' | 'stderr', listener: OutputListener) {
+  return (bytes: Buffer): boolean => {
+    printed[stream] += bytes.length
+    return listener.output(stream, bytes)
   }
 }
 

@@ -19,10 +19,13 @@ export class Terminal {
   #queue: Promise<void> = Promise.resolve()
   readonly ended: Promise<void>
 
-  /** @param take returns false to stop reading until `resume` */
-  constructor(size: TerminalSize, take: (bytes: Buffer) => boolean) {
+  /**
+   * @param root of the sandbox in which the terminal is
+   * @param take returns false to stop reading until `resume`
+   */
+  constructor(size: TerminalSize, root: string, take: (bytes: Buffer) => boolean) {
     this.#take = take
-    this.#terminal = openTerminal(size.rows, size.cols)
+    this.#terminal = openTerminal(size.rows, size.cols, root)
     this.#reader = new ReadStream(this.#terminal.master)
     this.#reader.on('data', (bytes: Buffer) => {
       if (!this.#take(bytes)) this.#reader.pause()
@@ -34,9 +37,9 @@ export class Terminal {
     })
   }
 
-  /** The program's end. */
-  get slave(): number {
-    return this.#terminal.slave
+  /** Of the program's end, as the program sees it. */
+  get path(): string {
+    return this.#terminal.path
   }
 
   /** How criu names this terminal. */
