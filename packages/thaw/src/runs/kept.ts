@@ -41,6 +41,11 @@ export function keptOf(checkpoint: Checkpoint): unknown {
   return kept
 }
 
+/** Whether it can be restored without the daemon that made it. */
+export function outlasts({ state, data }: CheckpointRow): boolean {
+  return state === 'parked' && Outlasting.safeParse(data).success
+}
+
 /** A checkpoint of an earlier daemon, as part of its run again; null where nothing of it is left. */
 export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
   const read = Outlasting.safeParse(row.data)

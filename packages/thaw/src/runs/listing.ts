@@ -9,6 +9,7 @@ import {
 } from '@thaw/protocol'
 import type { Journal, RunRow } from '../store/index.js'
 import { ThawError } from '../system/index.js'
+import { outlasts } from './kept.js'
 import type { Workshop } from './workshop.js'
 
 const iso = (ms: number) => new Date(ms).toISOString()
@@ -16,6 +17,7 @@ const iso = (ms: number) => new Date(ms).toISOString()
 export function summaryOf(shop: Workshop, journal: Journal, row: RunRow): RunSummary {
   const run = shop.runs.get(row.id)
   const parked = run?.parked() ?? []
+  const onDisk = journal.listCheckpoints(row.id).flatMap((one) => (outlasts(one) ? [one.id] : []))
   const live = [...shop.live.values()].some((entry) => entry.run.identity.id === row.id)
   const last = journal.lastOutcome(row.id)
   const lost = last === undefined && journal.listBranches(row.id).some((branch) => branch.state === 'lost')
@@ -30,7 +32,7 @@ export function summaryOf(shop: Workshop, journal: Journal, row: RunRow): RunSum
     times_run: row.timesRun,
     outcome: last?.outcome ?? null,
     exit: last?.exit ?? null,
-    checkpoints: parked.length,
+    checkpoints: new Set([...parked.map(({ id }) => id), ...onDisk]).size,
     memory_bytes: parked.reduce((sum, c) => sum + (c.memory ?? 0), 0),
   }
 }

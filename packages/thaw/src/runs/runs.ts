@@ -30,7 +30,7 @@ import { openScope, ThawError, type Log, type Paths, type Scope } from '../syste
 import { summaryOf, treeOf } from './listing.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { inputsOf } from './inputs.js'
-import { revive } from './kept.js'
+import { outlasts, revive } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
@@ -301,6 +301,8 @@ export class Runs implements AsyncDisposable {
         'images',
         'work',
         ...(run?.branches.map((branch) => branch.id) ?? []),
+        // What a program had printed before a checkpoint that outlived its daemon.
+        ...this.#journal.listCheckpoints(name).flatMap((one) => (outlasts(one) ? [one.branch] : [])),
       ])
       for (const { execution } of this.#shop.live.values()) needed.add(execution.record.id)
       for (const entry of readdirSync(directory)) {

@@ -34,8 +34,7 @@ export function renderRun(run: RunSummary & { report: RunReport | null }): strin
   const { report } = run
   if (report !== null) {
     const { outcome, checkpoint } = report
-    const before = checkpoint === null ? '' : ` before ${checkpoint.before ?? 'the start'} (${checkpoint.id})`
-    lines.push(['last outcome', `${outcome}${before}`])
+    lines.push(['last outcome', `${outcome}${placeOf(checkpoint)}`])
     lines.push(['took', seconds(report.seconds.total)])
     if (report.seconds.cold_estimate !== null)
       lines.push(['cold', `about ${seconds(report.seconds.cold_estimate)}`])
@@ -94,4 +93,10 @@ const STATES = {
 
 function fields(lines: readonly [string, string][]): string {
   return lines.map(([name, value]) => `${name.padEnd(13)} ${value}\n`).join('')
+}
+
+function placeOf(checkpoint: RunReport['checkpoint']): string {
+  if (checkpoint === null) return ''
+  const { id, before, at_seconds } = checkpoint
+  return before === null ? ` at ${seconds(at_seconds)} (${id})` : ` before ${before} (${id})`
 }
