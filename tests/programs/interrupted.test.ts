@@ -38,7 +38,7 @@ print("done")
     const project = new Project(home, 'stopped')
     project.write(
       'app.py',
-      `import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n${TICKS}`,
+      `import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n${TICKS.replace('0.2', '1')}`,
     )
     const first = project.start(['python3', 'app.py'])
     await until('it ticks', () => first.text('stdout').includes('tick 1'))
