@@ -5,16 +5,16 @@ the body counts as one more, empty statement, so that statements may be added an
 """
 import ast
 from bisect import bisect_right
-from difflib import SequenceMatcher
 from opcode import hasname, opname
 
+from .bound import definitions, inert_statements, times_bound
 from .bytecode import (
     BACKWARD, CONSTANTS, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, decode,
     handlers, jump_units,
 )
 from .classes import is_class_body, told
 from .compare import constant, version
-from .definitions import TYPES, annotated, asked, bindings, inert
+from .definitions import annotated, asked, bindings, inert
 from .layout import slots_of
 from .traps import MODULE, CodeType, is_unit, nested, units_of
 
@@ -43,7 +43,7 @@ def _settled(before, after):
     rest = [i for i in range(after.count) if i not in after.inert]
     if len(rest) != len([i for i in range(before.count) if i not in before.inert]):
         raise Impossible("statements were added to code that has run")
-    return {"can": True, **_definitions(before, before.count - 1, after, after.count - 1)}
+    return {"can": True, **definitions(before, before.count - 1, after, after.count - 1)}
 
 
 def _remap(before, after, lasti, inline):
@@ -56,12 +56,12 @@ def _remap(before, after, lasti, inline):
     if lasti & 1 and instruction is before.first(k):
         # About to begin a statement: it may be another one now.
         last = _align(before, after, k - 1)
-        return {"can": True, "at": after.first(last + 1).start + 1, **_definitions(before, k - 1, after, last)}
+        return {"can": True, "at": after.first(last + 1).start + 1, **definitions(before, k - 1, after, last)}
     last = _align(before, after, k)
     if before.aside(k) & (set(before.code.co_cellvars) ^ set(after.code.co_cellvars)):
         # What was set aside lies on the value stack, in a cell or not.
         raise Impossible("a variable of a running comprehension became, or is no longer, one of a closure")
-    changes = _definitions(before, k, after, last)
+    changes = definitions(before, k, after, last)
     if lasti & 1:
         return {"can": True, "at": after.twin(last, before, instruction).start + 1, **changes}
     if inline:
@@ -134,72 +134,6 @@ def _align_class(before, i, after, j):
     before.members_changed["unbind"] += ["%s.%s" % (old.name, name) for name in changes["unbind"]]
 
 
-def _definitions(before, k, after, last):
-    """Functions to bind and to unbind, so that the module holds what the new version would have bound by now."""
-    had, has = _bound_until(before, k), _bound_until(after, last)
-    # What moved past a statement that does something counts as bound anew: that statement may have needed it.
-    changed = {name for name in has.keys() | had.keys() if had.get(name) != has.get(name)}
-    order, placed = _order(before, k, after, last)
-    return {
-        "order": order,
-        "placed": placed,
-        "bind": [entry for name, (entry, _) in has.items() if name in changed] + before.members_changed["bind"],
-        "unbind": [name for name in had if name not in has] + before.members_changed["unbind"],
-        # What must still be bound as the old version bound it.
-        "was": [entry for name, (entry, _) in had.items() if name in changed] + before.members_changed["was"],
-    }
-
-
-def _order(before, k, after, last):
-    """In which order the new version binds names: [name or None, …], None where it cannot be told which. And those of them
-    that the old version did not bind, or bound elsewhere."""
-    once = {name for name, count in after.bound.items() if count == 1 and before.bound.get(name, 1) == 1}
-    was, order = _binds(before, k, once), _binds(after, last, once)
-    stays = set()
-    for match in SequenceMatcher(None, was, order, autojunk=False).get_matching_blocks():
-        stays.update(order[match.b : match.b + match.size])
-    placed = [name for name in order if name is not None and name not in stays]
-    return (order, placed) if placed else ([], [])
-
-
-def _binds(body, last, once):
-    """Names that statements up to `last` bind, None for what else one may bind before."""
-    out = []
-    for i in range(min(last + 1, body.count)):
-        entries = body.inert.get(i)
-        if entries is not None:
-            out += [e["name"] if e["name"] in once else None for e in entries if e["name"] != "__doc__"]
-            continue
-        out.append(None)
-        name = _last_bound(body.nodes[i])
-        if name in once:
-            out.append(name)
-    return out
-
-
-def _last_bound(node):
-    """The name that a statement binds as the last thing that it does, or None."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return node.name
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return node.names[-1].asname or node.names[-1].name.partition(".")[0]
-    if isinstance(node, ast.Assign) and isinstance(node.targets[-1], ast.Name):
-        return node.targets[-1].id
-    return None
-
-
-def _bound_until(body, last):
-    """What inert statements up to `last` bind: {name: (entry, how many other statements come before it)}."""
-    found, others = {}, 0
-    for i in range(min(last + 1, body.count)):
-        entries = body.inert.get(i)
-        if entries is None:
-            others += 1
-        for entry in entries or ():
-            found[entry["name"]] = entry, others
-    return found
-
-
 class Instruction:
     __slots__ = ("start", "offset", "end", "op", "arg", "statement", "line", "index")
 
@@ -238,7 +172,7 @@ class Body:
             body.inert.pop(0, None)
         body.units, body.cache = units, cache
         if unit == MODULE:
-            body.bound = _bound(ast.parse(source))
+            body.bound = times_bound(ast.parse(source))
         return body
 
     def class_body(self, k):
@@ -453,14 +387,14 @@ def _statements(tree, unit, code):
             raise Impossible("its definition was not found")
         body = found[0].body
     ranges, nodes = _ranges(_flat(body, unit == MODULE))
-    return ranges, nodes, _returns(body), _inert(nodes, tree) if unit == MODULE else {}
+    return ranges, nodes, _returns(body), inert_statements(nodes, tree) if unit == MODULE else {}
 
 
 def _members(node):
     """The same of a class; its header counts as its first statement."""
     first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
     ranges, nodes = _ranges([(first, node.body[0].lineno - 1, None), *_flat(node.body, False)])
-    bound = _bound(node)
+    bound = times_bound(node)
     found = {}
     for i, statement in enumerate(nodes):
         if statement is not None and not isinstance(statement, (ast.Import, ast.ImportFrom)) and inert(statement) and not annotated(statement):
@@ -484,38 +418,6 @@ def _ranges(flat):
     if not ranges:
         raise Impossible("it has no statements")
     return ranges, nodes
-
-
-def _inert(nodes, tree):
-    """{statement: what it binds} of statements that only bind names which nothing else in the file binds."""
-    found = {i: bindings(node) for i, node in enumerate(nodes) if node is not None and inert(node, node is tree.body[0])}
-    bound = _bound(tree)
-    # Where annotations are kept as text, or a type's name may mean something else, functions with annotations run code.
-    strange = any(name in bound for name in TYPES | {"annotations"})
-    return {
-        i: entries for i, entries in found.items()
-        if all(bound.get(e["name"], 1) == 1 for e in entries) and not (strange and annotated(nodes[i]))
-    }
-
-
-def _bound(tree):
-    """How often each name is bound below a node, by whatever kind of statement."""
-    bound = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            names = () if isinstance(node.ctx, ast.Load) else (node.id,)
-        elif isinstance(node, ast.alias):
-            names = ((node.asname or node.name).split(".")[0],)
-        elif isinstance(node, ast.MatchMapping):
-            names = (node.rest,)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
-            names = (node.name,)
-        else:
-            continue
-        for name in names:
-            if name is not None:
-                bound[name] = bound.get(name, 0) + 1
-    return bound
 
 
 def _flat(body, main):
