@@ -125,6 +125,30 @@ describe.skipIf(why !== null)('a program of any language', () => {
     expect(absent.code).toBe(127)
   })
 
+  it('stops at the first thing that is printed, however early', async () => {
+    const project = new Project(home, 'early')
+    for (let i = 0; i < 6; i++) {
+      const command = ['sh', '-c', `echo now; sleep 0.4; echo after ${i}`]
+      const { report, stdout } = await project.run(command, { flags: ['--break-output', 'now'] })
+      expect(report.outcome).toBe('stopped')
+      expect(stdout).toBe('now\n')
+    }
+  })
+
+  it('refuses what has no meaning for it, and to go on from another program than the last', async () => {
+    const project = new Project(home, 'refused')
+    const { report } = await project.run(['sh', '-c', 'echo now; sleep 0.3'], {
+      flags: ['--break-output', 'now'],
+    })
+    const hot = await project.resume(['--hot', report.checkpoint?.id ?? ''])
+    expect(hot).toMatchObject({ code: 125, stderr: expect.stringContaining('UNSUPPORTED') as string })
+    const place = await home.run(['run', '--engine', 'process', '--break', 'a.py:1', 'true'])
+    expect(place).toMatchObject({ code: 125, stderr: expect.stringContaining('UNSUPPORTED') as string })
+    await project.run(['true'])
+    const last = await project.resume(['last'])
+    expect(last.stderr).toContain(`Another one has: thaw resume ${report.checkpoint?.id}`)
+  })
+
   it('takes what comes on stdin where it stood', async () => {
     const project = new Project(home, 'stdin')
     const command = ['sh', '-c', 'read a; echo "got $a"; sleep 0.5; read b; echo "and $b"']

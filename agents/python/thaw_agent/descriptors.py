@@ -1,6 +1,5 @@
 """Open files across a clone. Clones share offsets with their original, so each gets open file descriptions of its own."""
 import ctypes
-import fcntl
 import posix
 import stat
 
@@ -11,7 +10,6 @@ from .proc import read
 from .state import S
 
 SYS_KCMP, KCMP_FILE = 312, 0
-FIONREAD = 0x541B
 HARMLESS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 libc = ctypes.PyDLL(None)
 
@@ -33,16 +31,6 @@ class Group:
 def _same(a, b):
     pid = posix.getpid()
     return libc.syscall(SYS_KCMP, pid, pid, KCMP_FILE, a, b) == 0
-
-
-def unread(fd):
-    """Bytes waiting in the standard input's pipe; 0 where there is none."""
-    try:
-        if not stat.S_ISFIFO(posix.fstat(fd).st_mode):
-            return 0
-        return int.from_bytes(fcntl.ioctl(fd, FIONREAD, bytes(4)), "little")
-    except OSError:
-        return 0
 
 
 # Identity of the standard streams of this branch: (device, inode) -> "stdin" | "stdout" | "stderr" | "tty"

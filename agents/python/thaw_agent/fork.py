@@ -195,7 +195,7 @@ def _checkpoint(before, trap, begun, files, wanted):
     work = S.work + begun - S.since
     message = {
         "t": "checkpoint", "id": name, "seq": S.seq, "before": before, "stack": stack(trap), "work": work,
-        "stdin_unread": descriptors.unread(0), **wanted,
+        **wanted,
     }
     # Nothing was printed since the daemon last knew how much: no need to wait until it has read it all.
     message["quiet"] = not wanted and S.alone and S.printed is not None and _written() == S.printed and descriptors.streams.get(_stdin()) not in ("stdin", "tty")

@@ -113,7 +113,6 @@ export const agentMessage = z.discriminatedUnion('t', [
     stack: z.array(frameSchema),
     work: z.number().nonnegative(),
     cost: z.number().nonnegative(),
-    stdin_unread: count,
     quiet: z.boolean().default(false),
     /** The program goes no further: nothing but the parked copy is left of it. */
     stop: z.boolean().default(false),

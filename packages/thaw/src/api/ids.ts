@@ -25,6 +25,13 @@ export function resolveId(journal: Journal, given: string, kinds: readonly IdKin
         hint: 'Try `thaw run --break PLACE CMD`.',
       })
     }
+    // Going on from another program than the one in mind would do things.
+    const [last] = journal.listRuns()
+    if (last !== undefined && last.id !== journal.getCheckpoint(stop)?.run) {
+      throw new ThawError('RUN_NOT_FOUND', `${last.command.join(' ')} has not stopped.`, {
+        hint: `Another one has: thaw resume ${stop}.`,
+      })
+    }
     return stop
   }
   const prefixes = kinds.map((kind) => PREFIX[kind])

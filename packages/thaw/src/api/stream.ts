@@ -147,7 +147,10 @@ function checkPattern(text: string | null): void {
   try {
     if (text !== null) RegExp(text, 'm')
   } catch (error) {
-    throw new ThawError('INVALID_REQUEST', `break_output: ${(error as Error).message}.`, { cause: error })
+    throw new ThawError('INVALID_REQUEST', `break_output: ${(error as Error).message}.`, {
+      cause: error,
+      hint: 'See `thaw run --help`.',
+    })
   }
 }
 

@@ -1,5 +1,6 @@
 /** The daemon's ends of a branch's FIFOs and pipes. */
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
+import { waitingBytes } from '../system/index.js'
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net'
 
 const CHUNK = 64 * 1024
@@ -111,6 +112,11 @@ export class InputPipe {
    */
   end(opened: Promise<void>): void {
     this.#queue = this.#queue.then(() => opened).then(() => this.#closeWriter())
+  }
+
+  /** Bytes that nobody has taken yet. */
+  get waiting(): number {
+    return waitingBytes(this.#reader)
   }
 
   /** What waits in the pipe, and still does afterwards. Prerequisite: the program stands still. */

@@ -49,6 +49,7 @@ export class Outside {
     const execution = launch.newExecution(launch.newRecord(root, env, null, 'process'))
     const group = this.#run.sandboxes(this.#shop.log)
     const from = performance.now()
+    const watched = this.#watch(execution, request)
     const branch = await this.#opened(launch, execution, () =>
       this.#shop.process.launch(
         group,
@@ -65,24 +66,26 @@ export class Outside {
       planned,
       restored: seconds(from),
     }
-    return this.#follow(launch, execution, group, branch, begun, tcp, request)
+    launch.stops = expects(request)
+    return this.#follow(launch, execution, group, branch, begun, tcp, watched)
   }
 
   /** @param isPrivate what it writes in its directory is its own, and gone with it */
   async resume(
     launch: Launch,
     checkpoint: Checkpoint,
-    how: { streams: StreamsSpec; mode: 'exact' | 'hot'; force: boolean; isPrivate: boolean } & Moments,
+    how: { streams: StreamsSpec; force: boolean; isPrivate: boolean; notice: string | null } & Moments,
     began: number,
   ): Promise<Started> {
     const { image, branch: parent } = checkpoint
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     const record = launch.newRecord(parent.root, parent.env, checkpoint, 'process')
-    record.kind = how.mode
+    record.kind = 'exact'
     const execution = launch.newExecution(record)
     const group = this.#run.sandboxes(this.#shop.log)
     const planned = seconds(began)
     const from = performance.now()
+    const watched = this.#watch(execution, how)
     const branch = await this.#opened(launch, execution, () =>
       this.#shop.process.restore(
         group,
@@ -101,12 +104,13 @@ export class Outside {
       outcome: 'resumed',
       checkpoint,
       changed: [],
-      reason: null,
+      reason: how.notice,
       effects: [],
       planned,
       restored: seconds(from),
     }
-    return this.#follow(launch, execution, group, branch, begun, image.manifest.tcp, how)
+    launch.stops = expects(how)
+    return this.#follow(launch, execution, group, branch, begun, image.manifest.tcp, watched)
   }
 
   async #opened(
@@ -130,39 +134,49 @@ export class Outside {
     branch: ProcessBranch,
     begun: Begun,
     tcp: 'keep' | 'close' | null,
-    moments: Moments,
+    watched: (branch: ProcessBranch, take: Take) => void,
   ): Started {
     // Not the caller's scope: a checkpoint that somebody else asked for does not end with him.
     const scope = openScope(this.#shop.log)
     const take: Take = (how) => this.#shop.process.checkpoint(group, branch, scope, { ...how, tcp })
     launch.announce()
     void launch.flow.lead([])
-    launch.stops = moments.break_output !== null || moments.break_listen !== null
     const started = launch.follow(null, execution, branch, 0, begun, take)
-    this.#watch(execution, branch, take, moments)
+    watched(branch, take)
     return started
   }
 
-  #watch(execution: Execution, branch: ProcessBranch, take: Take, moments: Moments): void {
-    let timer: NodeJS.Timeout | undefined
-    const stop = () => {
-      execution.onOutput = () => {}
-      clearInterval(timer)
-      execution.takeFromOutside(take, 'stop', null).catch((error: unknown) => {
-        this.#scope.log.info('A program could not be stopped.', { error })
+  /** Prerequisite: nothing has been printed yet. Returns what is to be done once the program can be copied. */
+  #watch(execution: Execution, moments: Moments): (branch: ProcessBranch, take: Take) => void {
+    let stop: (() => void) | null = null
+    let printed = false
+    if (moments.break_output !== null) {
+      execution.onOutput = matcher(new RegExp(moments.break_output, 'm'), () => {
+        execution.onOutput = () => {}
+        printed = true
+        stop?.()
       })
     }
-    if (moments.break_output !== null)
-      execution.onOutput = matcher(new RegExp(moments.break_output, 'm'), stop)
     const { break_listen: port } = moments
-    if (port !== null) {
-      timer = setInterval(() => {
-        if (isListening(branch, port)) stop()
-      }, LOOK_EVERY)
+    return (branch, take) => {
+      const look = () => {
+        if (port !== null && isListening(branch, port)) stop?.()
+      }
+      const timer = port === null ? undefined : setInterval(look, LOOK_EVERY)
       void branch.exited.then(() => clearInterval(timer))
+      stop = () => {
+        execution.onOutput = () => {}
+        clearInterval(timer)
+        execution.takeFromOutside(take, 'stop', null).catch((error: unknown) => {
+          this.#scope.log.info('A program could not be stopped.', { error })
+        })
+      }
+      if (printed) stop()
     }
   }
 }
+
+const expects = (moments: Moments) => moments.break_output !== null || moments.break_listen !== null
 
 /** Calls `found` once, as soon as what was printed so far matches. */
 function matcher(pattern: RegExp, found: () => void): (bytes: Buffer) => void {

@@ -80,16 +80,24 @@ export class Resumer {
     if (checkpoint.state !== 'parked' || !checkpoint.image.alive)
       throw new ThawError('CHECKPOINT_GONE', `${checkpoint.id} cannot be restored any more.`)
     const { breaks, mode, force, break_output, break_listen } = this.#spec
-    if (breaks[0] !== undefined) {
+    if (breaks[0] !== undefined || mode === 'hot') {
+      const hint =
+        mode === 'hot'
+          ? 'It goes on as it stood, without --hot.'
+          : 'Stop it with --break-output or --break-listen.'
       throw new ThawError('UNSUPPORTED', `${checkpoint.id} is of a program whose code is not known.`, {
-        hint: 'Stop it with --break-output or --break-listen.',
+        hint,
       })
     }
     const streams = this.#streams()
     // Several at once would write the same files.
     const isPrivate = sinks.length > 1 || this.#run.live.size > 0
     const outside = new Outside(this.#shop, this.#run, this.#scope)
-    const how = { streams, mode, force, isPrivate, break_output, break_listen }
+    const notice =
+      isPrivate && sinks.length === 1
+        ? 'the run is live: what this one writes in its directory is gone with it'
+        : null
+    const how = { streams, force, isPrivate, notice, break_output, break_listen }
     return this.#allOf(
       sinks.map((sink) => outside.resume(this.#newLaunch(sink, streams), checkpoint, how, this.#began)),
     )

@@ -93,6 +93,15 @@ export class Starter {
   async #start(): Promise<Started> {
     const { agent, plainReason } = this.#adapted
     if (this.#outside) {
+      if (this.#request.breaks.length > 0) {
+        throw new ThawError(
+          'UNSUPPORTED',
+          'A program that is copied from outside cannot stop at a place in its code.',
+          {
+            hint: 'Stop it with --break-output or --break-listen; or leave these and --engine process out.',
+          },
+        )
+      }
       const outside = new Outside(this.#shop, this.#run, this.#scope)
       return outside.start(this.#launch, this.#request, this.#root(), this.#began)
     }

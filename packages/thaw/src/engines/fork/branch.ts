@@ -83,6 +83,14 @@ export class BranchStreams {
     for (const output of this.outputs) output.drain()
   }
 
+  /** Bytes of stdin that were taken. Prerequisite: the program stands still; more may arrive at any time. */
+  taken(): number {
+    const { input, tty } = this
+    if (input === null) return 0
+    // A terminal takes what it is given.
+    return input.written - (tty === null ? input.waiting : 0)
+  }
+
   /**
    * Returns how many bytes of stdin were taken.
    *
@@ -205,8 +213,7 @@ export class ForkBranch implements Branch {
         if (message.quiet) return listener.checkpoint(image, message, 0)
         try {
           await this.#streams.drain()
-          const written = this.#streams.input?.written ?? 0
-          await listener.checkpoint(image, message, Math.max(0, written - message.stdin_unread))
+          await listener.checkpoint(image, message, this.#streams.taken())
         } finally {
           line.send({ t: 'go' })
         }

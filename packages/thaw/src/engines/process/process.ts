@@ -210,8 +210,10 @@ export class ProcessEngine implements OutsideEngine<
       return image
     } catch (error) {
       if (how.stop === true) goOn(branch)
+      const over = branch.over && !(error instanceof ThawError && error.code === 'CHECKPOINT_REFUSED')
       scope.log.warn('A checkpoint failed; the program runs on.', { error, log: textOf(log).slice(-4000) })
       await rm(directory, { recursive: true, force: true })
+      if (over) throw new ThawError('CHECKPOINT_REFUSED', 'The program ended before it could be copied.')
       throw asDiskFull(error)
     }
   }
