@@ -1,11 +1,12 @@
 """Who names what: units whose code may notice that a definition came, went or changed, by naming it or by looking around."""
 import ast
+import marshal
 import re
 import sys
 from collections import Counter
 from functools import lru_cache
 
-from . import traps
+from . import loader, traps
 from .compare import version
 from .definitions import bindings, inert
 from .traps import MODULE, nested, units_of
@@ -25,6 +26,7 @@ LOOKS_INTO = {"format", "format_map", "Template", "substitute", "safe_substitute
 SHOWS_ORDER = {"globals", "vars", "locals", "__dict__", "f_globals", "__globals__"}
 # Where none of these is named, docstrings are for people.
 READS_DOCUMENTATION = {"__doc__", "getdoc", "cleandoc", "docopt", "doctest", "pydoc", "help", "getmembers", "getsource"}
+IN_SOURCE = re.compile("|".join(sorted(READS_DOCUMENTATION)).encode())
 # With a constant in second place they name what they reach.
 ACCESS = {"getattr", "hasattr", "setattr", "delattr"}
 # Without arguments, in a function, they tell of its own variables.
@@ -33,6 +35,8 @@ OF_FUNCTION = {"locals", "vars", "dir"}
 BUILTIN = {"globals", "vars", "dir", "locals", "exec", "eval"}
 # Of the library's modules, those whose members look around.
 REACHING = {"builtins", "sys", "importlib", "inspect", "operator", "gc", "pkgutil", "runpy", "pickle", "types"}
+# Raised when other things are found out.
+KEPT = "1"
 # In the place of names: more text than is worth looking through.
 EVERYTHING = "\0"
 TEXT_LIMIT = 1 << 16
@@ -48,6 +52,9 @@ def mentioned(names, files, edited, deep, cache):
     documented = any(_reads_documentation(*one, cache) for one in every)
     units, ordered = [], False
     for place, (file, digest) in enumerate(every):
+        # Most files name nothing of it: only the others are worth a closer look.
+        if _all_names(file, digest, cache).isdisjoint(wanted):
+            continue
         for unit, found in _named(file, digest, cache, documented).items():
             ordered = ordered or bool(found & SHOWS_ORDER)
             if place < len(files) and found & wanted:
@@ -55,9 +62,42 @@ def mentioned(names, files, edited, deep, cache):
     return {"units": units, "ordered": ordered}
 
 
-@lru_cache(maxsize=512)
+def _kept(make):
+    """What is found out about a version of a source stays found out, also for later hosts."""
+
+    @lru_cache(maxsize=4096)
+    def found(file, digest, cache, *rest):
+        name = "%s/mentions/%s-%s-%s" % (cache, digest, sys.implementation.cache_tag, "-".join([KEPT, make.__name__, *map(str, rest)]))
+        try:
+            return marshal.loads(loader.read(name))
+        except (OSError, ValueError, EOFError, TypeError):
+            value = make(file, digest, cache, *rest)
+            loader._write(name, marshal.dumps(value))
+            return value
+
+    return found
+
+
+@_kept
+def _all_names(file, digest, cache):
+    """Every name and word in the code of a file; `*` where all of another module's names are taken."""
+    found = set()
+    todo = [version(file, digest, cache)[1]]
+    while todo:
+        code = todo.pop()
+        found |= _names(code, ())
+        todo += nested(code)
+        if any(isinstance(const, tuple) and "*" in const for const in code.co_consts):
+            found.add("*")
+    return found
+
+
+@_kept
 def _reads_documentation(file, digest, cache):
-    for node in ast.walk(ast.parse(version(file, digest, cache)[0])):
+    source = version(file, digest, cache)[0]
+    if IN_SOURCE.search(source if isinstance(source, bytes) else source.encode()) is None:
+        return False
+    for node in ast.walk(ast.parse(source)):
         name = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "value", None)
         if isinstance(node, ast.alias):
             name = node.name
@@ -66,32 +106,39 @@ def _reads_documentation(file, digest, cache):
     return False
 
 
-@lru_cache(maxsize=512)
+@_kept
 def _named(file, digest, cache, documented):
     """{unit: names and words in its code}; module code without the names its inert definitions bind. `documented`: docstrings
     are texts like others."""
     source, module = version(file, digest, cache)
     tree = ast.parse(source)
-    quiet = set() if documented else _docstrings(tree)
-    scopes, library = _scopes(tree), _library_modules(tree)
+    survey = Survey(tree)
+    quiet, library = set() if documented else survey.documentation, survey.library
     out = {}
     for unit, code in units_of(module).items():
-        scope = scopes.get((code.co_name, code.co_firstlineno))
         out[unit] = _names(code, quiet)
-        if scope is not None:
+        scope = survey.scopes.get((code.co_name, code.co_firstlineno))
+        if scope is not None and out[unit] & LOOKS_AROUND:
             out[unit] = (out[unit] - _harmless(scope, True, library)) | _reached(scope)
     bound, used = set(), set()
     for number, statement in enumerate(tree.body):
         if inert(statement, number == 0):
-            bound.update(entry["name"] for entry in bindings(statement))
+            bound.update(_bound(statement))
         else:
             _spoken(statement, used, quiet)
             if isinstance(statement, ast.ClassDef):
-                bound.update(e["name"] for member in statement.body if inert(member) for e in bindings(member))
+                bound.update(name for member in statement.body if inert(member) for name in _bound(member))
     harmless = _harmless(tree, False, library)
     used = (used - harmless) | _reached(tree)
     out[MODULE] = (out[MODULE] - bound - harmless) | (bound & used) | (used & (LOOKS_AROUND | LOOKS_INTO | {EVERYTHING}))
     return out
+
+
+def _bound(statement):
+    """Names that an inert statement binds."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return [statement.name]
+    return [entry["name"] for entry in bindings(statement)]
 
 
 def _words(value, found):
@@ -109,20 +156,6 @@ def _words(value, found):
             _words(one, found)
     elif isinstance(value, slice):
         _words((value.start, value.stop, value.step), found)
-
-
-def _docstrings(tree):
-    """Texts that are docstrings and nothing else."""
-    found, others = set(), set()
-    own = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, False) is not None:
-            found.add(node.body[0].value.value)
-            own.add(node.body[0].value)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in own:
-            others.add(node.value)
-    return found - others
 
 
 def _names(code, quiet):
@@ -164,16 +197,6 @@ def _within(node):
     return ast.iter_child_nodes(node)
 
 
-def _scopes(tree):
-    """{(name, first line): node} of functions; those that share both are left out."""
-    found = {}
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            key = node.name, node.decorator_list[0].lineno if node.decorator_list else node.lineno
-            found[key] = None if key in found else node
-    return found
-
-
 def _walk(scope):
     todo = list(scope.body)
     while todo:
@@ -182,29 +205,45 @@ def _walk(scope):
         todo += _within(node)
 
 
-def _library_modules(tree):
-    """Names by which a file knows modules of the standard library, and nothing else; without those that reach everywhere. None
-    where it has the interpreter's own names at hand."""
-    found, bound = set(), Counter()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            if node.id in ("builtins", "__builtins__"):
-                return None
-            if not isinstance(node.ctx, ast.Load):
-                bound[node.id] += 1
-        elif isinstance(node, ast.arg):
-            bound[node.arg] += 1
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
-            bound[node.name] += 1
-        elif isinstance(node, ast.MatchMapping):
-            bound[node.rest] += 1
-        elif isinstance(node, ast.alias):
-            bound[(node.asname or node.name).partition(".")[0]] += 1
-            if "builtins" in node.name:
-                return None
-        if isinstance(node, ast.Import):
-            found.update(a.asname or a.name for a in node.names if a.name in sys.stdlib_module_names - REACHING)
-    return {name for name in found if bound[name] == 1}
+class Survey:
+    """What one walk over a file tells: functions by name and first line (None where two share both); texts that are docstrings
+    and nothing else; names by which it knows modules of the standard library, those left out that reach everywhere (None where
+    it has the interpreter's own names at hand)."""
+
+    def __init__(self, tree):
+        self.scopes, documentation, texts = {}, set(), Counter()
+        modules, bound, at_hand = set(), Counter(), False
+        for node in ast.walk(tree):
+            kind = type(node)
+            if kind is ast.Name:
+                at_hand = at_hand or node.id in ("builtins", "__builtins__")
+                if type(node.ctx) is not ast.Load:
+                    bound[node.id] += 1
+            elif kind is ast.Constant:
+                if type(node.value) is str:
+                    texts[node.value] += 1
+            elif kind is ast.arg:
+                bound[node.arg] += 1
+            elif kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar):
+                bound[node.name] += 1
+            elif kind is ast.MatchMapping:
+                bound[node.rest] += 1
+            elif kind in (ast.Import, ast.ImportFrom):
+                for one in node.names:
+                    bound[(one.asname or one.name).partition(".")[0]] += 1
+                    at_hand = at_hand or "builtins" in one.name
+                    if kind is ast.Import and one.name in sys.stdlib_module_names - REACHING:
+                        modules.add(one.asname or one.name)
+            if kind in (ast.FunctionDef, ast.AsyncFunctionDef):
+                key = node.name, node.decorator_list[0].lineno if node.decorator_list else node.lineno
+                self.scopes[key] = None if key in self.scopes else node
+            if kind in (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
+                text = ast.get_docstring(node, False)
+                if text is not None:
+                    documentation.add(text)
+                    texts[text] -= 1
+        self.documentation = {text for text in documentation if texts[text] == 0}
+        self.library = None if at_hand else {name for name in modules if bound[name] == 1}
 
 
 def _looks_at_library(call, library):
@@ -223,7 +262,7 @@ def _names_what_it_reaches(call):
 
 
 def _harmless(scope, function, library):
-    """Names that look around elsewhere, and here in no place. `function`: the scope is one; `library`: see _library_modules."""
+    """Names that look around elsewhere, and here in no place. `function`: the scope is one; `library`: see Survey."""
     loads, fine, attributes = Counter(), Counter(), set()
     # In the body of a class they tell of the class.
     function = function and not any(isinstance(node, ast.ClassDef) for node in _walk(scope))
