@@ -1,30 +1,15 @@
 // `npm run generate`: writes the files that are made from the sources; with --check, says which are out of date.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { install, root } from './workspace.mjs'
+import { bundle, install, root } from './workspace.mjs'
 
 install()
-const { build } = await import('esbuild')
 mkdirSync(join(root, 'node_modules', '.cache'), { recursive: true })
 const temp = mkdtempSync(join(root, 'node_modules', '.cache', 'thaw-generate-'))
 let files
 try {
   const outfile = join(temp, 'generate.mjs')
-  await build({
-    absWorkingDir: root,
-    entryPoints: ['scripts/generated-files.ts'],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    conditions: ['thaw-source'],
-    external: ['libsql', 'koffi'],
-    banner: {
-      js: "import { createRequire as thawRequire } from 'node:module'; const require = thawRequire(import.meta.url);",
-    },
-    logLevel: 'warning',
-  })
+  await bundle('scripts/generated-files.ts', outfile)
   files = await (await import(outfile)).generatedFiles()
 } finally {
   rmSync(temp, { recursive: true })

@@ -106,3 +106,23 @@ export function build() {
 export function version() {
   return JSON.parse(readFileSync(join(root, 'packages', 'thaw', 'package.json'), 'utf8')).version
 }
+
+/** A program in TypeScript, with the workspace's sources, as one file that node runs. Prerequisite: `install`. */
+export async function bundle(entry, outfile) {
+  const esbuild = await import('esbuild')
+  await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    conditions: ['thaw-source'],
+    external: ['libsql', 'koffi'],
+    banner: {
+      js: "import { createRequire as thawRequire } from 'node:module'; const require = thawRequire(import.meta.url);",
+    },
+    logLevel: 'warning',
+  })
+}

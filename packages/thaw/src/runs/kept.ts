@@ -3,7 +3,7 @@ import { Allowance } from '@thaw/protocol'
 import { z } from 'zod'
 import { ProcessImage } from '../engines/process/image.js'
 import type { CheckpointRow } from '../store/index.js'
-import { nowhere, type BranchRecord, type Checkpoint } from './lineage.js'
+import { newBranch, NO_TERMINAL, nowhere, type BranchRecord, type Checkpoint } from './lineage.js'
 import type { Run } from './run.js'
 
 const Offsets = z.object({ stdout: z.number(), stderr: z.number(), order: z.number() })
@@ -82,25 +82,15 @@ export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
 
 /** What a new branch needs of one that ended with its daemon. */
 function branchOf(id: string, root: BranchRecord['root'], stdin: 'null' | 'stream'): BranchRecord {
-  const terminal = root.terminal === null ? null : { rows: 24, cols: 80 }
-  return {
+  const terminal = root.terminal === null ? null : NO_TERMINAL
+  return newBranch({
     id,
     root,
     env: root.env,
     streams: { stdin, joined: root.joined, terminal },
     parent: null,
-    kind: 'run',
     engine: 'process',
     modules: new Map(),
-    events: [],
-    answers: new Map(),
-    writes: [],
-    checkpoints: [],
-    versions: new Map(),
-    rebased: new Set(),
     broken: { seq: 0, why: 'it ended with its daemon' },
-    refusals: [],
-    left: new Map(),
-    end: null,
-  }
+  })
 }

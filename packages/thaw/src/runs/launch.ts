@@ -6,7 +6,7 @@ import type { Scope } from '../system/index.js'
 import { Execution, type Take } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import type { Group } from './group.js'
-import type { BranchRecord, Checkpoint, Root } from './lineage.js'
+import { newBranch, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { OutputRecord } from './record.js'
 import { reportOf, type Begun } from './report.js'
 import type { Run } from './run.js'
@@ -73,26 +73,16 @@ export class Launch {
     parent: Checkpoint | null,
     engine: BranchRecord['engine'] = 'fork',
   ): BranchRecord {
-    return {
+    return newBranch({
       id: this.id,
       root,
       env,
       streams: this.#spec.streams,
       parent,
-      kind: 'run',
       engine,
       modules: this.#run.tree.modules(),
-      events: [],
-      answers: new Map(),
-      writes: [],
-      checkpoints: [],
-      versions: new Map(),
-      rebased: new Set(),
       broken: null,
-      refusals: [],
-      left: new Map(),
-      end: null,
-    }
+    })
   }
 
   newExecution(record: BranchRecord): Execution {

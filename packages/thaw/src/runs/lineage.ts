@@ -98,6 +98,28 @@ export interface BranchRecord {
   end: BranchEnd | null
 }
 
+/** Size of a terminal where nobody has one. */
+export const NO_TERMINAL = { rows: 24, cols: 80 }
+
+/** A branch of which nothing is known yet but how it begins. */
+export function newBranch(
+  begins: Pick<BranchRecord, 'id' | 'root' | 'env' | 'streams' | 'parent' | 'engine' | 'modules' | 'broken'>,
+): BranchRecord {
+  return {
+    ...begins,
+    kind: 'run',
+    events: [],
+    answers: new Map(),
+    writes: [],
+    checkpoints: [],
+    versions: new Map(),
+    rebased: new Set(),
+    refusals: [],
+    left: new Map(),
+    end: null,
+  }
+}
+
 /** What a branch that goes on from a checkpoint has in memory from the start. */
 export function inherit(record: BranchRecord, checkpoint: Checkpoint, files: readonly FilePatch[]): void {
   for (const [file, hash] of versionsAt(checkpoint.branch, checkpoint.seq))

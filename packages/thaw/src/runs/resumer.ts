@@ -9,7 +9,7 @@ import type { RunSink } from './flow.js'
 import type { Group } from './group.js'
 import { planHot } from './hot.js'
 import { Launch, seconds, type Started } from './launch.js'
-import { inherit, writtenUntil, type Checkpoint } from './lineage.js'
+import { inherit, NO_TERMINAL, writtenUntil, type Checkpoint } from './lineage.js'
 import { Outside } from './outside.js'
 import { makePlan, placeOf, planFrom, type PlanInput } from './plan.js'
 import { lookNow } from './present.js'
@@ -22,8 +22,6 @@ export interface Resumed {
   branches: Started[]
   done: Promise<RunReport>
 }
-
-const TERMINAL = { rows: 24, cols: 80 }
 
 export class Resumer {
   readonly #shop: Workshop
@@ -138,7 +136,7 @@ export class Resumer {
         hint: 'Resume it without -t, or run the command anew with -t.',
       })
     }
-    const terminal = root.terminal === null ? null : (this.#spec.terminal ?? TERMINAL)
+    const terminal = root.terminal === null ? null : (this.#spec.terminal ?? NO_TERMINAL)
     const stdin = root.terminal === 'output' ? 'null' : this.#spec.stdin
     return { stdin, joined: root.joined, terminal }
   }

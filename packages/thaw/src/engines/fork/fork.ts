@@ -1,6 +1,6 @@
 /** Checkpoints as parked copies of the process. Needs no root, takes milliseconds, ends with the daemon. */
 import { HostRefused } from './host.js'
-import { ThawError, within, type ErrorCode, type Scope } from '../../system/index.js'
+import { ThawError, within, type Scope } from '../../system/index.js'
 import {
   RestoreRefused,
   type Ability,
@@ -14,6 +14,7 @@ import {
 import type { AgentMessage } from '@thaw/protocol/agent'
 import type { AgentLine } from './agents.js'
 import { BranchStreams, ForkBranch } from './branch.js'
+import { startError } from '../start-error.js'
 import { nextMessage, type Family } from './family.js'
 import { ForkImage } from './image.js'
 
@@ -154,29 +155,16 @@ export class ForkEngine implements AgentEngine<Family> {
   }
 }
 
-const SPAWN_ERRORS: Record<string, ErrorCode> = {
-  ENOENT: 'COMMAND_NOT_FOUND',
-  ENOTDIR: 'COMMAND_NOT_FOUND',
-  EACCES: 'NOT_EXECUTABLE',
-  EPERM: 'NOT_EXECUTABLE',
-  ENOEXEC: 'NOT_EXECUTABLE',
-  EISDIR: 'NOT_EXECUTABLE',
-}
-
 function asThawError(error: unknown, command: string, cwd: string): unknown {
   if (!(error instanceof HostRefused)) return error
   const { where, error: name, message } = error.refusal
-  if (where === 'chdir')
-    return new ThawError('DIRECTORY_GONE', `${cwd} cannot be entered (${name}).`, { cause: error })
   if (where === 'limits')
     return new ThawError('LIMITS_NOT_GIVEN', `${command} cannot be given the caller's limits (${name}).`, {
       cause: error,
     })
   if (name === 'unsupported') return new ThawError('UNSUPPORTED', message, { cause: error })
-  const code = where === 'exec' ? SPAWN_ERRORS[name] : undefined
-  if (code === 'COMMAND_NOT_FOUND') return new ThawError(code, `${command} was not found.`, { cause: error })
-  if (code !== undefined)
-    return new ThawError(code, `${command} cannot be executed (${name}).`, { cause: error })
+  const told = startError(where, name, command, cwd, error)
+  if (told !== null) return told
   return new ThawError('ENGINE_FAILED', `${command} could not be started (${name}: ${message}).`, {
     cause: error,
   })

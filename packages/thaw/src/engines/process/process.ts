@@ -3,14 +3,7 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  nativeProgram,
-  ThawError,
-  within,
-  withTimeout,
-  type ErrorCode,
-  type Scope,
-} from '../../system/index.js'
+import { nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
 import type {
   Ability,
   AnyImage,
@@ -20,6 +13,7 @@ import type {
   StartSpec,
   TerminalSize,
 } from '../engine.js'
+import { startError } from '../start-error.js'
 import { ProcessBranch, type BranchParts } from './branch.js'
 import { complaint, DUMP_LOG, dumpCommand, isDiskFull, RESTORE_LOG, restoreCommand } from './criu/commands.js'
 import type { Criu } from './criu/criu.js'
@@ -376,24 +370,11 @@ function asDiskFull(error: unknown): unknown {
   return new ThawError('DISK_FULL', 'The disk is full; the checkpoint was not made.', { cause: error })
 }
 
-const START_ERRORS: Record<string, ErrorCode> = {
-  ENOENT: 'COMMAND_NOT_FOUND',
-  ENOTDIR: 'COMMAND_NOT_FOUND',
-  EACCES: 'NOT_EXECUTABLE',
-  EPERM: 'NOT_EXECUTABLE',
-  ENOEXEC: 'NOT_EXECUTABLE',
-  EISDIR: 'NOT_EXECUTABLE',
-}
-
 function asThawError(error: unknown, command: string, cwd: string): unknown {
   if (!(error instanceof SandboxRefused)) return error
   const { what, error: name } = error
-  if (what === 'chdir')
-    return new ThawError('DIRECTORY_GONE', `${cwd} cannot be entered (${name}).`, { cause: error })
-  const code = what === 'exec' ? START_ERRORS[name] : undefined
-  if (code === 'COMMAND_NOT_FOUND') return new ThawError(code, `${command} was not found.`, { cause: error })
-  if (code !== undefined)
-    return new ThawError(code, `${command} cannot be executed (${name}).`, { cause: error })
+  const told = startError(what, name, command, cwd, error)
+  if (told !== null) return told
   return new ThawError('ENGINE_FAILED', `The sandbox could not be made ready (${error.message}).`, {
     cause: error,
   })
