@@ -287,7 +287,10 @@ sys.stdout.buffer.write(shown)
 
   it('runs plainly where no thaw answers, or none that helps', async () => {
     const project = new Project(home, 'nobody')
-    project.write('app.py', 'import os, sys\nprint(sorted(os.environ), sys.path)\nsys.exit(3)\n')
+    project.write(
+      'app.py',
+      'import os, resource, sys\nprint(sorted(os.environ), sys.path, resource.getrlimit(resource.RLIMIT_NOFILE))\nsys.exit(3)\n',
+    )
     const agents = join(root, 'agents', 'python', 'launcher')
     const socket = join(home.directory, 'deaf.sock')
     const deaf = createServer((line) => line.destroy()).listen(socket)

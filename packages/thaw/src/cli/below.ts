@@ -2,7 +2,7 @@ import { RunStream } from '@thaw/sdk/run-stream'
 import { exitCode } from '../system/exit-code.js'
 import { BUILD } from '../version.js'
 import { parseRunArguments } from './run-arguments.js'
-import { runOnce } from './run.js'
+import { ownStart, runOnce } from './run.js'
 
 const PASSED = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const
 
@@ -31,7 +31,7 @@ export async function below([launch = '', socket = '', ...words]: readonly strin
     if (begun) throw error
     for (const name of PASSED) process.removeAllListeners(name)
     const { runInPlace } = await import('../system/spawn.js')
-    exit = await runInPlace(given.command, PASSED)
+    exit = await runInPlace(given.command, PASSED, ownStart())
   }
   if (exit === null) return 0
   if (exit.signal !== null) await endBy(exit.signal as NodeJS.Signals)

@@ -38,8 +38,14 @@ export function runOnce(given: RunArguments, open: OpenStream): Promise<SessionE
   return session(given, (io, handlers) => open(makeRequest(given, io), handlers))
 }
 
-export function makeRequest(given: RunArguments, io: Io): RunRequestInput {
+/** The environment and the soft limit on open files that this command was started with, as far as that is known. */
+export function ownStart(): { env: NodeJS.ProcessEnv; openFiles: string | undefined } {
   const { [OPEN_FILES_VARIABLE]: openFiles, ...env } = process.env
+  return { env, openFiles }
+}
+
+export function makeRequest(given: RunArguments, io: Io): RunRequestInput {
+  const { env, openFiles } = ownStart()
   return {
     command: given.command,
     cwd: currentDirectory(),

@@ -169,15 +169,19 @@ export async function startDetached(
  * Runs a program in this process's place: its streams, its process group, its end.
  *
  * @param pass signals that are handed on while it runs; others reach it by themselves
+ * @param as its environment, and its soft limit on open files where that is not this process's
  * @throws ThawError as startProcess
  */
 export async function runInPlace(
   argv: readonly string[],
   pass: readonly NodeJS.Signals[],
+  as: { env: NodeJS.ProcessEnv; openFiles: string | undefined },
 ): Promise<Pick<Exit, 'code' | 'signal'>> {
-  const [file, ...args] = argv
-  if (file === undefined) throw new ThawError('INVALID_REQUEST', 'There is no command to start.')
-  const child = spawn(file, args, { stdio: 'inherit' })
+  if (argv.length === 0) throw new ThawError('INVALID_REQUEST', 'There is no command to start.')
+  const limit =
+    as.openFiles === undefined ? [] : ['/bin/sh', '-c', 'ulimit -Sn "$0"; exec "$@"', as.openFiles]
+  const [file, ...args] = [...limit, ...argv] as [string, ...string[]]
+  const child = spawn(file, args, { stdio: 'inherit', env: as.env })
   const exited = new Promise<Pick<Exit, 'code' | 'signal'>>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))
   })
