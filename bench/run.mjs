@@ -19,6 +19,10 @@ import * as firstRun from './cases/first-run.mjs'
 import * as fork from './cases/fork.mjs'
 import * as imports from './cases/imports.mjs'
 import * as lastTenth from './cases/last-tenth.mjs'
+import * as processDump from './cases/process-dump.mjs'
+import * as processLarge from './cases/process-large.mjs'
+import * as processRestore from './cases/process-restore.mjs'
+import * as processRunc from './cases/process-runc.mjs'
 import * as replay from './cases/replay.mjs'
 import * as steady from './cases/steady.mjs'
 import { document, number, verdict } from './document.mjs'
@@ -35,6 +39,10 @@ const CASES = [
   replay,
   branchesTime,
   branchesMemory,
+  processRestore,
+  processDump,
+  processLarge,
+  processRunc,
 ]
 const here = dirname(fileURLToPath(import.meta.url))
 

@@ -19,13 +19,13 @@ export class Workbench {
     XDG_CONFIG_HOME: join(this.temp, 'config'),
   }
   python
-  #bin
+  bin
   #child = null
   #projects = 0
 
   /** `bin` is the file of the thaw to measure, `python` the command whose interpreter runs the programs. */
   constructor(bin, python) {
-    this.#bin = bin
+    this.bin = bin
     this.python = realPython(python)
   }
 
@@ -51,7 +51,7 @@ export class Workbench {
   async thaw(cwd, args, { flags = [], outcome, ...options } = {}) {
     const file = join(this.temp, 'report.json')
     rmSync(file, { force: true })
-    const command = [this.#bin, 'run', '-q', '--report', file, ...flags, '--', this.python, ...args]
+    const command = [this.bin, 'run', '-q', '--report', file, ...flags, '--', this.python, ...args]
     const result = await this.#run(process.execPath, command, cwd, options)
     const report = JSON.parse(readFileSync(file, 'utf8'))
     if (outcome !== undefined && report.outcome !== outcome) {
@@ -64,7 +64,7 @@ export class Workbench {
 
   /** What a listing verb of the command line answers with --json. */
   query(...args) {
-    const result = spawnSync(process.execPath, [this.#bin, ...args, '--json'], {
+    const result = spawnSync(process.execPath, [this.bin, ...args, '--json'], {
       env: this.env,
       encoding: 'utf8',
     })
@@ -97,7 +97,7 @@ export class Workbench {
   close() {
     if (this.#child !== null && this.#child.exitCode === null) this.#child.kill('SIGKILL')
     if (statSync(this.home, { throwIfNoEntry: false })) {
-      spawnSync(process.execPath, [this.#bin, 'daemon', 'stop', '--force'], {
+      spawnSync(process.execPath, [this.bin, 'daemon', 'stop', '--force'], {
         env: this.env,
         stdio: 'ignore',
         timeout: 20_000,
