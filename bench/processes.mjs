@@ -180,16 +180,16 @@ const OPTIONS = [
 
 /** Opens a stream, asks the question as soon as it may, hands on what is answered, and waits for the end. */
 async function talk(socket, path, request, onAnswer) {
-  let stream
+  const open = {}
   let allowed = 0
   const ask = () => {
-    if (stream === undefined || allowed < QUESTION.length) return
+    if (open.stream === undefined || allowed < QUESTION.length) return
     allowed = 0
-    stream.stdin(Buffer.from(QUESTION))
-    stream.stdinEnd()
+    open.stream.stdin(Buffer.from(QUESTION))
+    open.stream.stdinEnd()
   }
   const answered = (chunk) => onAnswer(Buffer.from(chunk).toString())
-  stream = await RunStream.open(socket, path, request, {
+  open.stream = await RunStream.open(socket, path, request, {
     onStdout: answered,
     onNumbered: (_number, _stream, chunk) => answered(chunk),
     onStdinWanted: (bytes) => {
@@ -198,7 +198,7 @@ async function talk(socket, path, request, onAnswer) {
     },
   })
   if (request.break_output === undefined) ask()
-  const end = await stream.done
+  const end = await open.stream.done
   return { ...end.report, report: end.report, branches: end.report.branches }
 }
 
