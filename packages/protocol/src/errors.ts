@@ -179,6 +179,13 @@ export const ERRORS = {
     when: 'The run is live, and what was asked needs it to have ended.',
     hint: 'Stop it first (`thaw stop`), or pass --force.',
   },
+  PORT_IN_USE: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'A port of this machine that was to be published is in use by another program.',
+    hint: 'Choose another one, or 0 for any that is free.',
+  },
   NOT_VERIFIABLE: {
     fault: 'user',
     status: 409,
