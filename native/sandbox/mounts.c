@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -92,6 +93,15 @@ int cover(const char *target, const char *source, const char *mode, char **keep)
 }
 
 int bind_over(const char *from, const char *to) { return mount(from, to, NULL, MS_BIND | MS_REC, NULL); }
+
+int show(const char *from, const char *to) {
+    if (bind_over(from, to)) return -1;
+    struct statvfs there;
+    if (statvfs(to, &there)) return -1;
+    /* Flags of the mount that it is taken from are locked in a user namespace, and may not be dropped. */
+    unsigned long kept = there.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    return mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | kept, NULL);
+}
 
 /* Colons, commas and backslashes separate the options of an overlay. */
 static char *escape(char *to, const char *path) {

@@ -5,7 +5,7 @@ import type { ProcessGroup } from '../engines/process/group.js'
 import { ProcessImage } from '../engines/process/image.js'
 import { isListening } from '../engines/process/listening.js'
 import type { StreamsSpec } from '../engines/engine.js'
-import { openScope, ThawError, type Scope } from '../system/index.js'
+import { openScope, ThawError, withLack, type Grant, type Scope } from '../system/index.js'
 import type { Execution, Take } from './execution.js'
 import { seconds, type Launch, type Started } from './launch.js'
 import type { Checkpoint, Root } from './lineage.js'
@@ -38,7 +38,13 @@ export class Outside {
   }
 
   /** From the start: what such a program has used is not known, so nothing can be spared. */
-  async start(launch: Launch, request: StartRequest, root: Root, began: number): Promise<Started> {
+  async start(
+    launch: Launch,
+    request: StartRequest,
+    root: Root,
+    granted: Grant,
+    began: number,
+  ): Promise<Started> {
     const planned = seconds(began)
     const { env, cwd, umask, command: argv, net: network, tcp } = request
     const streams: StreamsSpec = {
@@ -53,7 +59,17 @@ export class Outside {
     const branch = await this.#opened(launch, execution, () =>
       this.#shop.process.launch(
         group,
-        { branch: launch.id, argv, env, cwd, umask, streams, listener: execution, network },
+        {
+          branch: launch.id,
+          argv,
+          env,
+          cwd,
+          umask,
+          allowance: granted.given,
+          streams,
+          listener: execution,
+          network,
+        },
         this.#scope,
       ),
     )
@@ -61,7 +77,7 @@ export class Outside {
       outcome: 'cold',
       checkpoint: null,
       changed: [],
-      reason: this.#run.timesRun > 1 ? UNKNOWN : 'first run',
+      reason: withLack(this.#run.timesRun > 1 ? UNKNOWN : 'first run', granted),
       effects: [],
       planned,
       restored: seconds(from),

@@ -1,4 +1,4 @@
-export { allowanceDifference, grant, ownAllowance, type Grant } from './allowance.js'
+export { allowanceDifference, grant, ownAllowance, withLack, type Grant } from './allowance.js'
 export { agentsDirectory, daemonProgram, nativeProgram, packageRoot } from './assets.js'
 export { writeFileAtomic } from './atomic.js'
 export { Disposables } from './disposables.js'

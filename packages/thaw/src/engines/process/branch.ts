@@ -16,6 +16,8 @@ export interface BranchParts {
   pids: Pids
   setting: Setting
   network: Network
+  /** Processors that it may run on, as the kernel lists them; null: not known. */
+  cpus: string | null
   /** Directory of the branch, removed with it. */
   work: string
   /** Other things that end with the sandbox. */

@@ -61,6 +61,7 @@ export async function putBack(
   cwd: string,
   isPrivate: boolean,
   work: string,
+  scope: Scope,
 ): Promise<void> {
   for (const [index, path] of paths.entries()) {
     const saved = join(from, String(index))
@@ -76,7 +77,7 @@ export async function putBack(
     await copyFile(saved, join(work, name), constants.COPYFILE_FICLONE)
     sandbox.tell('bind', join(directoryPath(DIRECTORY.work), name), path)
   }
-  await sandbox.settle()
+  await sandbox.settle(scope)
 }
 
 /** Fills what is mounted empty. */

@@ -51,6 +51,8 @@ const Manifest = z.object({
   program: z.object({ path: z.string(), size: z.number(), mtime: z.number() }).nullable(),
   pids: z.object({ root: z.number(), program: z.number(), last: z.string() }),
   network: z.enum(['host', 'private', 'private+out']),
+  /** Those that it may run on, which criu does not keep; null: it was not noted. */
+  processors: z.string().nullable().default(null),
   tcp: z.enum(['keep', 'close']).nullable(),
   streams: Streams,
   stdinEnded: z.boolean(),

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
+import { checkScope, nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
 import type {
   Ability,
   AnyImage,
@@ -35,6 +35,9 @@ import {
 } from './setting.js'
 import { BranchStreams } from './streams.js'
 
+/** How long each step may take; what takes longer hangs. Milliseconds. */
+const LAUNCH_TIMEOUT = 60_000
+const DUMP_TIMEOUT = 300_000
 const RESTORE_TIMEOUT = 120_000
 
 export interface ProcessLaunch extends LaunchSpec {
@@ -121,15 +124,14 @@ export class ProcessEngine implements OutsideEngine<
       visible,
     }
     const network = spec.network ?? 'host'
-    return await this.#open(group, spec, network, setting, criu, scope, async (parts) => {
+    const bounded = withTimeout(scope, LAUNCH_TIMEOUT)
+    const { cpus } = spec.allowance
+    return await this.#open(group, spec, { network, setting, cpus }, criu, bounded, async (parts) => {
       const { sandbox, streams, work, reaper } = parts
       makeSetting(sandbox, setting, criu, { images: group.images, work }, reaper)
       try {
-        return await sandbox.start({
-          ...spec,
-          terminal: streams.terminal !== null,
-          streams: streams.given,
-        })
+        const program = { ...spec, terminal: streams.terminal !== null, streams: streams.given }
+        return await sandbox.start(program, bounded)
       } catch (error) {
         throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
       }
@@ -146,7 +148,8 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('INTERNAL', 'This branch is of another engine.')
     if (branch.over) throw new ThawError('CHECKPOINT_REFUSED', 'The program has ended.')
     const criu = await this.#provider.get(this.#say, scope)
-    const { sandbox, streams, pids, setting, network, work, reaper } = branch.parts
+    const { sandbox, streams, pids, setting, network, work, reaper, cpus } = branch.parts
+    const bounded = withTimeout(scope, DUMP_TIMEOUT)
     const tcp = how.tcp ?? null
     const alone = network !== 'host'
     inspectTree(sandbox.initPid, branch.root, tcp, alone)
@@ -165,9 +168,9 @@ export class ProcessEngine implements OutsideEngine<
           how.cut?.(counts)
           const tree = readTree(branch.root)
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
-          await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), scope)
+          await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), bounded)
           if (setting.ownTemporary)
-            await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), scope)
+            await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), bounded)
           held = { counts, files, processes: tree.pids.length }
         } catch (error) {
           undone = error
@@ -183,7 +186,7 @@ export class ProcessEngine implements OutsideEngine<
         tcp,
         how.stop === true ? 'stands' : 'runs',
       )
-      const { status, lastPid } = await sandbox.criu(argv, paused)
+      const { status, lastPid } = await sandbox.criu(argv, bounded, paused)
       if (undone !== null) throw undone as Error
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
       const image = await sealImage(directory, join(group.images, final), {
@@ -193,6 +196,7 @@ export class ProcessEngine implements OutsideEngine<
         program,
         pids: { ...pids, last: lastPid },
         network,
+        processors: cpus,
         tcp,
         streams: streams.names,
         stdinEnded: streams.inputEnded,
@@ -227,25 +231,26 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
     image.check()
-    const { network, setting, streams: old } = manifest
+    const { network, setting, streams: old, processors: cpus } = manifest
     const isPrivate = (spec.view ?? 'private') === 'private'
     const adapted = { ...spec, streams: adaptStreams(spec.streams, old) }
+    const bounded = withTimeout(scope, RESTORE_TIMEOUT)
     return await this.#open(
       group,
       adapted,
-      network,
-      setting,
+      { network, setting, cpus },
       criu,
-      scope,
+      bounded,
       async ({ sandbox, streams, work }) => {
         const reaper = image.part('reaper')
-        if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), scope)
+        if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), bounded)
+        if (cpus !== null) sandbox.tell('processors', cpus)
         const directories = { images: group.images, work, image: image.directory }
         makeSetting(sandbox, setting, criu, directories, reaper)
         if (isPrivate) makeView(sandbox, setting.cwd, work)
-        await sandbox.settle()
-        await fillMemory(sandbox, image.part('memory'), scope)
-        await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work)
+        await sandbox.settle(bounded)
+        await fillMemory(sandbox, image.part('memory'), bounded)
+        await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work, bounded)
         if (streams.terminal === null && streams.input !== null) {
           await streams.input.write(readFileSync(image.part('stdin')))
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
@@ -253,7 +258,7 @@ export class ProcessEngine implements OutsideEngine<
         const argv = restoreCommand(criu, WORK.restore, PART.criu, streams.inherited(old), manifest.tcp)
         const restored = sandbox.restore(manifest.pids, manifest.pids.last, argv)
         // criu waits for ever for some of what a damaged image lacks.
-        if (!(await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', restored))) {
+        if (!(await within(bounded, 'restoring', restored))) {
           const log = join(work, WORK.restore, RESTORE_LOG)
           scope.log.warn('A restore failed.', { log: textOf(log).slice(-4000) })
           throw restoreFailure(complaint(log))
@@ -272,12 +277,12 @@ export class ProcessEngine implements OutsideEngine<
   async #open(
     group: ProcessGroup,
     spec: StartSpec,
-    network: Network,
-    setting: Setting,
+    about: Pick<BranchParts, 'network' | 'setting' | 'cpus'>,
     criu: Criu,
     scope: Scope,
     begin: (parts: Omit<BranchParts, 'pids'>) => Promise<BranchParts['pids']>,
   ): Promise<ProcessBranch> {
+    const { network, setting } = about
     if (network === 'private+out' && findCarrier() === null) await carry(0, criu.user, scope)
     const work = group.makeWork()
     const beside: AsyncDisposable[] = []
@@ -288,7 +293,7 @@ export class ProcessEngine implements OutsideEngine<
       if (terminal === null) streams = BranchStreams.openPipes(spec.streams, spec.listener)
       const ends = streams?.ends ?? [null, null, null]
       sandbox = await Sandbox.start({ user: criu.user, network, streams: ends }, scope)
-      streams ??= await BranchStreams.openTerminal(terminal as TerminalSize, sandbox, spec.listener)
+      streams ??= await BranchStreams.openTerminal(terminal as TerminalSize, sandbox, spec.listener, scope)
       const { initPid } = sandbox
       if (network === 'private+out') {
         beside.push(await carry(initPid, criu.user, scope))
@@ -297,8 +302,9 @@ export class ProcessEngine implements OutsideEngine<
           sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
         }
       }
-      const parts = { sandbox, streams, setting, network, work, beside, reaper: nativeProgram('sandbox') }
+      const parts = { ...about, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
       const pids = await begin(parts)
+      checkScope(scope, 'starting the program')
       streams.handedOver()
       const branch = new ProcessBranch(spec.branch, { ...parts, pids })
       group.keep(branch, branch.gone)

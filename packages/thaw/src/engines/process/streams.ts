@@ -1,6 +1,6 @@
 /** The streams of one branch: pipes, or a terminal. New ones for every clone. */
 import { closeSync, fstatSync } from 'node:fs'
-import { makePipe } from '../../system/index.js'
+import { makePipe, type Scope } from '../../system/index.js'
 import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
 import { InputPipe, OutputPipe } from '../pipes.js'
 import { FIRST_STREAM, type Sandbox } from './sandbox.js'
@@ -54,11 +54,12 @@ export class BranchStreams {
     size: TerminalSize,
     sandbox: Sandbox,
     listener: OutputListener,
+    scope: Scope,
   ): Promise<BranchStreams> {
     const printed: Counts = { stdin: 0, stdout: 0, stderr: 0 }
     const terminal = new Terminal(size, sandbox.inside(''), taker(printed, 'stdout', listener))
     sandbox.tell('terminal', terminal.path)
-    await sandbox.settle()
+    await sandbox.settle(scope)
     const names: StreamNames = { kind: 'terminal', terminal: terminal.key, size }
     return new BranchStreams({ names, terminal, outputs: [terminal], input: null, ends: [], printed })
   }
