@@ -1,6 +1,7 @@
 /** A live program in its sandbox. */
 import { rmSync } from 'node:fs'
 import type { Branch, BranchExit, TerminalSize } from '../engine.js'
+import type { WrittenFiles } from '../../files/written.js'
 import { ThawError } from '../../system/index.js'
 import type { Network, Pids, Sandbox } from './sandbox.js'
 import { outerPid } from './sandbox.js'
@@ -24,6 +25,10 @@ export interface BranchParts {
   beside: readonly AsyncDisposable[]
   /** File of the program that stands above the user's. */
   reaper: string
+  /** `private`: what it writes in its directory is its own, and gone with it. */
+  view: 'shared' | 'private'
+  /** What it writes in its directory; null where the kernel does not tell. */
+  written: WrittenFiles | null
 }
 
 export class ProcessBranch implements Branch, AsyncDisposable {
@@ -38,6 +43,7 @@ export class ProcessBranch implements Branch, AsyncDisposable {
   readonly root: number
   #over = false
   #killed = false
+  #wrote: ReadonlyMap<string, string | null> | null = null
 
   constructor(id: string, parts: BranchParts) {
     this.id = id
@@ -51,6 +57,11 @@ export class ProcessBranch implements Branch, AsyncDisposable {
 
   get over(): boolean {
     return this.#over
+  }
+
+  /** The real files that it has written and closed, and how they looked then; known at its end, null where it is not. */
+  get wrote(): ReadonlyMap<string, string | null> | null {
+    return this.#wrote
   }
 
   async writeStdin(bytes: Uint8Array): Promise<void> {
@@ -114,6 +125,8 @@ export class ProcessBranch implements Branch, AsyncDisposable {
       const silent = Promise.all([...streams.outputs.map((output) => output.ended), sandbox.gone])
       await Promise.race([silent, new Promise((resolve) => setTimeout(resolve, STRAY_GRACE))])
     }
+    const { view, written } = this.parts
+    if (view === 'shared') this.#wrote = written?.now(false) ?? null
     const stdinConsumed = streams.close(strays > 0 && !this.#killed)
     return { code, signal, strays, stdinConsumed }
   }
@@ -122,6 +135,7 @@ export class ProcessBranch implements Branch, AsyncDisposable {
     await this.parts.sandbox.gone
     await Promise.all(this.parts.beside.map((one) => one[Symbol.asyncDispose]()))
     await this.exited
+    this.parts.written?.[Symbol.dispose]()
     rmSync(this.parts.work, { recursive: true, force: true })
   }
 }

@@ -19,6 +19,7 @@ export const PART = {
   temporary: 'tmp',
   memory: 'shm',
   files: 'files',
+  written: 'written',
 } as const
 
 const Streams = z.discriminatedUnion('kind', [
@@ -63,6 +64,16 @@ const Manifest = z.object({
   place: z.object({ dev: z.string(), ino: z.string() }),
   /** Files that were open for writing; each is in the part `files` under its index. */
   files: z.array(z.string()),
+  /** Files of the directory that the program had written and closed; each is in the part `written` under its index. */
+  written: z
+    .object({
+      files: z.array(z.object({ path: z.string(), mode: z.number() })),
+      /** Those whose content is not in the image: they are found as they are then. */
+      left: z.array(z.string()),
+      /** Whether these are all. */
+      complete: z.boolean(),
+    })
+    .default({ files: [], left: [], complete: false }),
   processes: z.number(),
   /** Bytes of every file of it. */
   sizes: z.record(z.string(), z.number()),
@@ -109,6 +120,12 @@ export class ProcessImage implements AnyImage {
 
   part(name: keyof typeof PART): string {
     return join(this.directory, PART[name])
+  }
+
+  /** What the program had written that is found as it is when it goes on, in words. */
+  get notCovered(): string[] {
+    const { left, complete } = this.manifest.written
+    return complete ? left : [...left, 'files that it had closed, of which not all are known']
   }
 
   /** Bytes of its files. */

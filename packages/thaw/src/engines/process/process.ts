@@ -18,7 +18,8 @@ import { ProcessBranch, type BranchParts } from './branch.js'
 import { complaint, DUMP_LOG, dumpCommand, isDiskFull, RESTORE_LOG, restoreCommand } from './criu/commands.js'
 import type { Criu } from './criu/criu.js'
 import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
-import { copyTree, fillMemory, putBack, saveFiles, worthSaving } from './files.js'
+import { WrittenFiles } from '../../files/written.js'
+import { copyTree, fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
 import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
@@ -63,6 +64,8 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** Files that the program had written and that keep what they hold now. */
+  stays?: ReadonlySet<string>
 }
 
 export class ProcessEngine implements OutsideEngine<
@@ -126,16 +129,25 @@ export class ProcessEngine implements OutsideEngine<
     const network = spec.network ?? 'host'
     const bounded = withTimeout(scope, LAUNCH_TIMEOUT)
     const { cpus } = spec.allowance
-    return await this.#open(group, spec, { network, setting, cpus }, criu, bounded, async (parts) => {
-      const { sandbox, streams, work, reaper } = parts
-      makeSetting(sandbox, setting, criu, { images: group.images, work }, reaper)
-      try {
-        const program = { ...spec, terminal: streams.terminal !== null, streams: streams.given }
-        return await sandbox.start(program, bounded)
-      } catch (error) {
-        throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
-      }
-    })
+    return await this.#open(
+      group,
+      spec,
+      { network, setting, cpus, view: 'shared' },
+      criu,
+      bounded,
+      async (parts, follow) => {
+        const { sandbox, streams, work, reaper } = parts
+        makeSetting(sandbox, setting, criu, { images: group.images, work }, reaper)
+        try {
+          await sandbox.settle(bounded)
+          follow([])
+          const program = { ...spec, terminal: streams.terminal !== null, streams: streams.given }
+          return await sandbox.start(program, bounded)
+        } catch (error) {
+          throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
+        }
+      },
+    )
   }
 
   async checkpoint(
@@ -148,7 +160,7 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('INTERNAL', 'This branch is of another engine.')
     if (branch.over) throw new ThawError('CHECKPOINT_REFUSED', 'The program has ended.')
     const criu = await this.#provider.get(this.#say, scope)
-    const { sandbox, streams, pids, setting, network, work, reaper, cpus } = branch.parts
+    const { sandbox, streams, pids, setting, network, work, reaper, cpus, written } = branch.parts
     const bounded = withTimeout(scope, DUMP_TIMEOUT)
     const tcp = how.tcp ?? null
     const alone = network !== 'host'
@@ -159,7 +171,7 @@ export class ProcessEngine implements OutsideEngine<
     try {
       await mkdir(join(directory, PART.criu), { recursive: true, mode: 0o700 })
       await copyFile(reaper, join(directory, PART.reaper), constants.COPYFILE_FICLONE)
-      let held: Pick<Manifest, 'counts' | 'files' | 'processes'> | null = null
+      let held: Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'> | null = null
       let undone: unknown = null
       const paused = async () => {
         try {
@@ -168,10 +180,13 @@ export class ProcessEngine implements OutsideEngine<
           how.cut?.(counts)
           const tree = readTree(branch.root)
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
+          const closed = [...(written?.now(true).keys() ?? [])].filter((path) => !files.includes(path))
+          const kept = await saveWritten(closed, sandbox.inside(''), join(directory, PART.written))
+          const complete = written?.overflow === false
           await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), bounded)
           if (setting.ownTemporary)
             await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), bounded)
-          held = { counts, files, processes: tree.pids.length }
+          held = { counts, files, written: { ...kept, complete }, processes: tree.pids.length }
         } catch (error) {
           undone = error
           throw error
@@ -202,7 +217,7 @@ export class ProcessEngine implements OutsideEngine<
         stdinEnded: streams.inputEnded,
         setting,
         place: notePlace(setting.cwd),
-        ...(held as Pick<Manifest, 'counts' | 'files' | 'processes'>),
+        ...(held as Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'>),
       })
       if (how.stop === true) branch.end()
       return image
@@ -232,16 +247,17 @@ export class ProcessEngine implements OutsideEngine<
     }
     image.check()
     const { network, setting, streams: old, processors: cpus } = manifest
-    const isPrivate = (spec.view ?? 'private') === 'private'
+    const view = spec.view ?? 'private'
+    const isPrivate = view === 'private'
     const adapted = { ...spec, streams: adaptStreams(spec.streams, old) }
     const bounded = withTimeout(scope, RESTORE_TIMEOUT)
     return await this.#open(
       group,
       adapted,
-      { network, setting, cpus },
+      { network, setting, cpus, view },
       criu,
       bounded,
-      async ({ sandbox, streams, work }) => {
+      async ({ sandbox, streams, work }, follow) => {
         const reaper = image.part('reaper')
         if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), bounded)
         if (cpus !== null) sandbox.tell('processors', cpus)
@@ -251,6 +267,9 @@ export class ProcessEngine implements OutsideEngine<
         await sandbox.settle(bounded)
         await fillMemory(sandbox, image.part('memory'), bounded)
         await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work, bounded)
+        const { files } = manifest.written
+        putWritten(files, image.part('written'), sandbox.inside(''), spec.stays ?? new Set())
+        follow(files.map(({ path }) => path))
         if (streams.terminal === null && streams.input !== null) {
           await streams.input.write(readFileSync(image.part('stdin')))
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
@@ -277,10 +296,14 @@ export class ProcessEngine implements OutsideEngine<
   async #open(
     group: ProcessGroup,
     spec: StartSpec,
-    about: Pick<BranchParts, 'network' | 'setting' | 'cpus'>,
+    about: Pick<BranchParts, 'network' | 'setting' | 'cpus' | 'view'>,
     criu: Criu,
     scope: Scope,
-    begin: (parts: Omit<BranchParts, 'pids'>) => Promise<BranchParts['pids']>,
+    begin: (
+      parts: Omit<BranchParts, 'pids' | 'written'>,
+      /** To be called before the program goes on. */
+      follow: (written: readonly string[]) => void,
+    ) => Promise<BranchParts['pids']>,
   ): Promise<ProcessBranch> {
     const { network, setting } = about
     if (network === 'private+out' && findCarrier() === null) await carry(0, criu.user, scope)
@@ -288,6 +311,7 @@ export class ProcessEngine implements OutsideEngine<
     const beside: AsyncDisposable[] = []
     let streams: BranchStreams | undefined
     let sandbox: Sandbox | undefined
+    let written: WrittenFiles | null = null
     try {
       const { terminal } = spec.streams
       if (terminal === null) streams = BranchStreams.openPipes(spec.streams, spec.listener)
@@ -303,14 +327,17 @@ export class ProcessEngine implements OutsideEngine<
         }
       }
       const parts = { ...about, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
-      const pids = await begin(parts)
+      const pids = await begin(parts, (earlier) => {
+        written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
+      })
       checkScope(scope, 'starting the program')
       streams.handedOver()
-      const branch = new ProcessBranch(spec.branch, { ...parts, pids })
+      const branch = new ProcessBranch(spec.branch, { ...parts, pids, written })
       group.keep(branch, branch.gone)
       return branch
     } catch (error) {
       await sandbox?.[Symbol.asyncDispose]()
+      ;(written as WrittenFiles | null)?.[Symbol.dispose]()
       await Promise.all(beside.map((one) => one[Symbol.asyncDispose]()))
       streams?.close(false)
       await rm(work, { recursive: true, force: true })
