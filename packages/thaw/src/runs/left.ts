@@ -28,6 +28,11 @@ export class LeftFiles {
     await (this.#written = this.#written.then(() => writeFileAtomic(this.#file, text)))
   }
 
+  /** Whether a file still looks as the program left it that wrote it last. */
+  isLeft(path: string): boolean {
+    return this.#states.has(path) && this.#states.get(path) === diskState(path)
+  }
+
   /**
    * Files that the program of an image had written, and that hold neither what they held then nor what a program of this
    * run left in them: they are the user's.
@@ -35,8 +40,7 @@ export class LeftFiles {
   changedSince(image: ProcessImage): Set<string> {
     const changed = image.manifest.written.files.flatMap(({ path }, index) => {
       if (isAlready(path, join(image.part('written'), String(index)))) return []
-      const known = this.#states.has(path) && this.#states.get(path) === diskState(path)
-      return known ? [] : [path]
+      return this.isLeft(path) ? [] : [path]
     })
     return new Set(changed)
   }

@@ -29,9 +29,11 @@ import {
   makeSetting,
   makeView,
   neededOfTemporary,
+  showCopy,
   SHARED_MEMORY,
   TEMPORARY,
   WORK,
+  type Copy,
   type Setting,
 } from './setting.js'
 import { BranchStreams } from './streams.js'
@@ -48,6 +50,8 @@ export interface ProcessLaunch extends LaunchSpec {
   ownTemporary?: boolean
   /** What of the real /tmp is to be seen in it besides the directory, the command and PATH. */
   visible?: string[]
+  /** What it is to find in the place of a project, and to write into. */
+  instead?: Copy
 }
 
 export interface ProcessCheckpoint {
@@ -137,7 +141,10 @@ export class ProcessEngine implements OutsideEngine<
       bounded,
       async (parts, follow) => {
         const { sandbox, streams, work, reaper } = parts
-        makeSetting(sandbox, setting, criu, { images: group.images, work }, reaper)
+        const { instead } = spec
+        const directories = { images: group.images, work, ...(instead && { copy: instead.directory }) }
+        makeSetting(sandbox, setting, criu, directories, reaper)
+        if (instead !== undefined) showCopy(sandbox, instead)
         try {
           await sandbox.settle(bounded)
           follow([])

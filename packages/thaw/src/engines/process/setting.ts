@@ -57,6 +57,21 @@ export function makeSetting(
   sandbox.tell('cover', TEMPORARY, source, '1777', ...setting.visible.filter((path) => existsSync(path)))
 }
 
+/** A directory that stands in the place of a project. */
+export interface Copy {
+  project: string
+  directory: string
+  /** Directories of the project that are not in it, relative: seen as they are, read only. */
+  shared: readonly string[]
+}
+
+/** Prerequisite: the copy is one of the directories of `makeSetting`. */
+export function showCopy(sandbox: Sandbox, { project, shared }: Copy): void {
+  const copy = directoryPath(DIRECTORY.copy)
+  for (const name of shared) sandbox.tell('show', join(project, name), join(copy, name))
+  sandbox.tell('bind', copy, project)
+}
+
 /**
  * The directory as a private view: what is written there is the sandbox's own.
  *
