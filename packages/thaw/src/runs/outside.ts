@@ -93,7 +93,13 @@ export class Outside {
   async resume(
     launch: Launch,
     checkpoint: Checkpoint,
-    how: { streams: StreamsSpec; force: boolean; isPrivate: boolean; notice: string | null } & Moments,
+    how: {
+      streams: StreamsSpec
+      force: boolean
+      isPrivate: boolean
+      number: number
+      notice: string | null
+    } & Moments,
     began: number,
   ): Promise<Started> {
     const { image, branch: parent } = checkpoint
@@ -122,6 +128,7 @@ export class Outside {
           view: how.isPrivate ? 'private' : 'shared',
           force: how.force,
           stays,
+          number: how.number,
         },
         this.#scope,
       ),

@@ -30,6 +30,7 @@ import {
   makeView,
   neededOfTemporary,
   showCopy,
+  tellBranch,
   SHARED_MEMORY,
   TEMPORARY,
   WORK,
@@ -70,6 +71,8 @@ export interface ProcessRestore extends StartSpec {
   force?: boolean
   /** Files that the program had written and that keep what they hold now. */
   stays?: ReadonlySet<string>
+  /** Which of the branches of one resume it is, from 1. */
+  number?: number
 }
 
 export class ProcessEngine implements OutsideEngine<
@@ -147,6 +150,7 @@ export class ProcessEngine implements OutsideEngine<
         if (instead !== undefined) showCopy(sandbox, instead)
         try {
           await sandbox.settle(bounded)
+          tellBranch(sandbox, spec.branch, 0)
           follow([])
           const program = { ...spec, terminal: streams.terminal !== null, streams: streams.given }
           return await sandbox.start(program, bounded)
@@ -277,6 +281,7 @@ export class ProcessEngine implements OutsideEngine<
         const { files } = manifest.written
         putWritten(files, image.part('written'), sandbox.inside(''), spec.stays ?? new Set())
         follow(files.map(({ path }) => path))
+        tellBranch(sandbox, spec.branch, spec.number ?? 0)
         if (streams.terminal === null && streams.input !== null) {
           await streams.input.write(readFileSync(image.part('stdin')))
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
