@@ -111,10 +111,6 @@ export interface LaunchSpec extends StartSpec {
   env: Record<string, string>
   cwd: string
   umask: number
-}
-
-/** A program without an agent, outside of a sandbox. */
-export interface PlainSpec extends LaunchSpec {
   /** What the daemon itself can give. */
   allowance: Allowance
 }
@@ -161,7 +157,7 @@ export interface Engine<
 }
 
 /** An engine whose checkpoints are taken by an agent inside the program. */
-export interface AgentEngine<Group> extends Engine<Group, Image, RestoreSpec, PlainSpec> {
+export interface AgentEngine<Group> extends Engine<Group, Image, RestoreSpec, LaunchSpec> {
   /** Parks an interpreter before its program's first statement: checkpoint 0. On failure nothing is left. */
   prepare(group: Group, spec: BaseSpec, scope: Scope): Promise<Image>
 }

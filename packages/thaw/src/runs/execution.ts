@@ -278,6 +278,8 @@ export class Execution implements BranchListener {
       image,
       ...point,
       ...nowhere(),
+      // Nothing orders what it does but these themselves.
+      seq: record.checkpoints.length + 1,
       state: 'parked',
       memory: null,
       createdAt: Date.now(),

@@ -16,6 +16,7 @@ const Outlasting = z.object({
   offsets: Offsets,
   stdin: z.number(),
   image: z.string(),
+  notCovered: z.array(z.string()).default([]),
   root: z.object({
     env: z.record(z.string(), z.string()),
     terminal: z.enum(['whole', 'output']).nullable(),
@@ -35,6 +36,7 @@ export function keptOf(checkpoint: Checkpoint): unknown {
     offsets,
     stdin,
     image: image.directory,
+    notCovered: image.notCovered,
     root: branch.root,
     stdinKind: branch.streams.stdin,
   }
@@ -72,6 +74,7 @@ export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
     image,
     work: row.atSeconds,
     ...nowhere(),
+    seq: 0,
     state: 'parked',
     memory: null,
     createdAt: row.createdAt,

@@ -218,7 +218,8 @@ export class Launch {
       const left = join(run.identity.directory, 'left', execution.record.id)
       run.settling = run.settling.then(() => {
         if (run.live.size > 0) return
-        run.settle(execution.record, execution.startedAt, left)
+        if (execution.record.sandbox?.isPrivate !== true)
+          run.settle(execution.record, execution.startedAt, left)
         run.prune()
       })
     }

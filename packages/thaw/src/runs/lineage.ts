@@ -2,6 +2,7 @@
 import type { Allowance, CheckpointKind } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
+import type { Network } from '../engines/process/sandbox.js'
 import type { Content, Write } from '../files/undo.js'
 
 /** Bytes printed, and entries of their order, at a point of a branch. */
@@ -34,8 +35,7 @@ export interface Checkpoint {
 }
 
 /** Of a checkpoint that was taken from outside: where in its code the program stood is not known. */
-export const nowhere = (): Pick<Checkpoint, 'seq' | 'stack' | 'hooked' | 'before'> => ({
-  seq: 0,
+export const nowhere = (): Pick<Checkpoint, 'stack' | 'hooked' | 'before'> => ({
   stack: [],
   hooked: false,
   before: { file: '', unit: '<module>', line: 0 },
@@ -81,6 +81,14 @@ export interface BranchRecord {
   /** Modules of the project when it began: path and name. */
   modules: ReadonlyMap<string, string>
   events: AgentEvent[]
+  /** Where a program lives that is copied from outside; null for others. */
+  sandbox: {
+    network: Network
+    /** What it writes in its directory is gone with it. */
+    isPrivate: boolean
+    /** Files that were there when its lineage began; null: not known any more. */
+    met: ReadonlySet<string> | null
+  } | null
   /** What its queries answered when they were made. */
   answers: Map<string, Promise<string | null>>
   writes: Write[]
@@ -109,6 +117,7 @@ export function newBranch(
     ...begins,
     kind: 'run',
     events: [],
+    sandbox: null,
     answers: new Map(),
     writes: [],
     checkpoints: [],

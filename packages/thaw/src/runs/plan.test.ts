@@ -25,6 +25,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     parent,
     kind: 'run',
     engine: 'fork',
+    sandbox: null,
     modules: new Map(),
     events,
     answers: new Map(),

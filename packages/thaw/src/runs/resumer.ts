@@ -97,7 +97,9 @@ export class Resumer {
         : null
     const how = { streams, force, isPrivate, notice, break_output, break_listen }
     return this.#allOf(
-      sinks.map((sink) => outside.resume(this.#newLaunch(sink, streams), checkpoint, how, this.#began)),
+      sinks.map((sink, i) =>
+        outside.resume(this.#newLaunch(sink, streams), checkpoint, { ...how, number: i + 1 }, this.#began),
+      ),
     )
   }
 

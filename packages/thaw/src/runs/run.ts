@@ -9,6 +9,7 @@ import { ProcessGroup } from '../engines/process/group.js'
 import type { Log } from '../system/index.js'
 import type { Group } from './group.js'
 import type { Execution } from './execution.js'
+import { LeftFiles } from './left.js'
 import { writtenUntil, type BranchRecord, type Checkpoint } from './lineage.js'
 
 /** Bytes of written files kept when a branch ends. */
@@ -62,6 +63,13 @@ export class Run {
   sandboxes(log: Log): ProcessGroup {
     const { directory } = this.identity
     return (this.#sandboxes ??= ProcessGroup.open(join(directory, 'images'), join(directory, 'work'), log))
+  }
+
+  #left: LeftFiles | null = null
+
+  /** How those programs left their files. */
+  get leftFiles(): LeftFiles {
+    return (this.#left ??= new LeftFiles(join(this.identity.directory, 'left', 'outside.json')))
   }
 
   get store(): string {

@@ -5,7 +5,15 @@ import type { StopPlace } from '@thaw/protocol/agent'
 import { isParked, RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
 import { launcherEnvironment, type Adapted } from '../languages/index.js'
-import { checkScope, grant, ownAllowance, ThawError, type Grant, type Scope } from '../system/index.js'
+import {
+  checkScope,
+  grant,
+  ownAllowance,
+  ThawError,
+  withLack,
+  type Grant,
+  type Scope,
+} from '../system/index.js'
 import type { RunSink } from './flow.js'
 import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
@@ -103,7 +111,7 @@ export class Starter {
         )
       }
       const outside = new Outside(this.#shop, this.#run, this.#scope)
-      return outside.start(this.#launch, this.#request, this.#root(), this.#began)
+      return outside.start(this.#launch, this.#request, this.#root(), this.#grant, this.#began)
     }
     if (agent === null) return this.#plain(plainReason)
     if (this.#launch.apart) {
@@ -272,11 +280,6 @@ export class Starter {
     return `${reason === null ? '' : `${reason}; `}no checkpoint was possible for a while: ${why}`
   }
 
-  #withGrant(reason: string | null): string | null {
-    const { lacking } = this.#grant
-    return lacking === null || reason === null ? (reason ?? lacking) : `${reason}; ${lacking}`
-  }
-
   /** Everything printed in the lineage before a point. */
   *#printedBefore(checkpoint: Checkpoint): Generator<[StreamName, Buffer]> {
     const chain = chainOf(checkpoint.branch)
@@ -345,7 +348,7 @@ export class Starter {
       outcome: 'resumed',
       checkpoint,
       changed: plan.changed,
-      reason: this.#withGrant(this.#withRefusal(plan.reason, checkpoint)),
+      reason: withLack(this.#withRefusal(plan.reason, checkpoint), this.#grant),
       effects: plan.effects,
       planned,
       restored: seconds(from),
@@ -377,7 +380,7 @@ export class Starter {
       outcome: 'cold' as const,
       checkpoint: null,
       changed,
-      reason: this.#withGrant(reason),
+      reason: withLack(reason, this.#grant),
       effects: [],
       planned,
       restored,
@@ -426,7 +429,7 @@ export class Starter {
       outcome: 'cold',
       checkpoint: null,
       changed: [],
-      reason: this.#withGrant(reason),
+      reason: withLack(reason, this.#grant),
       effects: [],
       planned,
       restored: seconds(from),

@@ -12,14 +12,26 @@ const TIOCSPTLCK = 0x40045431
 const TIOCSWINSZ = 0x5414
 const TIOCGWINSZ = 0x5413
 
-let calls: { pipe2: IntCall; ioctl: IntCall } | undefined
+const AT_FDCWD = -100
+/** FAN_CLOEXEC, FAN_NONBLOCK, FAN_UNLIMITED_QUEUE. */
+const FAN_FLAGS = 0x1 | 0x2 | 0x10
+/** FAN_MARK_ADD, FAN_MARK_MOUNT. */
+const FAN_MARK = 0x1 | 0x10
+const FAN_CLOSE_WRITE = 0x8
 
-function libc(): { pipe2: IntCall; ioctl: IntCall } {
+type Calls = Record<'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark', IntCall>
+let calls: Calls | undefined
+
+function libc(): Calls {
   if (calls === undefined) {
     const library = koffi.load(null)
     calls = {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
       ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
+      fanotifyInit: library.func('int fanotify_init(unsigned int flags, unsigned int how)') as IntCall,
+      fanotifyMark: library.func(
+        'int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int at, const char *path)',
+      ) as IntCall,
     }
   }
   return calls
@@ -45,6 +57,15 @@ export function waitingBytes(fd: number): number {
   const count = Buffer.alloc(4)
   ioctl(fd, FIONREAD, count, 'to count what waits in a pipe')
   return count.readInt32LE()
+}
+
+/** A descriptor, not blocking, that tells which files were written and closed by way of a directory's mount; null: not allowed. */
+export function fanotifyWatch(directory: string): number | null {
+  const fd = libc().fanotifyInit(FAN_FLAGS, constants.O_RDONLY | O_CLOEXEC)
+  if (fd < 0) return null
+  if (libc().fanotifyMark(fd, FAN_MARK, FAN_CLOSE_WRITE, AT_FDCWD, directory) === 0) return fd
+  closeSync(fd)
+  return null
 }
 
 export interface PseudoTerminal {
