@@ -22,6 +22,7 @@ const Outlasting = z.object({
     joined: z.boolean(),
     umask: z.number(),
     allowance: Allowance,
+    network: z.enum(['host', 'private', 'private+out']).default('host'),
   }),
   stdinKind: z.enum(['null', 'stream']),
 })
@@ -90,6 +91,7 @@ function branchOf(id: string, root: BranchRecord['root'], stdin: 'null' | 'strea
     streams: { stdin, joined: root.joined, terminal },
     parent: null,
     engine: 'process',
+    watched: false,
     modules: new Map(),
     broken: { seq: 0, why: 'it ended with its daemon' },
   })

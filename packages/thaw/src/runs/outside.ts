@@ -24,6 +24,7 @@ const LOOK_EVERY = 10
 /** Of what was printed, so much is kept for a match across pieces. Bytes. */
 const TAIL = 64 * 1024
 
+const UNWATCHED = { engine: 'process', watched: false } as const
 const UNKNOWN = 'what the program uses is not known to the process engine'
 
 export class Outside {
@@ -46,7 +47,7 @@ export class Outside {
       joined: request.joined,
       terminal: request.terminal,
     }
-    const execution = launch.newExecution(launch.newRecord(root, env, null, 'process'))
+    const execution = launch.newExecution(launch.newRecord(root, env, null, UNWATCHED))
     const group = this.#run.sandboxes(this.#shop.log)
     const from = performance.now()
     const watched = this.#watch(execution, request)
@@ -79,7 +80,7 @@ export class Outside {
   ): Promise<Started> {
     const { image, branch: parent } = checkpoint
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
-    const record = launch.newRecord(parent.root, parent.env, checkpoint, 'process')
+    const record = launch.newRecord(parent.root, parent.env, checkpoint, UNWATCHED)
     record.kind = 'exact'
     const execution = launch.newExecution(record)
     const group = this.#run.sandboxes(this.#shop.log)

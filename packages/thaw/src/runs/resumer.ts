@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { ResumeSpec, RunReport } from '@thaw/protocol'
 import type { FilePatch, StopPlace } from '@thaw/protocol/agent'
-import { isParked, RestoreRefused, type StreamsSpec } from '../engines/engine.js'
+import { RestoreRefused, type StreamsSpec } from '../engines/engine.js'
 import { ThawError, type Scope } from '../system/index.js'
 import { unitTitle } from './changes.js'
 import type { RunSink } from './flow.js'
@@ -54,9 +54,10 @@ export class Resumer {
   async start(sinks: readonly RunSink[]): Promise<Resumed> {
     const checkpoint = this.#checkpoint
     await this.#run.settling
-    if (checkpoint.image.engine === 'process') return this.#fromOutside(sinks)
-    const group = this.#run.groupOf.get(checkpoint.branch)
-    if (checkpoint.state !== 'parked' || !checkpoint.image.alive || group?.alive !== true) {
+    const { branch } = checkpoint
+    if (!branch.watched) return this.#fromOutside(sinks)
+    const group = branch.engine === 'process' ? this.#run.watchers : this.#run.groupOf.get(branch)
+    if (checkpoint.state !== 'parked' || !checkpoint.image.alive || !group?.alive) {
       throw new ThawError('CHECKPOINT_GONE', `${checkpoint.id} cannot be restored any more.`)
     }
     const streams = this.#streams()
@@ -184,7 +185,7 @@ export class Resumer {
     const { branch } = this.#checkpoint
     return {
       branches: run.branches.filter(
-        ({ end, kind, engine }) => end !== null && kind === 'run' && engine === 'fork',
+        ({ end, kind, watched }) => end !== null && kind === 'run' && watched,
       ),
       present: lookNow(branch.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope),
       last: run.onDisk,
@@ -223,15 +224,16 @@ export class Resumer {
     notes: readonly string[],
   ): Promise<Started> {
     const checkpoint = this.#checkpoint
-    const { image } = checkpoint
-    if (!isParked(image)) throw new ThawError('INTERNAL', 'This image is of another engine.')
-    const record = launch.newRecord(group.root, checkpoint.branch.env, checkpoint)
+    const { root, env, engine } = checkpoint.branch
+    const record = launch.newRecord(root, env, checkpoint, { engine, watched: true })
+    // Several at once would write the same files.
+    launch.isPrivate = this.#spec.count > 1 || this.#run.live.size > 0
     record.kind = this.#spec.mode
     inherit(record, checkpoint, files)
     const execution = launch.newExecution(record)
     const from = performance.now()
     try {
-      const branch = await launch.restore(group, image, execution, {
+      const branch = await launch.restore(group, checkpoint.image, execution, {
         env: null,
         files,
         stops,

@@ -56,6 +56,8 @@ export class Run {
     }
   }
 
+  /** Of its programs that run in sandboxes with an agent. */
+  watchers: Group | null = null
   #sandboxes: ProcessGroup | null = null
 
   /** Where its programs live that are copied from outside, and their images. */
@@ -200,6 +202,8 @@ export class Run {
     await Promise.all([...this.groups].map((group) => this.dropGroup(group)))
     await this.#sandboxes?.[Symbol.asyncDispose]()
     this.#sandboxes = null
+    await this.watchers?.[Symbol.asyncDispose]()
+    this.watchers = null
   }
 
   #contentAt(path: string, branch: BranchRecord, seq: number): Content {

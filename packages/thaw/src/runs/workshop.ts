@@ -7,6 +7,7 @@ import { isParked, type AnyImage, type Branch, type BranchExit } from '../engine
 import { ForkEngine } from '../engines/fork/fork.js'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessImage } from '../engines/process/image.js'
+import { WatchedEngine } from '../engines/process/watched.js'
 import { ProcessEngine } from '../engines/process/process.js'
 import { ContentHashes } from '../files/signature.js'
 import { describeInterpreter, findProgram } from '../languages/index.js'
@@ -28,6 +29,7 @@ export class Workshop {
   readonly log: Log
   readonly engine = new ForkEngine()
   readonly process: ProcessEngine
+  readonly watched: WatchedEngine
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
   readonly launches = new Launches()
@@ -44,6 +46,7 @@ export class Workshop {
     this.log = log
     this.#settings = settings
     this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
+    this.watched = new WatchedEngine(this.process)
   }
 
   newId(kind: 'r' | 'b' | 'c' | 'v'): string {

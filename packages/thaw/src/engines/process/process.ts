@@ -53,6 +53,8 @@ export interface ProcessCheckpoint {
   stop?: boolean
   /** Called while the program stands still and all it had printed has been handed over. */
   cut?: (crossed: { stdin: number }) => void
+  /** Called when the program runs again; its image is still being brought to disk. */
+  goesOn?: () => void
 }
 
 export interface ProcessRestore extends StartSpec {
@@ -60,6 +62,10 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** Called when the sandbox is furnished, and the program is not there yet. */
+  furnished?: (sandbox: Sandbox) => void
+  /** Whether the program finds on stdin what it had not read. Default: yes. */
+  unread?: boolean
 }
 
 export class ProcessEngine implements OutsideEngine<
@@ -76,6 +82,12 @@ export class ProcessEngine implements OutsideEngine<
   constructor(provider: CriuProvider, say: (what: string) => void = () => {}) {
     this.#provider = provider
     this.#say = say
+  }
+
+  /** Why it cannot be used as things are, without anything being fetched; null when it can. */
+  async missing(scope: Scope): Promise<ThawError | null> {
+    const criu = await this.#provider.look(scope)
+    return criu instanceof ThawError ? criu : null
   }
 
   async probe(): Promise<Ability[]> {
@@ -186,6 +198,7 @@ export class ProcessEngine implements OutsideEngine<
       const { status, lastPid } = await sandbox.criu(argv, paused)
       if (undone !== null) throw undone as Error
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
+      how.goesOn?.()
       const image = await sealImage(directory, join(group.images, final), {
         format: 1,
         engine: 'process',
@@ -246,7 +259,8 @@ export class ProcessEngine implements OutsideEngine<
         await sandbox.settle()
         await fillMemory(sandbox, image.part('memory'), scope)
         await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work)
-        if (streams.terminal === null && streams.input !== null) {
+        spec.furnished?.(sandbox)
+        if (streams.terminal === null && streams.input !== null && spec.unread !== false) {
           await streams.input.write(readFileSync(image.part('stdin')))
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
         }

@@ -90,6 +90,7 @@ function listenInto(output: OutputRecord): BranchListener {
     },
     events: () => {},
     write: () => {},
+    cut: () => {},
     checkpoint: () => Promise.resolve(),
     refused: () => {},
     end: () => {},
