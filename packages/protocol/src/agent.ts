@@ -249,4 +249,6 @@ export interface AgentSetup {
   /** In a sandbox: the branch that the process is from its start, and where it is to stop. */
   branch?: string
   stops?: readonly StopPlace[]
+  /** Its network is its own: what it sends over the loopback stays in the program. */
+  alone?: boolean
 }

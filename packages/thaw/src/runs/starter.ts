@@ -340,8 +340,9 @@ export class Starter {
   }
 
   /** Why a run begins anew in a sandbox. */
-  #moved(reason: string | null, instead: Checkpoint | null): string {
+  #moved(reason: string | null, instead: Checkpoint | null): string | null {
     const held = this.#withRefusal(reason, instead)
+    if (this.#run.branches.findLast(({ watched }) => watched)?.engine !== 'fork') return held
     const moved = 'it runs in a sandbox from now on'
     return held === null ? moved : `${held}; ${moved}`
   }
