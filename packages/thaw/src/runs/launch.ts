@@ -9,6 +9,7 @@ import { ThawError, type Scope } from '../system/index.js'
 import { Execution, type Take } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import type { Group } from './group.js'
+import { keepHistory } from './history.js'
 import { newBranch, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { OutputRecord } from './record.js'
 import { reportOf, type Begun } from './report.js'
@@ -229,10 +230,11 @@ export class Launch {
     } else {
       run.live.delete(execution)
       const left = join(run.identity.directory, 'left', execution.record.id)
-      run.settling = run.settling.then(() => {
+      run.settling = run.settling.then(async () => {
         if (run.live.size > 0) return
         run.settle(execution.record, execution.startedAt, left)
         run.prune()
+        await keepHistory(run, this.#shop.log)
       })
     }
     const { stop } = execution

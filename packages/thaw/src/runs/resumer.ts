@@ -56,7 +56,7 @@ export class Resumer {
     await this.#run.settling
     const { branch } = checkpoint
     if (!branch.watched) return this.#fromOutside(sinks)
-    const group = branch.engine === 'process' ? this.#run.watchers : this.#run.groupOf.get(branch)
+    const group = await this.#group()
     if (checkpoint.state !== 'parked' || !checkpoint.image.alive || !group?.alive) {
       throw new ThawError('CHECKPOINT_GONE', `${checkpoint.id} cannot be restored any more.`)
     }
@@ -71,6 +71,12 @@ export class Resumer {
       return this.#begin(this.#newLaunch(sink, streams), group, patches, stops, number, begun, notes)
     }
     return this.#allOf(sinks.map((sink, i) => begin(sink, i + 1)))
+  }
+
+  async #group(): Promise<Group | undefined> {
+    const { branch } = this.#checkpoint
+    if (branch.engine === 'fork') return this.#run.groupOf.get(branch)
+    return await this.#shop.watchers(this.#run, branch.root, this.#run.optimize, this.#scope)
   }
 
   /** A program that is copied from outside goes on as it stood, in as many sandboxes as there are to be branches. */
@@ -184,9 +190,7 @@ export class Resumer {
     run.recognizeFiles()
     const { branch } = this.#checkpoint
     return {
-      branches: run.branches.filter(
-        ({ end, kind, watched }) => end !== null && kind === 'run' && watched,
-      ),
+      branches: run.branches.filter(({ end, kind, watched }) => end !== null && kind === 'run' && watched),
       present: lookNow(branch.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope),
       last: run.onDisk,
       oracle: (other) => run.groupOf.get(other) ?? group,

@@ -56,8 +56,9 @@ export class Run {
     }
   }
 
-  /** Of its programs that run in sandboxes with an agent. */
+  /** Of its programs that run in sandboxes with an agent; and the level at which their code is compiled. */
   watchers: Group | null = null
+  optimize = 0
   #sandboxes: ProcessGroup | null = null
 
   /** Where its programs live that are copied from outside, and their images. */

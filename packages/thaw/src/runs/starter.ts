@@ -110,7 +110,7 @@ export class Starter {
     if (agent === null) return this.#plain(plainReason)
     if (this.#launch.apart) {
       if (this.#request.engine === 'process') {
-        const group = await this.#newWatchers()
+        const group = await this.#shop.newWatchers(this.#run, this.#root(), this.#scope)
         await this.#findStops(group)
         return this.#coldInSandbox(group, 'the same command is running already', [])
       }
@@ -217,7 +217,11 @@ export class Starter {
   }
 
   async #newGroup(): Promise<Group> {
-    const family = await this.#newFamily()
+    const { agent, interpreter } = this.#adapted
+    if (agent === null || interpreter === null)
+      throw new ThawError('INTERNAL', 'A plain program has no base.')
+    const { runtime, cache } = this.#shop.paths
+    const family = await Family.open(interpreter, runtime, cache, agent.optimize, this.#scope)
     try {
       const base = await this.#shop.engine.prepare(family, this.#base(), this.#scope)
       return new Group(this.#root(), family, base)
@@ -228,23 +232,9 @@ export class Starter {
   }
 
   /** For programs in sandboxes: they have no base. */
-  async #watchers(): Promise<Group> {
-    const { watchers } = this.#run
-    if (watchers?.alive === true) return watchers
-    await watchers?.[Symbol.asyncDispose]()
-    return (this.#run.watchers = await this.#newWatchers())
-  }
-
-  async #newWatchers(): Promise<Group> {
-    return new Group(this.#root(), await this.#newFamily(), null)
-  }
-
-  #newFamily(): Promise<Family> {
-    const { agent, interpreter } = this.#adapted
-    if (agent === null || interpreter === null)
-      throw new ThawError('INTERNAL', 'A plain program has no agent.')
-    const { paths } = this.#shop
-    return Family.open(interpreter, paths.runtime, paths.cache, agent.optimize, this.#scope)
+  #watchers(): Promise<Group> {
+    const optimize = this.#adapted.agent?.optimize ?? 0
+    return this.#shop.watchers(this.#run, this.#root(), optimize, this.#scope)
   }
 
   /** How an interpreter with the agent in it is started. */
@@ -295,7 +285,11 @@ export class Starter {
     run.recognizeFiles()
     const usable = run.branches.filter(
       (branch) =>
-        branch.end !== null && branch.kind === 'run' && branch.watched && this.#fits(branch.root) && this.#suits(branch),
+        branch.end !== null &&
+        branch.kind === 'run' &&
+        branch.watched &&
+        this.#fits(branch.root) &&
+        this.#suits(branch),
     )
     const watchers = usable.some(({ engine }) => engine === 'process') ? await this.#watchers() : null
     return makePlan({

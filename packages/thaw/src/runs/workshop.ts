@@ -15,12 +15,16 @@ import type { CheckpointRow, Journal } from '../store/index.js'
 import { ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import type { Execution } from './execution.js'
 import { keptOf } from './kept.js'
+import { Family } from '../engines/fork/family.js'
+import { Group } from './group.js'
 import { Launches } from './launches.js'
-import type { Checkpoint } from './lineage.js'
+import type { Checkpoint, Root } from './lineage.js'
 import { SourceHashes } from './present.js'
 import type { Run } from './run.js'
 import { availableMemory, leastUseful } from './thinning.js'
 
+/** Most checkpoints on disk that thaw takes by itself for one run. */
+const IMAGES_KEPT = 16
 /** Between two measurements of parked processes. Milliseconds. */
 const MEASURE_EVERY = 1000
 
@@ -88,6 +92,20 @@ export class Workshop {
     return interpreter.executable
   }
 
+  /** Who answers for a run's programs in sandboxes. */
+  async watchers(run: Run, root: Root, optimize: number, scope: Scope): Promise<Group> {
+    if (run.watchers?.alive === true) return run.watchers
+    await run.watchers?.[Symbol.asyncDispose]()
+    run.optimize = optimize
+    return (run.watchers = await this.newWatchers(run, root, scope))
+  }
+
+  async newWatchers(run: Run, root: Root, scope: Scope): Promise<Group> {
+    const { runtime, cache } = this.paths
+    const interpreter = run.identity.interpreter ?? (await this.anyPython(scope))
+    return new Group(root, await Family.open(interpreter, runtime, cache, run.optimize, scope), null)
+  }
+
   began(run: Run, execution: Execution, branch: Branch): void {
     this.live.set(branch.id, { run, execution, branch })
     this.#recordBranch(run, execution, branch.pid, null)
@@ -102,10 +120,11 @@ export class Workshop {
   keep(run: Run, checkpoint: Checkpoint, most: number): void {
     this.#recordCheckpoint(run, checkpoint)
     const parked = run.parked()
-    if (parked.length > most) {
-      const victim = leastUseful(parked)
-      if (victim !== null) this.drop(run, victim)
-    }
+    // Of those that nobody asked for.
+    const images = parked.filter(({ image, kind }) => image instanceof ProcessImage && kind === 'moment')
+    const crowd = parked.length > most ? parked : images.length > IMAGES_KEPT ? images : []
+    const victim = leastUseful(crowd)
+    if (victim !== null) this.drop(run, victim)
     this.#measureSoon()
   }
 

@@ -116,10 +116,7 @@ export class AgentServer implements AsyncDisposable {
 }
 
 /** Hands on what an agent says of its program; a checkpoint is left to the engine. */
-export function hearsay(
-  message: Exclude<AgentMessage, { t: 'checkpoint' }>,
-  listener: BranchListener,
-): void {
+export function hearsay(message: Exclude<AgentMessage, { t: 'checkpoint' }>, listener: BranchListener): void {
   switch (message.t) {
     case 'events':
       return listener.events(message.list)

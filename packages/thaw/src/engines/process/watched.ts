@@ -42,7 +42,14 @@ export class WatchedEngine {
   async launch({ group, family }: Site, spec: WatchedLaunch, scope: Scope): Promise<WatchedBranch> {
     const { branch, streams, listener, cwd, umask, network, stops } = spec
     const { path } = await family.host.ask({ do: 'stub', python: spec.python })
-    const setup = { socket: family.agents.path, cache: family.cache, ...spec.setup, branch, stops, alone: network !== 'host' }
+    const setup = {
+      socket: family.agents.path,
+      cache: family.cache,
+      ...spec.setup,
+      branch,
+      stops,
+      alone: network !== 'host',
+    }
     const env = { ...spec.env, THAW_AGENT: JSON.stringify(setup) }
     const argv = spec.argv(path)
     const inner = await this.#engine.launch(
