@@ -152,6 +152,8 @@ def _at_end():
 def _in_child():
     """A child of the user's own: it runs without us, and must not speak for its parent."""
     S.inert = True
+    # Of the threads that were in the agent, or held the others back, none is here.
+    S.alone_again()
     if S.wire is not None:
         S.wire.close()
 

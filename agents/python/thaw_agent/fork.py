@@ -171,7 +171,7 @@ def _attempt(before, trap, wanted):
         return False
     taken = False
     begun = clock()
-    if not wanted and not moments.due(begun):
+    if not wanted and (S.standing is not None or not moments.due(begun)):
         return False
     # A collection would run finalizers of the program's in the middle of the agent's work, a signal its handlers.
     collecting = gc.isenabled()

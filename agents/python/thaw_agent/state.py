@@ -68,28 +68,34 @@ class State:
         me = ident()
         if me in self.working:
             return self.working[me]
-        self._wait(me)
+        self.wait(me)
         return 0
 
     @busy.setter
     def busy(self, depth):
         me = ident()
         if me not in self.working:
-            self._wait(me)
+            self.wait(me)
         # Nothing that could give way to another thread lies between the end of the wait and this.
         if depth:
             self.working[me] = depth
         else:
             self.working.pop(me, None)
 
-    def _wait(self, me):
+    def alone_again(self):
+        """This process has no thread but the running one, which is not in the agent."""
+        self.standing, self.gate = None, _thread.allocate_lock()
+        self.working.clear()
+
+    def wait(self, me):
+        """Until no other thread stands in the way of those that enter the agent."""
         while self.standing is not None and self.standing != me:
             with self.gate:
                 pass
 
     def event(self, *event):
         """Record an event; it counts from now on, and reaches the daemon with the next checkpoint."""
-        self._wait(ident())
+        self.wait(ident())
         self.seq += 1
         self.pending.append(event)
         if len(self.pending) >= 10000 or self.ended:

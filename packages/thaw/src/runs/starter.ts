@@ -272,6 +272,8 @@ export class Starter {
     const { engine, effects, terminal, net } = this.#request
     if (engine === 'fork' || instead?.branch.engine === 'process') return false
     if (engine === 'process' || net !== 'host') return true
+    // Without root a program would find itself to be root there.
+    if (process.geteuid?.() !== 0) return false
     const last = this.#run.branches.findLast(({ kind, watched, end }) => kind === 'run' && watched && end)
     if (last === undefined || terminal !== null) return false
     const wanted = last.engine === 'process' || isHeldBack(last, effects === 'keep')

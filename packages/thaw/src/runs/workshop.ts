@@ -23,8 +23,9 @@ import { SourceHashes } from './present.js'
 import type { Run } from './run.js'
 import { availableMemory, leastUseful } from './thinning.js'
 
-/** Most checkpoints on disk that thaw takes by itself for one run. */
+/** Most checkpoints on disk that thaw takes by itself for one run, and most bytes of them. */
 const IMAGES_KEPT = 16
+const IMAGES_SIZE = 4 * 1024 ** 3
 /** Between two measurements of parked processes. Milliseconds. */
 const MEASURE_EVERY = 1000
 
@@ -120,11 +121,15 @@ export class Workshop {
   keep(run: Run, checkpoint: Checkpoint, most: number): void {
     this.#recordCheckpoint(run, checkpoint)
     const parked = run.parked()
-    // Of those that nobody asked for.
-    const images = parked.filter(({ image, kind }) => image instanceof ProcessImage && kind === 'moment')
-    const crowd = parked.length > most ? parked : images.length > IMAGES_KEPT ? images : []
-    const victim = leastUseful(crowd)
-    if (victim !== null) this.drop(run, victim)
+    if (parked.length > most) {
+      const victim = leastUseful(parked)
+      if (victim !== null) this.drop(run, victim)
+    }
+    for (let crowd = crowdOn(run); crowd.length > 0; crowd = crowdOn(run)) {
+      const victim = leastUseful(crowd)
+      if (victim === null) break
+      this.drop(run, victim)
+    }
     this.#measureSoon()
   }
 
@@ -252,4 +257,15 @@ export class Workshop {
       this.log.error('The journal could not be written.', { error })
     }
   }
+}
+
+/** Checkpoints on disk that nobody asked for, where they are too many or too large; else none. */
+function crowdOn(run: Run): Checkpoint[] {
+  let size = 0
+  const found = run.parked().filter(({ image, kind }) => {
+    if (!(image instanceof ProcessImage) || kind !== 'moment') return false
+    size += image.size
+    return true
+  })
+  return found.length > IMAGES_KEPT || size > IMAGES_SIZE ? found : []
 }
