@@ -116,7 +116,15 @@ async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBran
   )
   const at = broken === null ? null : { ...broken, seq: Number.isFinite(broken.seq) ? broken.seq : null }
   return {
-    ...{ id, root, env, streams, events, answers, writes, refusals, end },
+    id,
+    root,
+    env,
+    streams,
+    events,
+    answers,
+    writes,
+    refusals,
+    end,
     broken: at,
     parent: branch.parent?.id ?? null,
     modules: [...branch.modules],

@@ -71,7 +71,11 @@ export class WatchedEngine {
     const order: SandboxOrder = {
       t: 'restore',
       socket: family.agents.path,
-      ...{ branch, env, files, stops: [...stops], number },
+      branch,
+      env,
+      files,
+      stops: [...stops],
+      number,
     }
     const furnished = (sandbox: Sandbox) => leave(sandbox, order)
     const inner = await this.#engine.restore(
