@@ -1,5 +1,5 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
-import type { Allowance, CheckpointKind } from '@thaw/protocol'
+import type { Allowance, CheckpointKind, RunRequest } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
 import type { Network } from '../engines/process/sandbox.js'
@@ -49,6 +49,7 @@ export interface Root {
   joined: boolean
   umask: number
   allowance: Allowance
+  network: RunRequest['net']
 }
 
 export interface BranchEnd {
@@ -65,6 +66,16 @@ export interface BranchEnd {
   seconds: number
 }
 
+export interface Refusal {
+  /** That of the last checkpoint before; 0 where there was none. */
+  work: number
+  why: string
+  /** The last event before. */
+  seq: number
+  /** In a sandbox, from outside, it might have been possible. */
+  sandbox: boolean
+}
+
 export interface BranchRecord {
   id: string
   root: Root
@@ -76,8 +87,9 @@ export interface BranchRecord {
   parent: Checkpoint | null
   /** What a `thaw run` did; or a `thaw resume`, which no later run is answered from. After a hot one nothing is exact. */
   kind: 'run' | 'exact' | 'hot'
-  /** Of `process` nothing is known but what it printed: no later run is answered from it. */
   engine: 'fork' | 'process'
+  /** Whether an agent tells what the program uses. Of others nothing is known but what they printed. */
+  watched: boolean
   /** Modules of the project when it began: path and name. */
   modules: ReadonlyMap<string, string>
   events: AgentEvent[]
@@ -99,8 +111,8 @@ export interface BranchRecord {
   rebased: Set<string>
   /** Where the record cannot be used any more, from a position on. */
   broken: { seq: number; why: string } | null
-  /** Checkpoints that were due and impossible; `work` is that of the last one before, 0 where there was none. */
-  refusals: { work: number; why: string }[]
+  /** Checkpoints that were due and impossible. */
+  refusals: Refusal[]
   /** What the written paths held at the end; kept under a budget. */
   left: Map<string, Content>
   end: BranchEnd | null
@@ -111,7 +123,10 @@ export const NO_TERMINAL = { rows: 24, cols: 80 }
 
 /** A branch of which nothing is known yet but how it begins. */
 export function newBranch(
-  begins: Pick<BranchRecord, 'id' | 'root' | 'env' | 'streams' | 'parent' | 'engine' | 'modules' | 'broken'>,
+  begins: Pick<
+    BranchRecord,
+    'id' | 'root' | 'env' | 'streams' | 'parent' | 'engine' | 'watched' | 'modules' | 'broken'
+  >,
 ): BranchRecord {
   return {
     ...begins,

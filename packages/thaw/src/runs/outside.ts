@@ -24,6 +24,7 @@ const LOOK_EVERY = 10
 /** Of what was printed, so much is kept for a match across pieces. Bytes. */
 const TAIL = 64 * 1024
 
+const UNWATCHED = { engine: 'process', watched: false } as const
 const UNKNOWN = 'what the program uses is not known to the process engine'
 
 export class Outside {
@@ -53,7 +54,7 @@ export class Outside {
       terminal: request.terminal,
     }
     const met = new Set(this.#run.tree.files()[0])
-    const record = launch.newRecord(root, env, null, 'process')
+    const record = launch.newRecord(root, env, null, UNWATCHED)
     record.sandbox = { network, isPrivate: false, met }
     const execution = launch.newExecution(record)
     const group = this.#run.sandboxes(this.#shop.log)
@@ -104,7 +105,7 @@ export class Outside {
   ): Promise<Started> {
     const { image, branch: parent } = checkpoint
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
-    const record = launch.newRecord(parent.root, parent.env, checkpoint, 'process')
+    const record = launch.newRecord(parent.root, parent.env, checkpoint, UNWATCHED)
     record.kind = 'exact'
     record.sandbox = {
       network: image.manifest.network,

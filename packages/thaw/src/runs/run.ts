@@ -57,6 +57,9 @@ export class Run {
     }
   }
 
+  /** Of its programs that run in sandboxes with an agent; and the level at which their code is compiled. */
+  watchers: Group | null = null
+  optimize = 0
   #sandboxes: ProcessGroup | null = null
 
   /** Where its programs live that are copied from outside, and their images. */
@@ -208,6 +211,8 @@ export class Run {
     await Promise.all([...this.groups].map((group) => this.dropGroup(group)))
     await this.#sandboxes?.[Symbol.asyncDispose]()
     this.#sandboxes = null
+    await this.watchers?.[Symbol.asyncDispose]()
+    this.watchers = null
   }
 
   #contentAt(path: string, branch: BranchRecord, seq: number): Content {

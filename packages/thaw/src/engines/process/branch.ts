@@ -29,6 +29,8 @@ export interface BranchParts {
   layers: readonly string[]
   /** `private`: what it writes in its directory is its own, and gone with it. */
   view: 'shared' | 'private'
+  /** Whether somebody else keeps account of what it writes: its agent, or its layer. */
+  accounted: boolean
   /** What it writes in its directory; null where the kernel does not tell. */
   written: WrittenFiles | null
 }

@@ -71,6 +71,8 @@ export interface ProcessLaunch extends LaunchSpec {
   hostname?: string | null
   /** Called with PID 1 of the sandbox before anything else is started in it. */
   admit?: (initPid: number) => void
+  /** Whether somebody else keeps account of what it writes: an agent. Default: no. */
+  accounted?: boolean
   /** What it is to find in the place of a project, and to write into. */
   instead?: Copy
 }
@@ -82,6 +84,8 @@ export interface ProcessCheckpoint {
   stop?: boolean
   /** Called while the program stands still and all it had printed has been handed over. */
   cut?: (crossed: { stdin: number }) => void
+  /** Called when the program runs again; its image is still being brought to disk. */
+  goesOn?: () => void
 }
 
 export interface ProcessRestore extends StartSpec {
@@ -89,10 +93,15 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** Called when the sandbox is furnished, and the program is not there yet. */
+  furnished?: (sandbox: Sandbox) => void
+  /** Whether the program finds on stdin what it had not read. Default: yes. */
+  unread?: boolean
   /** Files that the program had written and that keep what they hold now. */
   stays?: ReadonlySet<string>
   /** Which of the branches of one resume it is, from 1. */
   number?: number
+  accounted?: boolean
   /** As at a launch; null: what it had. */
   hostname?: string | null
   admit?: (initPid: number) => void
@@ -119,6 +128,12 @@ export class ProcessEngine implements OutsideEngine<
   constructor(provider: CriuProvider, say: (what: string) => void = () => {}) {
     this.#provider = provider
     this.#say = say
+  }
+
+  /** Why it cannot be used as things are, without anything being fetched; null when it can. */
+  async missing(scope: Scope): Promise<ThawError | null> {
+    const criu = await this.#provider.look(scope)
+    return criu instanceof ThawError ? criu : null
   }
 
   async probe(): Promise<Ability[]> {
@@ -172,10 +187,11 @@ export class ProcessEngine implements OutsideEngine<
         : [OWN_PROGRAM, 'as', String(user?.uid ?? -1), String(user?.gid ?? -1), hostname ?? '']
     const bounded = withTimeout(scope, LAUNCH_TIMEOUT)
     const { cpus } = spec.allowance
+    const accounted = layered || spec.accounted === true
     return await this.#open(
       group,
       spec,
-      { network, setting, cpus, view: 'shared', layers: [] },
+      { network, setting, cpus, view: 'shared', layers: [], accounted },
       criu,
       bounded,
       async (parts, follow) => {
@@ -189,7 +205,7 @@ export class ProcessEngine implements OutsideEngine<
         try {
           await sandbox.settle(bounded)
           tellBranch(sandbox, spec.branch, 0)
-          follow([])
+          if (!accounted) follow([])
           const argv = [...as, ...spec.argv]
           const program = { ...spec, argv, terminal: streams.terminal !== null, streams: streams.given }
           return await sandbox.start(program, bounded)
@@ -233,7 +249,7 @@ export class ProcessEngine implements OutsideEngine<
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
           const closed = [...(written?.now(true).keys() ?? [])].filter((path) => !files.includes(path))
           const kept = await saveWritten(closed, sandbox.inside(''), join(directory, PART.written))
-          const complete = setting.layered || written?.overflow === false
+          const complete = branch.parts.accounted || written?.overflow === false
           await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), bounded)
           if (setting.ownTemporary)
             await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), bounded)
@@ -260,6 +276,7 @@ export class ProcessEngine implements OutsideEngine<
       const { status, lastPid } = await sandbox.criu(argv, bounded, paused)
       if (undone !== null) throw undone as Error
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
+      how.goesOn?.()
       const image = await sealImage(directory, join(group.images, final), {
         format: 1,
         engine: 'process',
@@ -342,10 +359,11 @@ export class ProcessEngine implements OutsideEngine<
     const isPrivate = view === 'private'
     const adapted = { ...spec, streams: adaptStreams(spec.streams, old) }
     const bounded = withTimeout(scope, RESTORE_TIMEOUT)
+    const accounted = setting.layered || spec.accounted === true
     return await this.#open(
       group,
       adapted,
-      { network, setting, cpus, view, layers: listLayers(image.part('layers')) },
+      { network, setting, cpus, view, accounted, layers: listLayers(image.part('layers')) },
       criu,
       // One that is held may stay so for long.
       standing === null ? bounded : scope,
@@ -361,11 +379,14 @@ export class ProcessEngine implements OutsideEngine<
         await sandbox.settle(bounded)
         await fillMemory(sandbox, image.part('memory'), bounded)
         await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work, bounded)
-        const { files } = manifest.written
-        putWritten(files, image.part('written'), sandbox.inside(''), spec.stays ?? new Set())
-        follow(files.map(({ path }) => path))
+        if (!accounted) {
+          const { files } = manifest.written
+          putWritten(files, image.part('written'), sandbox.inside(''), spec.stays ?? new Set())
+          follow(files.map(({ path }) => path))
+        }
         tellBranch(sandbox, spec.branch, spec.number ?? 0)
-        if (streams.terminal === null && streams.input !== null) {
+        spec.furnished?.(sandbox)
+        if (streams.terminal === null && streams.input !== null && spec.unread !== false) {
           await streams.input.write(readFileSync(image.part('stdin')))
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
         }
@@ -414,7 +435,7 @@ export class ProcessEngine implements OutsideEngine<
   async #open(
     group: ProcessGroup,
     spec: StartSpec,
-    about: Pick<BranchParts, 'network' | 'setting' | 'cpus' | 'view' | 'layers'>,
+    about: Pick<BranchParts, 'network' | 'setting' | 'cpus' | 'view' | 'layers' | 'accounted'>,
     criu: Criu,
     scope: Scope,
     begin: (
@@ -446,8 +467,7 @@ export class ProcessEngine implements OutsideEngine<
       }
       const parts = { ...about, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
       const pids = await begin(parts, (earlier) => {
-        // What a layered one writes is in its layer.
-        if (!setting.layered) written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
+        written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
       })
       checkScope(scope, 'starting the program')
       streams.handedOver()

@@ -92,6 +92,7 @@ export function listenInto(output: OutputRecord): BranchListener {
     },
     events: () => {},
     write: () => {},
+    cut: () => {},
     checkpoint: () => Promise.resolve(),
     refused: () => {},
     end: () => {},
