@@ -4,8 +4,7 @@ import { Client } from './client.js'
 import { RunStream } from './run-stream.js'
 import { socketTransport } from './socket-transport.js'
 
-export { ThawError, type ErrorCode } from '@thaw/protocol'
-export { Client } from './client.js'
+export * from './index.js'
 export { RunStream, type StreamEnd, type StreamHandlers } from './run-stream.js'
 export { socketTransport } from './socket-transport.js'
 

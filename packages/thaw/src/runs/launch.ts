@@ -8,7 +8,7 @@ import { OutputFlow, type RunSink } from './flow.js'
 import type { Group } from './group.js'
 import { newBranch, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { OutputRecord } from './record.js'
-import { reportOf, type Begun } from './report.js'
+import { coldReasonOf, reportOf, type Begun } from './report.js'
 import type { Run } from './run.js'
 import { StdinFeed } from './stdin.js'
 import type { Workshop } from './workshop.js'
@@ -137,6 +137,7 @@ export class Launch {
   ): Started {
     const run = this.#run
     const { record } = execution
+    this.counted(begun)
     execution.attach(branch, consumed, take)
     if (!this.apart) {
       run.live.add(execution)
@@ -151,6 +152,13 @@ export class Launch {
       return this.#finish(group, execution, exit, begun, from)
     })
     return this.started(execution, done)
+  }
+
+  /** Counts a start, whose outcome is known before its end. */
+  counted(begun: Begun): void {
+    const { outcome, planned, restored } = begun
+    const cold = outcome === 'cold' ? coldReasonOf(begun) : null
+    this.#shop.metrics.began(outcome, this.#spec.engine, { plan: planned, restore: restored }, cold)
   }
 
   started(execution: Execution, done: Promise<RunReport>): Started {
