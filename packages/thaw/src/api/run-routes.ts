@@ -78,7 +78,7 @@ export function runRoutes(app: Routes, context: ApiContext): void {
       const { stdin, env, ...rest } = request.body
       const whole = RunRequest.parse({
         ...rest,
-        env: env ?? process.env,
+        env: env ?? { ...process.env },
         stdin: stdin === null ? 'null' : 'stream',
       })
       const task = await context.operations.begin(

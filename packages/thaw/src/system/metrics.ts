@@ -46,9 +46,16 @@ export class Metrics {
     this.gauge('process_resident_memory_bytes', 'Memory of the daemon itself.', () =>
       process.memoryUsage.rss(),
     )
-    this.gauge('process_cpu_seconds', 'Processor time of the daemon itself.', () => {
-      const { user, system } = process.cpuUsage()
-      return (user + system) / 1e6
+    let counted = 0
+    new Counter({
+      name: 'process_cpu_seconds_total',
+      help: 'Processor time of the daemon itself.',
+      registers: [this.#registry],
+      collect() {
+        const { user, system } = process.cpuUsage()
+        this.inc((user + system) / 1e6 - counted)
+        counted = (user + system) / 1e6
+      },
     })
   }
 
