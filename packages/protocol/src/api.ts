@@ -18,6 +18,10 @@ export const ErrorAnswer = z
   })
   .meta({ id: 'Problem' })
 
+/** A text that the journal can look up: its strings end with a NUL. */
+const lookedUp = (text: string) => !text.includes('\0')
+const Id = z.string().min(1).max(200).refine(lookedUp, 'holds a NUL')
+
 /** Part of a listing. Each listing names its items; `next` is the same everywhere. */
 export const PageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe('Most items of one page.'),
@@ -31,15 +35,11 @@ export type RunList = z.infer<typeof RunList>
 
 /** An id, a prefix of one that fits nothing else, or `last`. */
 export const IdParams = z.object({
-  id: z
-    .string()
-    .min(1)
-    .max(200)
-    .describe('An id, a prefix of one that fits nothing else, a name, or `last`.'),
+  id: Id.describe('An id, a prefix of one that fits nothing else, a name, or `last`.'),
 })
 
 export const IdsQuery = z.object({
-  prefix: z.string().max(200).default(''),
+  prefix: z.string().max(200).refine(lookedUp, 'holds a NUL').default(''),
   kinds: z.string().default('run,branch,checkpoint').describe('Some of run, branch, checkpoint.'),
 })
 
@@ -62,21 +62,21 @@ export const LogsQuery = z.object({
 })
 
 export const CheckpointQuery = PageQuery.extend({
-  run: z.string().min(1).max(200).optional().describe('Only those of this run.'),
+  run: Id.optional().describe('Only those of this run.'),
   state: CheckpointState.optional(),
 })
 export const CheckpointList = z.object({ checkpoints: z.array(CheckpointNode), next })
 export type CheckpointList = z.infer<typeof CheckpointList>
 
 export const BranchQuery = PageQuery.extend({
-  run: z.string().min(1).max(200).describe('The run whose branches they are.'),
+  run: Id.describe('The run whose branches they are.'),
 })
 export const BranchList = z.object({ branches: z.array(BranchNode), next })
 export type BranchList = z.infer<typeof BranchList>
 
 export const CompareQuery = z.object({
-  a: z.string().min(1).max(200).describe('A branch, or a run for its last branch.'),
-  b: z.string().min(1).max(200),
+  a: Id.describe('A branch, or a run for its last branch.'),
+  b: Id,
 })
 
 const ComparedStream = z.object({
