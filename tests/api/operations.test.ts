@@ -169,9 +169,11 @@ it('lists in pages that neither repeat nor leave out', async () => {
   const ids: string[] = []
   let cursor: string | null = ''
   while (cursor !== null) {
-    const page = (await api.get(`/v1/runs?limit=2${cursor === '' ? '' : `&cursor=${cursor}`}`)).json
+    const page: { runs: { id: string }[]; next: string | null } = (
+      await api.get(`/v1/runs?limit=2${cursor === '' ? '' : `&cursor=${cursor}`}`)
+    ).json
     expect(page.runs.length).toBeLessThanOrEqual(2)
-    ids.push(...page.runs.map(({ id }: { id: string }) => id))
+    ids.push(...page.runs.map(({ id }) => id))
     cursor = page.next
   }
   expect(ids).toEqual(whole.runs.map(({ id }: { id: string }) => id))

@@ -29,8 +29,9 @@ export interface RunResult {
 export class NodeClient extends Client {
   readonly #socketPath: string
 
-  constructor(socketPath: string) {
-    super(socketTransport(socketPath))
+  /** @param build when given, a daemon of another build refuses with VERSION_MISMATCH */
+  constructor(socketPath: string, build?: string) {
+    super(socketTransport(socketPath, build))
     this.#socketPath = socketPath
   }
 

@@ -3,13 +3,18 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { cancelled, lost, parse } from './fetch-transport.js'
 import type { Method, RequestOptions, Transport } from './transport.js'
 
-/** Over the daemon's unix socket. */
-export function socketTransport(socketPath: string): Transport {
+/**
+ * Over the daemon's unix socket.
+ *
+ * @param build when given, a daemon of another build refuses with VERSION_MISMATCH
+ */
+export function socketTransport(socketPath: string, build?: string): Transport {
   const send = (method: Method, path: string, options: RequestOptions = {}): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const { signal } = options
       const text = options.body === undefined ? undefined : JSON.stringify(options.body)
       const headers: Record<string, string | number> = { ...options.headers }
+      if (build !== undefined) headers['thaw-build'] = build
       if (text !== undefined) {
         headers['content-type'] = 'application/json'
         headers['content-length'] = Buffer.byteLength(text)

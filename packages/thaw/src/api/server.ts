@@ -25,7 +25,7 @@ import { acceptKeys } from './idempotency.js'
 import { completeSchema, openApi } from './openapi.js'
 import { operationRoutes } from './operation-routes.js'
 import { runRoutes } from './run-routes.js'
-import { acceptStreams } from './stream.js'
+import { acceptStreams, checkBuild } from './stream.js'
 import { tokenRoutes } from './token-routes.js'
 
 export type Routes = FastifyInstance<
@@ -118,6 +118,7 @@ function guard(app: FastifyInstance, context: ApiContext, callers: WeakMap<Fasti
           .send()
       }
     }
+    checkBuild(request.headers['thaw-build'], context)
     const needed = request.is404 ? 'read' : (request.routeOptions.config.scope ?? 'admin')
     callers.set(request, context.access.check(request.raw, needed))
     const leave = context.access.enter(request.raw)

@@ -58,12 +58,7 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
     throw new ThawError('INVALID_REQUEST', `No such upgrade: ${request.headers.upgrade}.`)
   }
   if (context.stopping()) throw new ThawError('DAEMON_STOPPING', 'The daemon is shutting down.')
-  const build = request.headers['thaw-build']
-  if (build !== undefined && build !== BUILD) {
-    throw new ThawError('VERSION_MISMATCH', `The daemon is thaw ${VERSION} of another build.`, {
-      details: { pid: process.pid, live: context.runs.live() },
-    })
-  }
+  checkBuild(request.headers['thaw-build'], context)
   const path = request.url ?? ''
   if (path === '/v1/runs/stream') return (stream) => stream.serve((first) => startRun(first, stream, context))
   const branch = /^\/v1\/branches\/([^/?]+)\/stream$/.exec(path)?.[1]
@@ -77,6 +72,14 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
     return (stream) => stream.serve((first) => resume(id, first, stream, context))
   }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
+}
+
+/** @param build what the caller is of, if he says so @throws ThawError VERSION_MISMATCH */
+export function checkBuild(build: string | string[] | undefined, context: ApiContext): void {
+  if (build === undefined || build === BUILD) return
+  throw new ThawError('VERSION_MISMATCH', `The daemon is thaw ${VERSION} of another build.`, {
+    details: { pid: process.pid, live: context.runs.live() },
+  })
 }
 
 function decoded(text: string): string {
