@@ -88,5 +88,5 @@ export const addressText = ({ host, port }: TcpAddress) =>
   `${host.includes(':') ? `[${host}]` : host}:${port}`
 
 function isLoopback(host: string): boolean {
-  return host === '::1' || /^127\./.test(host)
+  return host === '::1' || host.startsWith('127.')
 }

@@ -140,7 +140,6 @@ export async function serveMcp(ask: Ask): Promise<void> {
 
   const transport = new StdioServerTransport()
   const ended = new Promise<void>((resolve) => {
-    server.server.onclose = resolve
     process.stdin.once('end', resolve)
     process.stdin.once('close', resolve)
   })

@@ -34,12 +34,13 @@ export class Metrics {
 
   constructor(build: { version: string; build: string }) {
     const info = { ...build, node: process.versions.node }
-    new Gauge({
+    const about = new Gauge({
       name: 'thaw_build_info',
       help: 'Always 1; its labels tell what runs.',
       labelNames: Object.keys(info),
       registers: [this.#registry],
-    }).set(info, 1)
+    })
+    about.set(info, 1)
     this.gauge('process_start_time_seconds', 'When the daemon started, since 1970.', () => {
       return performance.timeOrigin / 1000
     })
@@ -47,29 +48,27 @@ export class Metrics {
       process.memoryUsage.rss(),
     )
     let counted = 0
-    new Counter({
-      name: 'process_cpu_seconds_total',
-      help: 'Processor time of the daemon itself.',
-      registers: [this.#registry],
-      collect() {
-        const { user, system } = process.cpuUsage()
-        this.inc((user + system) / 1e6 - counted)
-        counted = (user + system) / 1e6
-      },
-    })
+    this.#registry.registerMetric(
+      new Counter({
+        name: 'process_cpu_seconds_total',
+        help: 'Processor time of the daemon itself.',
+        registers: [],
+        collect() {
+          const { user, system } = process.cpuUsage()
+          this.inc((user + system) / 1e6 - counted)
+          counted = (user + system) / 1e6
+        },
+      }),
+    )
   }
 
   /** @param read is asked when somebody looks */
   gauge(name: string, help: string, read: () => number): void {
     const full = name.startsWith('process_') ? name : `thaw_${name}`
-    new Gauge({
-      name: full,
-      help,
-      registers: [this.#registry],
-      collect() {
-        this.set(read())
-      },
-    })
+    const collect = function (this: Gauge) {
+      this.set(read())
+    }
+    this.#registry.registerMetric(new Gauge({ name: full, help, registers: [], collect }))
   }
 
   /** A program runs, or its record is replayed. @param seconds what planning and restoring took */
