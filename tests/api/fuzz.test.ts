@@ -112,7 +112,11 @@ function fittingOf(schema: Schema, depth: number): fc.Arbitrary<unknown> {
       return fc.array(valueOf(schema.items ?? {}, depth + 1), { maxLength: 4 })
     case 'object': {
       if (schema.properties === undefined) return fc.dictionary(text(), text(), { maxKeys: 3 })
-      const shape = Object.entries(schema.properties).map(([name, one]) => [name, valueOf(one, depth + 1)])
+      const shape = Object.entries(schema.properties).map(([name, one]) => [
+        name,
+        // More processes than a machine of others should bear.
+        name === 'count' ? fc.constantFrom(0, 1, 2, 3, 257, 'x') : valueOf(one, depth + 1),
+      ])
       return fc.record(Object.fromEntries(shape), {
         requiredKeys: (depth < 3 ? (schema.required ?? []) : []) as never[],
       })
@@ -146,13 +150,12 @@ function callOf(operation: Operation) {
     parameters: fc.tuple(...parameters),
     body: !isRun
       ? body
-      : fc
-          .record({ given: body, command: fc.constantFrom(...COMMANDS) })
-          .map(({ given, command }) =>
-            typeof given === 'object' && given !== null && !Array.isArray(given)
-              ? { ...given, command, cwd: home.project, env: home.env }
-              : given,
-          ),
+      : fc.record({ given: body, command: fc.constantFrom(...COMMANDS) }).map(({ given, command }) =>
+          typeof given === 'object' && given !== null && !Array.isArray(given)
+            ? // The process engine would fetch what it lacks.
+              { ...given, command, cwd: home.project, env: home.env, engine: 'fork' }
+            : given,
+        ),
   })
 }
 

@@ -30,9 +30,9 @@ describe('with tokens', () => {
     expect(none).toMatchObject({ status: 401, headers: { 'www-authenticate': 'Bearer realm="thaw"' } })
     await home.run(['daemon', 'token', 'rm', id])
     expect((await api.get('/v1/runs', as(token))).status).toBe(401)
-    const short = await api.newToken('read', ['--expires', '1s'])
+    const short = await api.newToken('read', ['--expires', '4s'])
     expect((await api.get('/v1/runs', as(short.token))).status).toBe(200)
-    await until('it has ended', async () => (await api.get('/v1/runs', as(short.token))).status === 401)
+    await until('it has ended', async () => (await api.get('/v1/runs', as(short.token))).status === 401, 20)
   })
 
   it('answers 403 beyond a scope', async () => {
@@ -115,6 +115,7 @@ describe('with tokens', () => {
       json: { code: 'INVALID_REQUEST' },
     })
     expect(await api.post('/v1/runs', '{"command":')).toMatchObject({ status: 400 })
+    // Also one who has sent all of it before he looks.
     const large = { command: ['true', 'x'.repeat(9_000_000)], cwd: home.project }
     expect(await api.post('/v1/runs', large)).toMatchObject({
       status: 413,

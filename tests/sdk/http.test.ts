@@ -19,9 +19,9 @@ const start = (command: string[]) => client.runs.start({ command, cwd: home.proj
 it('follows a run as it prints, and waits for its end', async () => {
   const operation = await start(['sh', '-c', 'echo one; sleep 0.5; echo two; exit 4'])
   expect(operation.latest.state).toBe('running')
-  const seen: string[] = []
-  for await (const event of operation.events()) seen.push(event.t === 'stdout' ? event.text : event.t)
-  expect(seen).toEqual(['started', 'one\n', 'two\n', 'end'])
+  let seen = ''
+  for await (const event of operation.events()) seen += event.t === 'stdout' ? event.text : `${event.t}\n`
+  expect(seen).toBe('started\none\ntwo\nend\n')
   expect(operation.latest).toMatchObject({ state: 'done', report: { exit: { code: 4 } } })
   expect((await operation.wait()).summary).toMatch(/^ran cold/)
 })

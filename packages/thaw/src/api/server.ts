@@ -13,6 +13,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
+import { finished } from 'node:stream'
 import { ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
 import type { Needed } from './access.js'
@@ -64,8 +65,9 @@ export async function buildServer(context: ApiContext): Promise<FastifyInstance>
   })
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     const known = toThawError(error)
+    if (known.status === 413) await passOver(request.raw)
     if (known.code === 'INTERNAL') context.log.error('request failed', { route: routeOf(request), error })
     if (known.code === 'UNAUTHORIZED') reply.header('www-authenticate', 'Bearer realm="thaw"')
     if (known.status === 429) reply.header('retry-after', '1')
@@ -128,6 +130,17 @@ function guard(app: FastifyInstance, context: ApiContext, callers: WeakMap<Fasti
   app.addHook('onResponse', async (request, reply) => {
     context.metrics.request(request.method, routeOf(request), reply.statusCode, reply.elapsedTime / 1000)
   })
+}
+
+/** Milliseconds for the rest of a body that is too large. */
+const REST_TIME = 5000
+
+/** Who is still sending would lose the answer when the connection closed under him. */
+async function passOver(body: IncomingMessage): Promise<void> {
+  const timer = setTimeout(() => body.destroy(), REST_TIME)
+  body.resume()
+  await new Promise((resolve) => finished(body, resolve))
+  clearTimeout(timer)
 }
 
 const routeOf = (request: FastifyRequest) => request.routeOptions.url ?? 'none'

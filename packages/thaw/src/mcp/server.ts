@@ -48,6 +48,15 @@ export async function serveMcp(ask: Ask): Promise<void> {
           .optional()
           .describe('keep: network, children and writes elsewhere are not done again'),
         stop_at,
+        stop_on_output: z
+          .string()
+          .optional()
+          .describe('any program: stop when it prints what this regex matches'),
+        stop_on_listen: z
+          .number()
+          .int()
+          .optional()
+          .describe('any program: stop when it listens on this port'),
         ...waiting,
       },
     },
@@ -159,5 +168,9 @@ async function answer(work: () => Promise<string>): Promise<CallToolResult> {
 
 /** Hints speak of the command line; its verbs are tools here. */
 function forTools(hint: string): string {
-  return hint.replace(/--hot\b/, 'mode hot')
+  return hint
+    .replace(/--hot\b/, 'mode hot')
+    .replace(/--effects keep/, 'effects keep')
+    .replace('`thaw ls`', 'The tool runs')
+    .replace(/`thaw run`/, 'the tool run')
 }

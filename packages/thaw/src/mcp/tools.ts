@@ -28,6 +28,8 @@ export interface RunArguments extends Wait {
   stdin?: string | undefined
   fresh: boolean
   stop_at: string[]
+  stop_on_output?: string | undefined
+  stop_on_listen?: number | undefined
   effects?: 'redo' | 'keep' | undefined
 }
 
@@ -57,6 +59,8 @@ export class Tools {
         stdin: given.stdin ?? null,
         fresh: given.fresh,
         break: given.stop_at,
+        break_output: given.stop_on_output ?? null,
+        break_listen: given.stop_on_listen ?? null,
         effects: given.effects ?? null,
       }),
     )
