@@ -15,6 +15,7 @@ export {
   type PseudoTerminal,
 } from './kernel.js'
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
+export { Metrics, type ColdReason } from './metrics.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
 export { identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
 export { checkScope, openScope, within, withTimeout, type Scope } from './scope.js'
