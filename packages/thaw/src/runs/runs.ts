@@ -276,7 +276,9 @@ export class Runs implements AsyncDisposable {
     await run?.dispose()
     this.#shop.runs.delete(id)
     this.#journal.forgetRun(id)
-    rmSync(join(this.#shop.paths.runs, id), { recursive: true, force: true })
+    const directory = join(this.#shop.paths.runs, id)
+    await this.#shop.keeper.release(directory)
+    rmSync(directory, { recursive: true, force: true })
     return [id]
   }
 
@@ -289,6 +291,7 @@ export class Runs implements AsyncDisposable {
       const directory = join(this.#shop.paths.runs, name)
       const run = this.#shop.runs.get(name)
       if (run === undefined && this.#journal.getRun(name) === undefined) {
+        await this.#shop.keeper.release(directory)
         bytes += sizeOf(directory)
         records++
         rmSync(directory, { recursive: true, force: true })
@@ -312,7 +315,9 @@ export class Runs implements AsyncDisposable {
         rmSync(join(directory, entry), { recursive: true, force: true })
       }
     }
-    return { checkpoints, records, bytes }
+    await this.#shop.keeper.tidy()
+    const pages = await this.#shop.keeper.collect()
+    return { checkpoints, records, bytes: bytes + pages.bytes }
   }
 
   async doctor(): Promise<Finding[]> {
@@ -363,10 +368,10 @@ export class Runs implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#expiry)
     await this.#verifier[Symbol.asyncDispose]()
-    this.#shop.close()
     for (const run of this.#shop.runs.values()) for (const c of run.inMemory()) this.#shop.drop(run, c)
     for (const { branch } of this.#shop.live.values()) await branch.signal('SIGKILL').catch(() => {})
     await Promise.all([...this.#shop.runs.values()].map((run) => run.dispose()))
+    await this.#shop.close()
   }
 
   #inTurn<T>(run: Run, work: () => Promise<T>): Promise<T> {

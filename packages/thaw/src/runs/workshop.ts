@@ -7,6 +7,7 @@ import { isParked, type AnyImage, type Branch, type BranchExit } from '../engine
 import { ForkEngine } from '../engines/fork/fork.js'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessImage } from '../engines/process/image.js'
+import { ImageKeeper } from '../engines/process/keeper.js'
 import { ProcessEngine } from '../engines/process/process.js'
 import { ContentHashes } from '../files/signature.js'
 import { describeInterpreter, findProgram } from '../languages/index.js'
@@ -28,6 +29,7 @@ export class Workshop {
   readonly log: Log
   readonly engine = new ForkEngine()
   readonly process: ProcessEngine
+  readonly keeper: ImageKeeper
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
   readonly launches = new Launches()
@@ -43,7 +45,14 @@ export class Workshop {
     this.#journal = journal
     this.log = log
     this.#settings = settings
-    this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
+    this.keeper = new ImageKeeper({
+      pages: paths.pages,
+      runs: paths.runs,
+      rest: settings.pack,
+      unpacked: settings.unpacked,
+      log,
+    })
+    this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what), this.keeper)
   }
 
   newId(kind: 'r' | 'b' | 'c' | 'v'): string {
@@ -166,8 +175,9 @@ export class Workshop {
     return dropped
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#measuring !== null) clearTimeout(this.#measuring)
+    await this.keeper[Symbol.asyncDispose]()
   }
 
   #measureSoon(): void {

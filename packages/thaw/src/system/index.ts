@@ -1,5 +1,5 @@
 export { allowanceDifference, grant, ownAllowance, type Grant } from './allowance.js'
-export { agentsDirectory, daemonProgram, nativeProgram, packageRoot } from './assets.js'
+export { agentsDirectory, daemonProgram, packerProgram, nativeProgram, packageRoot } from './assets.js'
 export { writeFileAtomic } from './atomic.js'
 export { Disposables } from './disposables.js'
 export { errorLine, ThawError, type ErrorCode } from './error.js'
@@ -9,12 +9,13 @@ export {
   makePipe,
   openTerminal,
   resizeTerminal,
+  setTimes,
   terminalSize,
   waitingBytes,
   type PseudoTerminal,
 } from './kernel.js'
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
-export { identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
+export { bootId, identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
 export { checkScope, openScope, within, withTimeout, type Scope } from './scope.js'
 export { startDetached, startProcess, type Child, type Exit, type SpawnOptions } from './spawn.js'

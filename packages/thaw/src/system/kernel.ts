@@ -11,15 +11,24 @@ const TIOCGPTN = 0x80045430
 const TIOCSPTLCK = 0x40045431
 const TIOCSWINSZ = 0x5414
 const TIOCGWINSZ = 0x5413
+const AT_FDCWD = -100
+const SECOND = 1_000_000_000n
 
-let calls: { pipe2: IntCall; ioctl: IntCall } | undefined
+interface Calls {
+  pipe2: IntCall
+  ioctl: IntCall
+  utimensat: IntCall
+}
 
-function libc(): { pipe2: IntCall; ioctl: IntCall } {
+let calls: Calls | undefined
+
+function libc(): Calls {
   if (calls === undefined) {
     const library = koffi.load(null)
     calls = {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
       ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
+      utimensat: library.func('int utimensat(int at, str path, int64_t *times, int flags)') as IntCall,
     }
   }
   return calls
@@ -86,4 +95,12 @@ export function terminalSize(fd: number): { rows: number; cols: number } {
   const size = Buffer.alloc(8)
   ioctl(fd, TIOCGWINSZ, size, 'to tell the size of a terminal')
   return { rows: size.readUInt16LE(0), cols: size.readUInt16LE(2) }
+}
+
+/** Sets the times of last access and change, in nanoseconds since 1970: programs compare them to the last digit. */
+export function setTimes(path: string, accessed: bigint, modified: bigint): void {
+  const parts = [accessed, modified].flatMap((time) => [time / SECOND, time % SECOND])
+  if (libc().utimensat(AT_FDCWD, path, BigInt64Array.from(parts), 0) !== 0) {
+    throw new ThawError('INTERNAL', `The kernel refused the times of ${path} (errno ${koffi.errno()}).`)
+  }
 }

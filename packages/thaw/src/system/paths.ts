@@ -20,6 +20,8 @@ export interface Paths {
   readonly log: string
   /** One directory a run, with its branches' output. */
   readonly runs: string
+  /** What checkpoints on disk share. */
+  readonly pages: string
   /** The user's settings. */
   readonly settings: string
 }
@@ -74,6 +76,7 @@ export function findPaths(env: Env = process.env): Paths {
     journal: join(state, 'journal.db'),
     log: join(state, 'daemon.log'),
     runs: join(state, 'runs'),
+    pages: join(state, 'pages'),
     settings: join(absolute(env['XDG_CONFIG_HOME']) ?? join(user, '.config'), 'thaw', 'thaw.toml'),
   }
 }

@@ -34,6 +34,7 @@ import {
   type Setting,
 } from './setting.js'
 import { BranchStreams } from './streams.js'
+import { WITHOUT_CARE, type ImageCare } from './keeper.js'
 
 const RESTORE_TIMEOUT = 120_000
 
@@ -71,11 +72,20 @@ export class ProcessEngine implements OutsideEngine<
   readonly name = 'process'
   readonly #provider: CriuProvider
   readonly #say: (what: string) => void
+  readonly #care: ImageCare
 
-  /** @param say told what takes time, when criu is fetched at the first use */
-  constructor(provider: CriuProvider, say: (what: string) => void = () => {}) {
+  /**
+   * @param say told what takes time, when criu is fetched at the first use
+   * @param care of images while they are used
+   */
+  constructor(
+    provider: CriuProvider,
+    say: (what: string) => void = () => {},
+    care: ImageCare = WITHOUT_CARE,
+  ) {
     this.#provider = provider
     this.#say = say
+    this.#care = care
   }
 
   async probe(): Promise<Ability[]> {
@@ -187,7 +197,6 @@ export class ProcessEngine implements OutsideEngine<
       if (undone !== null) throw undone as Error
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
       const image = await sealImage(directory, join(group.images, final), {
-        format: 1,
         engine: 'process',
         machine: thisMachine(criu),
         program,
@@ -226,6 +235,7 @@ export class ProcessEngine implements OutsideEngine<
     if (differences.length > 0 && spec.force !== true) {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
+    using _whole = await this.#care.use(image)
     image.check()
     const { network, setting, streams: old } = manifest
     const isPrivate = (spec.view ?? 'private') === 'private'
@@ -265,7 +275,7 @@ export class ProcessEngine implements OutsideEngine<
   }
 
   async discard(image: ProcessImage): Promise<void> {
-    await image.remove()
+    await this.#care.remove(image)
   }
 
   /** Opens streams and a sandbox, and has `begin` bring a program into it. On failure nothing is left. */
