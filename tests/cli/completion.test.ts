@@ -40,6 +40,8 @@ describe('thaw completion bash', () => {
     expect(bash('wa')).toEqual(['watch'])
     expect(bash('daemon', 'st')).toEqual(['start', 'stop', 'status'])
     expect(bash('completion', 'z')).toEqual(['zsh'])
+    expect(bash('checkpoint', 'ex')).toEqual(['export'])
+    expect(bash('checkpoint', 'import', '--')).toEqual(['--json'])
     expect(bash('logs', '--f')).toEqual(['--follow'])
     expect(bash('run', '--f')).toEqual(['--fresh'])
     expect(bash('run', '--effects', '')).toEqual(['redo', 'keep'])

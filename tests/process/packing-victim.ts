@@ -7,8 +7,8 @@ import {
   packImage,
   unpackImage,
 } from '../../packages/thaw/src/engines/process/packing.js'
-import { loadZstd } from '../../packages/thaw/src/store/pack.js'
 import { PageStore } from '../../packages/thaw/src/store/pages.js'
+import { loadZstd } from '../../packages/thaw/src/store/zstd.js'
 import { atChange } from '../support/faults.js'
 
 const [runs = '', pages = '', at = ''] = process.argv.slice(2)

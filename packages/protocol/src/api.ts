@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { RunSummary } from './run.js'
+import { CheckpointNode, RunSummary } from './run.js'
 import { SettingSource } from './settings.js'
 
 /** The API's version: the first part of every path, and what a client checks. */
@@ -36,6 +36,25 @@ export const CheckpointRequest = z.strictObject({
     .default(null)
     .describe('What to call it.'),
 })
+
+/** Paths are of the machine on which the daemon runs. */
+export const ExportRequest = z.strictObject({
+  file: z.string().startsWith('/').max(4096).describe('A file that does not exist yet.'),
+})
+export const ImportRequest = z.strictObject({ file: z.string().startsWith('/').max(4096) })
+
+export const Exported = z.object({
+  checkpoint: z.string(),
+  file: z.string(),
+  bytes: z.number().int(),
+})
+export type Exported = z.infer<typeof Exported>
+
+export const ImportedCheckpoint = z.object({
+  checkpoint: CheckpointNode,
+  warnings: z.array(z.string()).describe('Why it cannot be restored here, or not without --force.'),
+})
+export type ImportedCheckpoint = z.infer<typeof ImportedCheckpoint>
 
 export const RemoveQuery = z.object({
   cascade: z.stringbool().default(false).describe('Remove what depends on it as well.'),

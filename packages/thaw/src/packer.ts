@@ -2,9 +2,11 @@
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Answer, PackerData } from './engines/process/keeper.js'
+import { writeExport } from './engines/process/export.js'
+import { readExport } from './engines/process/import.js'
 import { collectPages, listImages, packImage, unpackImage } from './engines/process/packing.js'
-import { loadZstd } from './store/pack.js'
 import { PageStore } from './store/pages.js'
+import { loadZstd } from './store/zstd.js'
 import { ThawError } from './system/index.js'
 
 const IN_THE_BACKGROUND = 15
@@ -14,8 +16,10 @@ const go = () => Atomics.load(new Int32Array(hurry), 0) === 0
 
 async function act(): Promise<Answer> {
   // Of this thread alone: so Linux understands it.
-  if (work.do !== 'unpack') setPriority(0, IN_THE_BACKGROUND)
+  if (work.do === 'pack' || work.do === 'collect') setPriority(0, IN_THE_BACKGROUND)
   await loadZstd()
+  if (work.do === 'export') return { exported: await writeExport(work) }
+  if (work.do === 'import') return { imported: await readExport(work.file, work.directory) }
   using store = new PageStore(pages)
   if (work.do === 'pack') await packImage(work.image, store, go)
   else if (work.do === 'unpack') await unpackImage(work.image, store)

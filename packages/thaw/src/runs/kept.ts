@@ -10,7 +10,7 @@ const Offsets = z.object({ stdout: z.number(), stderr: z.number(), order: z.numb
 const Kind = z.enum(['moment', 'mark', 'asked', 'stop'])
 
 /** Of one on disk: where, and what its branch was begun with. */
-const Outlasting = z.object({
+export const Outlasting = z.object({
   kind: Kind,
   name: z.string().nullable(),
   offsets: Offsets,
@@ -44,6 +44,11 @@ export function keptOf(checkpoint: Checkpoint): unknown {
 /** Whether it can be restored without the daemon that made it. */
 export function outlasts({ state, data }: CheckpointRow): boolean {
   return state === 'parked' && Outlasting.safeParse(data).success
+}
+
+/** The directory of its image; null where it has none. */
+export function imageOf({ data }: CheckpointRow): string | null {
+  return Outlasting.safeParse(data).data?.image ?? null
 }
 
 /** A checkpoint of an earlier daemon, as part of its run again; null where nothing of it is left. */

@@ -6,8 +6,10 @@ import {
   type AttachFrom,
   type CheckpointNode,
   type Collected,
+  type Exported,
   type DaemonSettings,
   type Finding,
+  type ImportedCheckpoint,
   type ResumeSpec,
   type RunInputs,
   type RunReport,
@@ -25,12 +27,14 @@ import {
   whyNotResumable,
   withoutLauncher,
 } from '../languages/index.js'
+import { imagesOf } from '../engines/process/packing.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import { summaryOf, treeOf } from './listing.js'
+import { exportCheckpoint, importCheckpoint } from './exchange.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { inputsOf } from './inputs.js'
-import { outlasts, revive } from './kept.js'
+import { imageOf, outlasts, revive } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
@@ -75,6 +79,8 @@ export class Runs implements AsyncDisposable {
     log: Log
     settings: DaemonSettings
   }): Promise<Runs> {
+    // An import that a kill has ended.
+    rmSync(options.paths.imports, { recursive: true, force: true })
     const shop = new Workshop(options.paths, options.journal, options.log, options.settings)
     // FIFOs and sockets of a daemon that was killed; its processes ended with it.
     for (const name of readdirSync(options.paths.runtime)) {
@@ -173,6 +179,23 @@ export class Runs implements AsyncDisposable {
     const node = this.tree(found.run.identity.id).checkpoints.find((one) => one.id === taken.id)
     if (node === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
     return node
+  }
+
+  /** Writes a checkpoint on disk into a file. */
+  async export(id: string, file: string): Promise<Exported> {
+    const { run, checkpoint } = this.#checkpoint(id)
+    return await exportCheckpoint(this.#shop, this.#journal, run, checkpoint, file)
+  }
+
+  /** Makes a checkpoint of a file that `export` has written. */
+  async import(file: string): Promise<ImportedCheckpoint> {
+    const runFor = ({ command, cwd, interpreter }: Pick<RunRow, 'command' | 'cwd' | 'interpreter'>) =>
+      this.#runFor(command, cwd, interpreter, findProject(cwd, null), 0)
+    const scope = openScope(this.#shop.log)
+    const { id, run, warnings } = await importCheckpoint(this.#shop, this.#journal, file, runFor, scope)
+    const checkpoint = this.tree(run).checkpoints.find((one) => one.id === id)
+    if (checkpoint === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
+    return { checkpoint, warnings }
   }
 
   /** Compares what was recorded of a run, or of one branch, with a cold run. */
@@ -314,6 +337,16 @@ export class Runs implements AsyncDisposable {
         records++
         rmSync(join(directory, entry), { recursive: true, force: true })
       }
+      // Of a live run, one may have been made that is not noted yet.
+      if ([...this.#shop.live.values()].some((one) => one.run.identity.id === name)) continue
+      const known = new Set(this.#journal.listCheckpoints(name).map(imageOf))
+      const strays = imagesOf(directory).filter((image) => !known.has(image))
+      if (strays.length > 0) await this.#shop.keeper.release(directory)
+      for (const image of strays) {
+        bytes += sizeOf(image)
+        records++
+        rmSync(image, { recursive: true, force: true })
+      }
     }
     await this.#shop.keeper.tidy()
     const pages = await this.#shop.keeper.collect()
@@ -399,7 +432,8 @@ export class Runs implements AsyncDisposable {
     }
   }
 
-  #runFor(command: string[], cwd: string, interpreter: string | null, project: string): Run {
+  /** @param times how often it is run now */
+  #runFor(command: string[], cwd: string, interpreter: string | null, project: string, times = 1): Run {
     const identity = createHash('sha1')
       .update(JSON.stringify([command, cwd, interpreter]))
       .digest('hex')
@@ -417,7 +451,7 @@ export class Runs implements AsyncDisposable {
         createdAt: row?.createdAt ?? now,
         directory: join(this.#shop.paths.runs, id),
       })
-    run.timesRun = (row?.timesRun ?? 0) + 1
+    run.timesRun = (row?.timesRun ?? 0) + times
     run.lastAt = now
     this.#shop.runs.set(id, run)
     this.#journal.recordRun({

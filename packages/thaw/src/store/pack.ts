@@ -6,10 +6,8 @@
 import { createHash, hash, randomBytes } from 'node:crypto'
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { compress, decompress } from '@bokuweb/zstd-wasm'
 import { ThawError } from '../system/error.js'
-
-export { init as loadZstd } from '@bokuweb/zstd-wasm'
+import { compress, decompress } from './zstd.js'
 
 /** Bytes of a page. */
 export const PAGE = 4096
@@ -18,7 +16,6 @@ export const NAME = 16
 /** Pages of one pack at most. */
 export const PACK_PAGES = 4096
 const FRAME_PAGES = 32
-const LEVEL = 1
 const MAGIC = Buffer.from('thawpak1')
 /** Digest of what is before it in the footer, number of pages, magic. */
 const TAIL = NAME + 4 + MAGIC.length
@@ -84,7 +81,7 @@ export class PackWriter {
   }
 
   #endFrame(): void {
-    this.#write(compress(Buffer.concat(this.#frame), LEVEL))
+    this.#write(compress(Buffer.concat(this.#frame)))
     this.#ends.push(this.#size)
     this.#frame = []
   }
@@ -130,11 +127,7 @@ export class PackReader implements Disposable {
     if (frame !== this.#frame) {
       const from = frame === 0 ? 0 : (this.#ends[frame - 1] as number)
       const bytes = this.#read(from, (this.#ends[frame] as number) - from)
-      try {
-        this.#content = decompress(bytes)
-      } catch (error) {
-        throw new ThawError('IMAGE_BROKEN', 'A page cannot be decompressed.', { cause: error })
-      }
+      this.#content = decompress(bytes, FRAME_PAGES * PAGE)
       this.#frame = frame
     }
     const at = (slot % FRAME_PAGES) * PAGE

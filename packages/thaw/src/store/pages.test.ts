@@ -13,8 +13,9 @@ import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { atChange } from '../../../../tests/support/faults.js'
-import { loadZstd, NAME, PACK_PAGES, PAGE } from './pack.js'
+import { NAME, PACK_PAGES, PAGE } from './pack.js'
 import { PageStore } from './pages.js'
+import { loadZstd } from './zstd.js'
 
 describe('PageStore', () => {
   let directory: string

@@ -18,6 +18,7 @@ interface Calls {
   pipe2: IntCall
   ioctl: IntCall
   utimensat: IntCall
+  mkfifo: IntCall
 }
 
 let calls: Calls | undefined
@@ -29,6 +30,7 @@ function libc(): Calls {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
       ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
       utimensat: library.func('int utimensat(int at, str path, int64_t *times, int flags)') as IntCall,
+      mkfifo: library.func('int mkfifo(str path, uint mode)') as IntCall,
     }
   }
   return calls
@@ -95,6 +97,13 @@ export function terminalSize(fd: number): { rows: number; cols: number } {
   const size = Buffer.alloc(8)
   ioctl(fd, TIOCGWINSZ, size, 'to tell the size of a terminal')
   return { rows: size.readUInt16LE(0), cols: size.readUInt16LE(2) }
+}
+
+/** A named pipe. */
+export function makeFifo(path: string, mode: number): void {
+  if (libc().mkfifo(path, mode) !== 0) {
+    throw new ThawError('INTERNAL', `The kernel refused the pipe ${path} (errno ${koffi.errno()}).`)
+  }
 }
 
 /** Sets the times of last access and change, in nanoseconds since 1970: programs compare them to the last digit. */

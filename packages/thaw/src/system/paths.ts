@@ -22,6 +22,8 @@ export interface Paths {
   readonly runs: string
   /** What checkpoints on disk share. */
   readonly pages: string
+  /** Imports under way. */
+  readonly imports: string
   /** The user's settings. */
   readonly settings: string
 }
@@ -77,6 +79,7 @@ export function findPaths(env: Env = process.env): Paths {
     log: join(state, 'daemon.log'),
     runs: join(state, 'runs'),
     pages: join(state, 'pages'),
+    imports: join(state, 'imports'),
     settings: join(absolute(env['XDG_CONFIG_HOME']) ?? join(user, '.config'), 'thaw', 'thaw.toml'),
   }
 }

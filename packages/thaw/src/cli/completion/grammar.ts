@@ -69,20 +69,24 @@ export function answerFor(
     return fitting(current, at === 2 ? thaw.commands.map((one) => ({ word: one.name(), about: '' })) : [])
   }
   if (RUNNERS.has(verb)) return runnerAnswer(optionsOf(runHelp), choices, words, at)
+  let first = 2
+  let more: Candidate[] = []
   let command = thaw.commands.find((one) => one.name() === verb)
   if (command === undefined) return { kind: 'words', words: [] }
   if (command.commands.length > 0) {
     const below = command.commands.find((one) => one.name() === words[2])
-    if (at === 2 || below === undefined) {
-      return fitting(
-        current,
-        command.commands.map((one) => ({ word: one.name(), about: one.description() })),
-      )
-    }
-    command = below
+    const verbs = command.commands.map((one) => ({ word: one.name(), about: one.description() }))
+    if (below !== undefined && at > 2) {
+      command = below
+      first = 3
+    } else if (command.registeredArguments.length === 0) return fitting(current, verbs)
+    else if (at === 2) more = verbs
   }
   if (current.startsWith('-')) return fitting(current, flags(command))
-  const argument = command.registeredArguments[0]
+  // What is not an option is taken for an argument, where there may be several.
+  const before = words.slice(first, at).filter((word) => !word.startsWith('-')).length
+  const { registeredArguments: all } = command
+  const argument = all[Math.min(before, all.length - 1)]
   if (argument === undefined) return { kind: 'words', words: [] }
   if (argument.argChoices !== undefined) {
     return fitting(
@@ -93,7 +97,7 @@ export function answerFor(
   const kinds = IDS[verb] ?? ARGUMENTS[argument.name()]
   if (kinds === undefined) return { kind: 'files' }
   const last = kinds.includes('run') ? [{ word: 'last', about: 'the run used last' }] : []
-  return { kind: 'ids', kinds, words: fitting(current, last).words }
+  return { kind: 'ids', kinds, words: fitting(current, [...last, ...more]).words }
 }
 
 function runnerAnswer(

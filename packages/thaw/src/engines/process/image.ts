@@ -39,7 +39,7 @@ const Streams = z.discriminatedUnion('kind', [
   }),
 ])
 
-const Manifest = z.object({
+export const Manifest = z.object({
   format: z.union([z.literal(1), z.literal(FORMAT)]),
   engine: z.literal('process'),
   /** Where the image can be restored. */

@@ -5,11 +5,14 @@
  * meets pages that a packing has written and no manifest names yet, but those of one that was killed.
  */
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { ErrorBody } from '@thaw/protocol'
+import { z } from 'zod'
 import type { PagesCollected } from '../../store/pages.js'
 import { packerProgram, ThawError, type Log } from '../../system/index.js'
-import { lastUse, ProcessImage, touchImage } from './image.js'
+import { lastUse, Manifest, PART, ProcessImage, sealImage, touchImage } from './image.js'
+import { ENTRY, type ExportWork, type Imported } from './parcel.js'
 import { isUnpacked, listImages, unpackedBytes } from './packing.js'
 
 /** Of images while somebody uses them. */
@@ -41,7 +44,11 @@ export interface KeeperOptions {
 }
 
 export type Work =
-  { do: 'pack'; image: string } | { do: 'unpack'; image: string } | { do: 'collect'; runs: string }
+  | { do: 'pack'; image: string }
+  | { do: 'unpack'; image: string }
+  | { do: 'collect'; runs: string }
+  | ({ do: 'export' } & ExportWork)
+  | { do: 'import'; file: string; directory: string }
 
 export interface PackerData {
   pages: string
@@ -52,6 +59,9 @@ export interface PackerData {
 
 export interface Answer {
   collected?: PagesCollected
+  /** Bytes of the file. */
+  exported?: number
+  imported?: Imported
   error?: ErrorBody
 }
 
@@ -68,7 +78,7 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
   /** Images that could not be packed. */
   readonly #failed = new Set<string>()
   #turn: Promise<unknown> = Promise.resolve()
-  #worker: Worker | null = null
+  readonly #workers = new Set<Worker>()
   #hurry = new Int32Array(new SharedArrayBuffer(4))
   #tidying: Promise<void> | null = null
   /** Pages may lie in the store that nobody names: from a daemon before, at first. */
@@ -143,10 +153,64 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
     }
   }
 
+  /**
+   * Writes an image into a file, with what is to be known of it and what was printed before it.
+   *
+   * @param output directory
+   * @returns the size of the file in bytes
+   * @throws ThawError EXPORT_UNWRITABLE, UNSUPPORTED, IMAGE_BROKEN, DISK_FULL
+   */
+  async export(image: ProcessImage, about: object, output: string, file: string): Promise<number> {
+    using _whole = await this.use(image)
+    const { directory } = image
+    const manifest: Manifest = { ...ProcessImage.open(directory).manifest, packed: null }
+    image.check()
+    const { exported } = await this.#run({
+      do: 'export',
+      file,
+      about,
+      texts: { [ENTRY.manifest]: JSON.stringify(manifest) },
+      roots: [
+        { from: directory, as: ENTRY.image, without: ['manifest.json', PART.pages, PART.unpacked] },
+        { from: output, as: ENTRY.output, without: [] },
+      ],
+    })
+    return exported ?? 0
+  }
+
+  /**
+   * Reads a file that `export` has written. What is made of it lies in two directories below `draft`; the image is
+   * sealed under the name `final`.
+   *
+   * @param draft an empty directory on the file system of `final`
+   * @returns the image, and what is to be known of it, not checked
+   * @throws ThawError IMPORT_REFUSED, IMAGE_MISMATCH, DISK_FULL
+   */
+  async import(file: string, draft: string, final: string): Promise<{ image: ProcessImage; about: unknown }> {
+    const { imported } = await this.#run({ do: 'import', file, directory: draft })
+    try {
+      const about: unknown = JSON.parse(imported?.about ?? '')
+      const { format, sizes, packed, ...rest } = Manifest.parse(JSON.parse(imported?.manifest ?? ''))
+      const image = await sealImage(join(draft, ENTRY.image), final, rest)
+      const found = image.manifest.sizes
+      const names = new Set([...Object.keys(sizes), ...Object.keys(found)])
+      if (packed !== null || format > 2 || [...names].some((name) => sizes[name] !== found[name])) {
+        await image.remove()
+        throw new ThawError('IMPORT_REFUSED', 'The file was not imported: its image is not whole.')
+      }
+      return { image, about }
+    } catch (error) {
+      if (!(error instanceof SyntaxError || error instanceof z.ZodError)) throw error
+      throw new ThawError('IMPORT_REFUSED', 'The file was not imported: its manifest is malformed.', {
+        cause: error,
+      })
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true
     clearInterval(this.#timer)
-    await this.#worker?.terminate()
+    await Promise.all([...this.#workers].map((worker) => worker.terminate()))
     await this.#tidying
     await this.#turn.catch(() => {})
   }
@@ -202,16 +266,17 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
 
   #run(work: Work): Promise<Answer> {
     if (this.#ended) return Promise.reject(new ThawError('DAEMON_STOPPING', 'The daemon is ending.'))
-    this.#hurry = new Int32Array(new SharedArrayBuffer(4))
-    const data: PackerData = { pages: this.#options.pages, work, hurry: this.#hurry.buffer }
+    const hurry = new SharedArrayBuffer(4)
+    if (work.do === 'pack') this.#hurry = new Int32Array(hurry)
+    const data: PackerData = { pages: this.#options.pages, work, hurry }
     return new Promise((resolve, reject) => {
       const worker = new Worker(this.#options.program ?? packerProgram(), { workerData: data })
-      this.#worker = worker
+      this.#workers.add(worker)
       let answer: Answer | null = null
       worker.once('message', (said: Answer) => (answer = said))
       worker.once('error', reject)
       worker.once('exit', () => {
-        this.#worker = null
+        this.#workers.delete(worker)
         if (answer === null) reject(new ThawError('INTERNAL', 'The thread that packs checkpoints ended.'))
         else if (answer.error !== undefined) reject(ThawError.fromBody(answer.error))
         else resolve(answer)

@@ -121,10 +121,13 @@ export function collectPages(images: readonly string[], store: PageStore): Pages
 
 /** Directories of all images, of all runs. */
 export function listImages(runs: string): string[] {
-  return list(runs).flatMap((run) => {
-    const images = join(runs, run, 'images')
-    return list(images).flatMap((name) => (name.endsWith('.draft') ? [] : [join(images, name)]))
-  })
+  return list(runs).flatMap((run) => imagesOf(join(runs, run)))
+}
+
+/** Those of one run, by its directory. */
+export function imagesOf(run: string): string[] {
+  const images = join(run, 'images')
+  return list(images).flatMap((name) => (name.endsWith('.draft') ? [] : [join(images, name)]))
 }
 
 function namesOf({ directory, manifest }: ProcessImage): Buffer {

@@ -274,6 +274,15 @@ export class ProcessEngine implements OutsideEngine<
     )
   }
 
+  /**
+   * What here differs from where an image was made, in words.
+   *
+   * @throws ThawError ENGINE_MISSING
+   */
+  async differences(image: ProcessImage, scope: Scope): Promise<string[]> {
+    return image.differences(thisMachine(await this.#provider.get(this.#say, scope)))
+  }
+
   async discard(image: ProcessImage): Promise<void> {
     await this.#care.remove(image)
   }
