@@ -10,7 +10,7 @@ import type { Run } from './run.js'
 const Offsets = z.object({ stdout: z.number(), stderr: z.number(), order: z.number() })
 
 /** Of one on disk: where, and what its branch was begun with. */
-const Outlasting = z.object({
+export const Outlasting = z.object({
   kind: CheckpointKind,
   name: z.string().nullable(),
   offsets: Offsets,
@@ -49,6 +49,11 @@ export function outlasts({ state, data }: CheckpointRow): boolean {
 export function watchedImage({ state, data }: CheckpointRow): string | null {
   const read = Outlasting.safeParse(data)
   return read.success && read.data.watched && state === 'parked' ? read.data.image : null
+}
+
+/** The directory of its image; null where it has none. */
+export function imageOf({ data }: CheckpointRow): string | null {
+  return Outlasting.safeParse(data).data?.image ?? null
 }
 
 /** A checkpoint of an earlier daemon, as part of its run again; null where nothing of it is left. */

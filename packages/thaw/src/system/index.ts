@@ -1,5 +1,5 @@
 export { allowanceDifference, grant, ownAllowance, withLack, type Grant } from './allowance.js'
-export { agentsDirectory, daemonProgram, nativeProgram, packageRoot } from './assets.js'
+export { agentsDirectory, daemonProgram, packerProgram, nativeProgram, packageRoot } from './assets.js'
 export { writeFileAtomic } from './atomic.js'
 export { Cgroup, sweepCgroups, type CgroupLimits, type CgroupUse } from './cgroup.js'
 export { Disposables } from './disposables.js'
@@ -7,9 +7,11 @@ export { errorLine, ThawError, type ErrorCode } from './error.js'
 export { readOwner, takeLock, type Lock, type LockOwner } from './lock.js'
 export { exitCode, signalCode } from './exit-code.js'
 export {
+  makeFifo,
   makePipe,
   openTerminal,
   resizeTerminal,
+  setTimes,
   terminalSize,
   waitingBytes,
   type PseudoTerminal,
@@ -17,7 +19,7 @@ export {
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
 export { Metrics, type ColdReason } from './metrics.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
-export { identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
+export { bootId, identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
 export { checkScope, openScope, within, withTimeout, type Scope } from './scope.js'
 export { WriteWatch, type WrittenFile } from './write-watch.js'
 export { startDetached, startProcess, type Child, type Exit, type SpawnOptions } from './spawn.js'

@@ -11,15 +11,17 @@ const TIOCGPTN = 0x80045430
 const TIOCSPTLCK = 0x40045431
 const TIOCSWINSZ = 0x5414
 const TIOCGWINSZ = 0x5413
-
 const AT_FDCWD = -100
+const SECOND = 1_000_000_000n
+
 /** FAN_CLOEXEC, FAN_NONBLOCK, FAN_UNLIMITED_QUEUE. */
 const FAN_FLAGS = 0x1 | 0x2 | 0x10
 /** FAN_MARK_ADD, FAN_MARK_MOUNT. */
 const FAN_MARK = 0x1 | 0x10
 const FAN_CLOSE_WRITE = 0x8
 
-type Calls = Record<'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark', IntCall>
+type Calls = Record<'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'utimensat' | 'mkfifo', IntCall>
+
 let calls: Calls | undefined
 
 function libc(): Calls {
@@ -32,6 +34,8 @@ function libc(): Calls {
       fanotifyMark: library.func(
         'int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int at, const char *path)',
       ) as IntCall,
+      utimensat: library.func('int utimensat(int at, str path, int64_t *times, int flags)') as IntCall,
+      mkfifo: library.func('int mkfifo(str path, uint mode)') as IntCall,
     }
   }
   return calls
@@ -107,4 +111,19 @@ export function terminalSize(fd: number): { rows: number; cols: number } {
   const size = Buffer.alloc(8)
   ioctl(fd, TIOCGWINSZ, size, 'to tell the size of a terminal')
   return { rows: size.readUInt16LE(0), cols: size.readUInt16LE(2) }
+}
+
+/** A named pipe. */
+export function makeFifo(path: string, mode: number): void {
+  if (libc().mkfifo(path, mode) !== 0) {
+    throw new ThawError('INTERNAL', `The kernel refused the pipe ${path} (errno ${koffi.errno()}).`)
+  }
+}
+
+/** Sets the times of last access and change, in nanoseconds since 1970: programs compare them to the last digit. */
+export function setTimes(path: string, accessed: bigint, modified: bigint): void {
+  const parts = [accessed, modified].flatMap((time) => [time / SECOND, time % SECOND])
+  if (libc().utimensat(AT_FDCWD, path, BigInt64Array.from(parts), 0) !== 0) {
+    throw new ThawError('INTERNAL', `The kernel refused the times of ${path} (errno ${koffi.errno()}).`)
+  }
 }

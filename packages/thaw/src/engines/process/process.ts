@@ -48,6 +48,7 @@ import {
   type Setting,
 } from './setting.js'
 import { BranchStreams } from './streams.js'
+import { WITHOUT_CARE, type ImageCare } from './keeper.js'
 
 /** How long each step may take; what takes longer hangs. Milliseconds. */
 const LAUNCH_TIMEOUT = 60_000
@@ -123,11 +124,20 @@ export class ProcessEngine implements OutsideEngine<
   readonly name = 'process'
   readonly #provider: CriuProvider
   readonly #say: (what: string) => void
+  readonly #care: ImageCare
 
-  /** @param say told what takes time, when criu is fetched at the first use */
-  constructor(provider: CriuProvider, say: (what: string) => void = () => {}) {
+  /**
+   * @param say told what takes time, when criu is fetched at the first use
+   * @param care of images while they are used
+   */
+  constructor(
+    provider: CriuProvider,
+    say: (what: string) => void = () => {},
+    care: ImageCare = WITHOUT_CARE,
+  ) {
     this.#provider = provider
     this.#say = say
+    this.#care = care
   }
 
   /** Why it cannot be used as things are, without anything being fetched; null when it can. */
@@ -278,7 +288,6 @@ export class ProcessEngine implements OutsideEngine<
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
       how.goesOn?.()
       const image = await sealImage(directory, join(group.images, final), {
-        format: 1,
         engine: 'process',
         machine: thisMachine(criu),
         program,
@@ -353,6 +362,7 @@ export class ProcessEngine implements OutsideEngine<
     if (differences.length > 0 && spec.force !== true) {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
+    using _whole = await this.#care.use(image)
     image.check()
     const { network, setting, streams: old, processors: cpus } = manifest
     const view = spec.view ?? 'private'
@@ -427,8 +437,17 @@ export class ProcessEngine implements OutsideEngine<
     )
   }
 
+  /**
+   * What here differs from where an image was made, in words.
+   *
+   * @throws ThawError ENGINE_MISSING
+   */
+  async differences(image: ProcessImage, scope: Scope): Promise<string[]> {
+    return image.differences(thisMachine(await this.#provider.get(this.#say, scope)))
+  }
+
   async discard(image: ProcessImage): Promise<void> {
-    await image.remove()
+    await this.#care.remove(image)
   }
 
   /** Opens streams and a sandbox, and has `begin` bring a program into it. On failure nothing is left. */
