@@ -7,7 +7,7 @@ import { Home, until } from '../support/home.js'
 let home: Home
 let api: Api
 beforeAll(async () => {
-  home = new Home()
+  home = new Home({ THAW_FACTOR: '1' })
   api = await Api.start(home)
 })
 afterAll(() => home[Symbol.asyncDispose]())
