@@ -54,7 +54,7 @@ def serve(first):
     for number in range(first, first + 20):
         orders.put(number)
     orders.join()
-    work(0.2)
+    work(0.4)
 
 def one():
     serve(1)
