@@ -29,7 +29,7 @@ import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import { summaryOf, treeOf } from './listing.js'
 import { OutputFlow, type RunSink } from './flow.js'
-import { recallHistory } from './history.js'
+import { branchesKept, HISTORY_FILE, recallHistory } from './history.js'
 import { inputsOf } from './inputs.js'
 import { outlasts, revive, watchedImage } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
@@ -301,7 +301,8 @@ export class Runs implements AsyncDisposable {
         'temp',
         'images',
         'work',
-        ...(run?.branches.map((branch) => branch.id) ?? []),
+        HISTORY_FILE,
+        ...(run?.branches.map((branch) => branch.id) ?? branchesKept(directory)),
         // What a program had printed before a checkpoint that outlived its daemon.
         ...this.#journal.listCheckpoints(name).flatMap((one) => (outlasts(one) ? [one.branch] : [])),
       ])
