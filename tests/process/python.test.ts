@@ -72,7 +72,7 @@ two()
 three()
 `
 
-describe.skipIf(why !== null)('a Python program in a sandbox', { timeout: 2 * MINUTE }, () => {
+describe.skipIf(why !== null)('a Python program in a sandbox', { timeout: 5 * MINUTE }, () => {
   it('goes on beside its living threads, and moves there by itself', async () => {
     const project = new Project(home, 'consumers')
     project.write('app.py', CONSUMERS)
