@@ -33,7 +33,7 @@ import { openScope, ThawError, type Log, type Metrics, type Paths, type Scope } 
 import { summaryOf, treeOf } from './listing.js'
 import { exportCheckpoint, importCheckpoint } from './exchange.js'
 import { OutputFlow, type RunSink } from './flow.js'
-import { recallHistory } from './history.js'
+import { branchesKept, HISTORY_FILE, recallHistory } from './history.js'
 import { inputsOf } from './inputs.js'
 import { imageOf, outlasts, revive, watchedImage } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
@@ -328,7 +328,8 @@ export class Runs implements AsyncDisposable {
         'temp',
         'images',
         'work',
-        ...(run?.branches.map((branch) => branch.id) ?? []),
+        HISTORY_FILE,
+        ...(run?.branches.map((branch) => branch.id) ?? branchesKept(directory)),
         // What a program had printed before a checkpoint that outlived its daemon.
         ...this.#journal.listCheckpoints(name).flatMap((one) => (outlasts(one) ? [one.branch] : [])),
       ])
