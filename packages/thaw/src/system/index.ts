@@ -9,6 +9,7 @@ export {
   makePipe,
   openTerminal,
   resizeTerminal,
+  TerminalMode,
   terminalSize,
   waitingBytes,
   type PseudoTerminal,

@@ -33,6 +33,8 @@ const Streams = z.discriminatedUnion('kind', [
     kind: z.literal('terminal'),
     terminal: z.string(),
     size: z.object({ rows: z.number(), cols: z.number() }),
+    /** struct termios in base64, as the program had set it. */
+    mode: z.string().optional(),
   }),
 ])
 

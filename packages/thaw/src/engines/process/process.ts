@@ -3,7 +3,15 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkScope, nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
+import {
+  checkScope,
+  nativeProgram,
+  TerminalMode,
+  ThawError,
+  within,
+  withTimeout,
+  type Scope,
+} from '../../system/index.js'
 import type {
   Ability,
   AnyImage,
@@ -182,7 +190,7 @@ export class ProcessEngine implements OutsideEngine<
     try {
       await mkdir(join(directory, PART.criu), { recursive: true, mode: 0o700 })
       await copyFile(reaper, join(directory, PART.reaper), constants.COPYFILE_FICLONE)
-      let held: Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'> | null = null
+      let held: Held | null = null
       let undone: unknown = null
       const paused = async () => {
         try {
@@ -193,11 +201,12 @@ export class ProcessEngine implements OutsideEngine<
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
           const closed = [...(written?.now(true).keys() ?? [])].filter((path) => !files.includes(path))
           const kept = await saveWritten(closed, sandbox.inside(''), join(directory, PART.written))
-          const complete = written?.overflow === false
+          const all = { ...kept, complete: written?.overflow === false }
           await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), bounded)
           if (setting.ownTemporary)
             await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), bounded)
-          held = { counts, files, written: { ...kept, complete }, processes: tree.pids.length }
+          const processes = tree.pids.length
+          held = { streams: withMode(streams), counts, files, written: all, processes }
         } catch (error) {
           undone = error
           throw error
@@ -224,11 +233,10 @@ export class ProcessEngine implements OutsideEngine<
         network,
         processors: cpus,
         tcp,
-        streams: streams.names,
         stdinEnded: streams.inputEnded,
         setting,
         place: notePlace(setting.cwd),
-        ...(held as Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'>),
+        ...(held as Held),
       })
       if (how.stop === true) branch.end()
       return image
@@ -282,10 +290,11 @@ export class ProcessEngine implements OutsideEngine<
         putWritten(files, image.part('written'), sandbox.inside(''), spec.stays ?? new Set())
         follow(files.map(({ path }) => path))
         tellBranch(sandbox, spec.branch, spec.number ?? 0)
-        if (streams.terminal === null && streams.input !== null) {
-          await streams.input.write(readFileSync(image.part('stdin')))
-          if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
-        }
+        const mode = old.kind === 'terminal' && old.mode !== undefined ? old.mode : null
+        const given = mode === null ? null : new TerminalMode(Buffer.from(mode, 'base64'))
+        await streams.giveBack(readFileSync(image.part('stdin')), given)
+        if (streams.terminal === null && (spec.streams.stdin === 'null' || manifest.stdinEnded))
+          streams.input?.end()
         const argv = restoreCommand(criu, WORK.restore, PART.criu, streams.inherited(old), manifest.tcp)
         const restored = sandbox.restore(manifest.pids, manifest.pids.last, argv)
         // criu waits for ever for some of what a damaged image lacks.
@@ -370,6 +379,14 @@ function goOn(branch: ProcessBranch): void {
 }
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
+
+/** What is known of a program only while it stands still. */
+type Held = Pick<Manifest, 'streams' | 'counts' | 'files' | 'written' | 'processes'>
+
+function withMode({ names, terminal }: BranchStreams): Manifest['streams'] {
+  if (names.kind !== 'terminal' || terminal === null) return names as Manifest['streams']
+  return { ...names, size: terminal.size, mode: terminal.mode.bytes.toString('base64') }
+}
 
 /** A program that had a terminal gets one again; one that had none cannot. */
 function adaptStreams(wanted: StartSpec['streams'], old: Manifest['streams']): StartSpec['streams'] {
