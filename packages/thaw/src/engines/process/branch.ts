@@ -27,6 +27,8 @@ export interface BranchParts {
   reaper: string
   /** `private`: what it writes in its directory is its own, and gone with it. */
   view: 'shared' | 'private'
+  /** What is not as it would be elsewhere, in words. */
+  notes: string[]
   /** What it writes in its directory; null where the kernel does not tell. */
   written: WrittenFiles | null
 }

@@ -26,8 +26,9 @@ import { ProcessBranch, type BranchParts } from './branch.js'
 import { complaint, DUMP_LOG, dumpCommand, isDiskFull, RESTORE_LOG, restoreCommand } from './criu/commands.js'
 import type { Criu } from './criu/criu.js'
 import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
+import { copyTree } from '../../files/copy.js'
 import { WrittenFiles } from '../../files/written.js'
-import { copyTree, fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
+import { fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
 import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
@@ -276,14 +277,15 @@ export class ProcessEngine implements OutsideEngine<
       { network, setting, cpus, view },
       criu,
       bounded,
-      async ({ sandbox, streams, work }, follow) => {
+      async ({ sandbox, streams, work, notes }, follow) => {
         const reaper = image.part('reaper')
         if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), bounded)
         if (cpus !== null) sandbox.tell('processors', cpus)
         const directories = { images: group.images, work, image: image.directory }
         makeSetting(sandbox, setting, criu, directories, reaper)
-        if (isPrivate) makeView(sandbox, setting.cwd, work)
         await sandbox.settle(bounded)
+        const other = isPrivate ? await makeView(sandbox, setting.cwd, work, bounded) : null
+        if (other !== null && manifest.files.length > 0) notes.push(other)
         await fillMemory(sandbox, image.part('memory'), bounded)
         await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work, bounded)
         const { files } = manifest.written
@@ -347,7 +349,8 @@ export class ProcessEngine implements OutsideEngine<
           sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
         }
       }
-      const parts = { ...about, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
+      const notes: string[] = []
+      const parts = { ...about, notes, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
       const pids = await begin(parts, (earlier) => {
         written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
       })
