@@ -30,7 +30,7 @@ import { openScope, ThawError, type Log, type Paths, type Scope } from '../syste
 import { summaryOf, treeOf } from './listing.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { inputsOf } from './inputs.js'
-import { outlasts, revive } from './kept.js'
+import { outlasts, revive, strayImages } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
@@ -293,6 +293,13 @@ export class Runs implements AsyncDisposable {
         records++
         rmSync(directory, { recursive: true, force: true })
         continue
+      }
+      const isIdle = run === undefined || (run.live.size === 0 && run.starting === 0)
+      const strays = isIdle ? strayImages(join(directory, 'images'), this.#journal.listCheckpoints(name)) : []
+      for (const stray of strays) {
+        bytes += sizeOf(stray)
+        records++
+        rmSync(stray, { recursive: true, force: true })
       }
       const needed = new Set([
         'store',

@@ -191,13 +191,17 @@ export async function sealImage(
   return new ProcessImage(directory, manifest)
 }
 
+/** Whether a directory is an image, and not what an interrupted checkpoint or removal has left. */
+export function isWhole(directory: string): boolean {
+  return existsSync(join(directory, MANIFEST)) && !directory.endsWith('.draft')
+}
+
 /** Removes what an interrupted checkpoint or removal left in a directory of images. */
 export function sweepImages(directory: string): void {
   if (!existsSync(directory)) return
   for (const name of readdirSync(directory)) {
     const path = join(directory, name)
-    if (!existsSync(join(path, MANIFEST)) || name.endsWith('.draft'))
-      rmSync(path, { recursive: true, force: true })
+    if (!isWhole(path)) rmSync(path, { recursive: true, force: true })
   }
 }
 
