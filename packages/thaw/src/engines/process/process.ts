@@ -116,7 +116,7 @@ export class ProcessEngine implements OutsideEngine<
       ...(works && needsUserNamespace()
         ? [
             {
-              name: 'checkpoints without root: programs see themselves as root in a user namespace',
+              name: 'checkpoints without root: programs see themselves as root in a user namespace; System V objects, and files that were closed, are not in them',
               works: true,
               reason: null,
             },
