@@ -1,7 +1,9 @@
 /** What the journal keeps of a checkpoint, and how one whose image lies on disk comes back after its daemon. */
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { CheckpointKind } from '@thaw/protocol'
 import { z } from 'zod'
-import { ProcessImage } from '../engines/process/image.js'
+import { isWhole, ProcessImage } from '../engines/process/image.js'
 import type { CheckpointRow } from '../store/index.js'
 import { KeptRoot } from './history.js'
 import { newBranch, NO_TERMINAL, nowhere, type BranchRecord, type Checkpoint } from './lineage.js'
@@ -51,11 +53,6 @@ export function watchedImage({ state, data }: CheckpointRow): string | null {
   return read.success && read.data.watched && state === 'parked' ? read.data.image : null
 }
 
-/** The directory of its image; null where it has none. */
-export function imageOf({ data }: CheckpointRow): string | null {
-  return Outlasting.safeParse(data).data?.image ?? null
-}
-
 /** A checkpoint of an earlier daemon, as part of its run again; null where nothing of it is left. */
 export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
   const read = Outlasting.safeParse(row.data)
@@ -89,6 +86,25 @@ export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
   }
   branch.checkpoints.push(checkpoint)
   return checkpoint
+}
+
+/**
+ * What lies among a run's images and belongs to no checkpoint that can be restored: its daemon was killed while it was
+ * made or given up. Prerequisite: nothing of the run is live.
+ *
+ * @param directory of the images
+ */
+export function strayImages(directory: string, checkpoints: readonly CheckpointRow[]): string[] {
+  if (!existsSync(directory)) return []
+  const kept = new Set(
+    checkpoints.flatMap(({ state, data }) => {
+      const read = Outlasting.safeParse(data)
+      return state === 'parked' && read.success ? [read.data.image] : []
+    }),
+  )
+  return readdirSync(directory)
+    .map((name) => join(directory, name))
+    .filter((path) => !kept.has(path) || !isWhole(path))
 }
 
 /** What a new branch needs of one that ended with its daemon. */

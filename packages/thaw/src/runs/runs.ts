@@ -27,7 +27,6 @@ import {
   whyNotResumable,
   withoutLauncher,
 } from '../languages/index.js'
-import { imagesOf } from '../engines/process/packing.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import { summaryOf, treeOf } from './listing.js'
@@ -35,7 +34,7 @@ import { exportCheckpoint, importCheckpoint } from './exchange.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { branchesKept, HISTORY_FILE, recallHistory } from './history.js'
 import { inputsOf } from './inputs.js'
-import { imageOf, outlasts, revive, watchedImage } from './kept.js'
+import { outlasts, revive, strayImages, watchedImage } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
@@ -322,6 +321,14 @@ export class Runs implements AsyncDisposable {
         rmSync(directory, { recursive: true, force: true })
         continue
       }
+      const isIdle = run === undefined || (run.live.size === 0 && run.starting === 0)
+      const strays = isIdle ? strayImages(join(directory, 'images'), this.#journal.listCheckpoints(name)) : []
+      if (strays.length > 0) await this.#shop.keeper.release(directory)
+      for (const stray of strays) {
+        bytes += sizeOf(stray)
+        records++
+        rmSync(stray, { recursive: true, force: true })
+      }
       const needed = new Set([
         'store',
         'left',
@@ -339,16 +346,6 @@ export class Runs implements AsyncDisposable {
         bytes += sizeOf(join(directory, entry))
         records++
         rmSync(join(directory, entry), { recursive: true, force: true })
-      }
-      // Of a live run, one may have been made that is not noted yet.
-      if ([...this.#shop.live.values()].some((one) => one.run.identity.id === name)) continue
-      const known = new Set(this.#journal.listCheckpoints(name).map(imageOf))
-      const strays = imagesOf(directory).filter((image) => !known.has(image))
-      if (strays.length > 0) await this.#shop.keeper.release(directory)
-      for (const image of strays) {
-        bytes += sizeOf(image)
-        records++
-        rmSync(image, { recursive: true, force: true })
       }
     }
     await this.#shop.keeper.tidy()

@@ -118,7 +118,12 @@ export class Starter {
     }
     if (agent === null) {
       const { given } = this.#grant
-      const how = { root: this.#root(), given, reason: withLack(plainReason, this.#grant), began: this.#began }
+      const how = {
+        root: this.#root(),
+        given,
+        reason: withLack(plainReason, this.#grant),
+        began: this.#began,
+      }
       const generic = this.#adapted.language === 'generic'
       return startPlain(this.#shop, this.#run, this.#launch, this.#request, { ...how, generic }, this.#scope)
     }

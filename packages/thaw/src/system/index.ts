@@ -12,6 +12,7 @@ export {
   openTerminal,
   resizeTerminal,
   setTimes,
+  TerminalMode,
   terminalSize,
   waitingBytes,
   type PseudoTerminal,

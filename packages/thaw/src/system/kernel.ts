@@ -7,6 +7,8 @@ type IntCall = (...given: unknown[]) => number
 
 const O_CLOEXEC = 0o2000000
 const FIONREAD = 0x541b
+const TCGETS = 0x5401
+const TCSETS = 0x5402
 const TIOCGPTN = 0x80045430
 const TIOCSPTLCK = 0x40045431
 const TIOCSWINSZ = 0x5414
@@ -56,10 +58,10 @@ export function makePipe(): { reader: number; writer: number } {
   return { reader: fds[0] as number, writer: fds[1] as number }
 }
 
-/** Bytes that wait in a pipe. */
+/** Bytes that wait to be read from a pipe or a terminal. */
 export function waitingBytes(fd: number): number {
   const count = Buffer.alloc(4)
-  ioctl(fd, FIONREAD, count, 'to count what waits in a pipe')
+  ioctl(fd, FIONREAD, count, 'to count what waits to be read')
   return count.readInt32LE()
 }
 
@@ -125,5 +127,60 @@ export function setTimes(path: string, accessed: bigint, modified: bigint): void
   const parts = [accessed, modified].flatMap((time) => [time / SECOND, time % SECOND])
   if (libc().utimensat(AT_FDCWD, path, BigInt64Array.from(parts), 0) !== 0) {
     throw new ThawError('INTERNAL', `The kernel refused the times of ${path} (errno ${koffi.errno()}).`)
+  }
+}
+
+/** Flags of struct termios, of which the four sets are its first words. */
+const LOCAL_AT = 12
+const CHARACTERS_AT = 17
+const ICANON = 0o2
+/** ISIG, ECHO, ECHOE, ECHOK, ECHONL, ECHOCTL, ECHOPRT, ECHOKE, IEXTEN. */
+const TELLING = 0o1 | 0o10 | 0o20 | 0o40 | 0o100 | 0o1000 | 0o2000 | 0o4000 | 0o100000
+const [VEOF, VTIME, VMIN] = [4, 5, 6]
+
+/** How a terminal treats what is typed and printed: the kernel's struct termios. */
+export class TerminalMode {
+  static readonly size = 36
+  readonly bytes: Buffer
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes
+  }
+
+  static of(fd: number): TerminalMode {
+    const bytes = Buffer.alloc(TerminalMode.size)
+    ioctl(fd, TCGETS, bytes, 'to tell the mode of a terminal')
+    return new TerminalMode(bytes)
+  }
+
+  /** At once; what waits to be read stays. */
+  give(fd: number): void {
+    ioctl(fd, TCSETS, Buffer.from(this.bytes), 'the mode of a terminal')
+  }
+
+  /** Whether programs read whole lines. */
+  get byLines(): boolean {
+    return (this.bytes.readUInt32LE(LOCAL_AT) & ICANON) !== 0
+  }
+
+  /** What is typed for the end of a file. */
+  get endOfFile(): number {
+    return this.bytes[CHARACTERS_AT + VEOF] ?? 0
+  }
+
+  /** The same, but what is typed arrives as it is, sends no signal and does not show. */
+  get silent(): TerminalMode {
+    const bytes = Buffer.from(this.bytes)
+    bytes.writeUInt32LE(0)
+    bytes.writeUInt32LE((bytes.readUInt32LE(LOCAL_AT) & ~TELLING) >>> 0, LOCAL_AT)
+    return new TerminalMode(bytes)
+  }
+
+  /** Silent, and reading takes what is there, be it nothing. */
+  get raw(): TerminalMode {
+    const { bytes } = this.silent
+    bytes.writeUInt32LE((bytes.readUInt32LE(LOCAL_AT) & ~ICANON) >>> 0, LOCAL_AT)
+    bytes[CHARACTERS_AT + VMIN] = bytes[CHARACTERS_AT + VTIME] = 0
+    return new TerminalMode(bytes)
   }
 }

@@ -31,6 +31,8 @@ export interface BranchParts {
   view: 'shared' | 'private'
   /** Whether somebody else keeps account of what it writes: its agent, or its layer. */
   accounted: boolean
+  /** What is not as it would be elsewhere, in words. */
+  notes: string[]
   /** What it writes in its directory; null where the kernel does not tell. */
   written: WrittenFiles | null
 }

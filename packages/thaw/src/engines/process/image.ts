@@ -38,6 +38,8 @@ const Streams = z.discriminatedUnion('kind', [
     kind: z.literal('terminal'),
     terminal: z.string(),
     size: z.object({ rows: z.number(), cols: z.number() }),
+    /** struct termios in base64, as the program had set it. */
+    mode: z.string().optional(),
   }),
 ])
 
@@ -225,13 +227,17 @@ export function lastUse(directory: string): number | null {
   return statSync(join(directory, MANIFEST), { throwIfNoEntry: false })?.mtimeMs ?? null
 }
 
+/** Whether a directory is an image, and not what an interrupted checkpoint or removal has left. */
+export function isWhole(directory: string): boolean {
+  return existsSync(join(directory, MANIFEST)) && !directory.endsWith('.draft')
+}
+
 /** Removes what an interrupted checkpoint or removal left in a directory of images. */
 export function sweepImages(directory: string): void {
   if (!existsSync(directory)) return
   for (const name of readdirSync(directory)) {
     const path = join(directory, name)
-    if (!existsSync(join(path, MANIFEST)) || name.endsWith('.draft'))
-      rmSync(path, { recursive: true, force: true })
+    if (!isWhole(path)) rmSync(path, { recursive: true, force: true })
   }
 }
 

@@ -3,7 +3,15 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkScope, nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
+import {
+  checkScope,
+  nativeProgram,
+  TerminalMode,
+  ThawError,
+  within,
+  withTimeout,
+  type Scope,
+} from '../../system/index.js'
 import type {
   Ability,
   AnyImage,
@@ -25,8 +33,9 @@ import {
 import type { Criu } from './criu/criu.js'
 import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
 import { asDiskFull, asThawError, dumpFailure, restoreFailure } from './errors.js'
+import { copyTree } from '../../files/copy.js'
 import { WrittenFiles } from '../../files/written.js'
-import { copyTree, fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
+import { fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
 import { keepLayers, listLayers } from './layers.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
@@ -162,7 +171,7 @@ export class ProcessEngine implements OutsideEngine<
       ...(works && needsUserNamespace()
         ? [
             {
-              name: 'checkpoints without root: programs see themselves as root in a user namespace',
+              name: 'checkpoints without root: programs see themselves as root in a user namespace; System V objects, and files that were closed, are not in them',
               works: true,
               reason: null,
             },
@@ -248,7 +257,7 @@ export class ProcessEngine implements OutsideEngine<
     try {
       await mkdir(join(directory, PART.criu), { recursive: true, mode: 0o700 })
       await copyFile(reaper, join(directory, PART.reaper), constants.COPYFILE_FICLONE)
-      let held: Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'> | null = null
+      let held: Held | null = null
       let undone: unknown = null
       const paused = async () => {
         try {
@@ -259,7 +268,7 @@ export class ProcessEngine implements OutsideEngine<
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
           const closed = [...(written?.now(true).keys() ?? [])].filter((path) => !files.includes(path))
           const kept = await saveWritten(closed, sandbox.inside(''), join(directory, PART.written))
-          const complete = branch.parts.accounted || written?.overflow === false
+          const all = { ...kept, complete: branch.parts.accounted || written?.overflow === false }
           await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), bounded)
           if (setting.ownTemporary)
             await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), bounded)
@@ -267,7 +276,8 @@ export class ProcessEngine implements OutsideEngine<
             const part = join(directory, PART.layers)
             undoLayers = await keepLayers(layers, join(work, WORK.upper), part, how.stop === true, bounded)
           }
-          held = { counts, files, written: { ...kept, complete }, processes: tree.pids.length }
+          const processes = tree.pids.length
+          held = { streams: withMode(streams), counts, files, written: all, processes }
         } catch (error) {
           undone = error
           throw error
@@ -295,11 +305,10 @@ export class ProcessEngine implements OutsideEngine<
         network,
         processors: cpus,
         tcp,
-        streams: streams.names,
         stdinEnded: streams.inputEnded,
         setting,
         place: notePlace(setting.root ?? setting.cwd),
-        ...(held as Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'>),
+        ...(held as Held),
       })
       if (how.stop === true) branch.end()
       return image
@@ -377,7 +386,7 @@ export class ProcessEngine implements OutsideEngine<
       criu,
       // One that is held may stay so for long.
       standing === null ? bounded : scope,
-      async ({ sandbox, streams, work, layers }, follow) => {
+      async ({ sandbox, streams, work, layers, notes }, follow) => {
         spec.admit?.(sandbox.initPid)
         const reaper = image.part('reaper')
         if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), bounded)
@@ -385,8 +394,10 @@ export class ProcessEngine implements OutsideEngine<
         const directories = { images: group.images, work, image: image.directory }
         if (setting.layered) adoptMode(setting.root ?? setting.cwd, work)
         makeSetting(sandbox, setting, criu, directories, reaper, layers)
-        if (isPrivate && !setting.layered) makeView(sandbox, setting.cwd, work)
         await sandbox.settle(bounded)
+        const other =
+          isPrivate && !setting.layered ? await makeView(sandbox, setting.cwd, work, bounded) : null
+        if (other !== null && manifest.files.length > 0) notes.push(other)
         await fillMemory(sandbox, image.part('memory'), bounded)
         await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work, bounded)
         if (!accounted) {
@@ -396,9 +407,12 @@ export class ProcessEngine implements OutsideEngine<
         }
         tellBranch(sandbox, spec.branch, spec.number ?? 0)
         spec.furnished?.(sandbox)
-        if (streams.terminal === null && streams.input !== null && spec.unread !== false) {
-          await streams.input.write(readFileSync(image.part('stdin')))
-          if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
+        if (spec.unread !== false) {
+          const mode = old.kind === 'terminal' && old.mode !== undefined ? old.mode : null
+          const given = mode === null ? null : new TerminalMode(Buffer.from(mode, 'base64'))
+          await streams.giveBack(readFileSync(image.part('stdin')), given)
+          if (streams.terminal === null && (spec.streams.stdin === 'null' || manifest.stdinEnded))
+            streams.input?.end()
         }
         const { hostname = null } = spec
         const stands = standing !== null || hostname !== null
@@ -484,7 +498,8 @@ export class ProcessEngine implements OutsideEngine<
           sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
         }
       }
-      const parts = { ...about, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
+      const notes: string[] = []
+      const parts = { ...about, notes, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
       const pids = await begin(parts, (earlier) => {
         written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
       })
@@ -516,6 +531,14 @@ function goOn(branch: ProcessBranch): void {
 }
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
+
+/** What is known of a program only while it stands still. */
+type Held = Pick<Manifest, 'streams' | 'counts' | 'files' | 'written' | 'processes'>
+
+function withMode({ names, terminal }: BranchStreams): Manifest['streams'] {
+  if (names.kind !== 'terminal' || terminal === null) return names as Manifest['streams']
+  return { ...names, size: terminal.size, mode: terminal.mode.bytes.toString('base64') }
+}
 
 /** A program that had a terminal gets one again; one that had none cannot. */
 function adaptStreams(wanted: StartSpec['streams'], old: Manifest['streams']): StartSpec['streams'] {
