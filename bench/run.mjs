@@ -20,6 +20,7 @@ import * as fork from './cases/fork.mjs'
 import * as imports from './cases/imports.mjs'
 import * as lastTenth from './cases/last-tenth.mjs'
 import * as replay from './cases/replay.mjs'
+import * as restoreSize from './cases/restore-size.mjs'
 import * as steady from './cases/steady.mjs'
 import { document, number, verdict } from './document.mjs'
 import { Workbench } from './workbench.mjs'
@@ -35,6 +36,7 @@ const CASES = [
   replay,
   branchesTime,
   branchesMemory,
+  restoreSize,
 ]
 const here = dirname(fileURLToPath(import.meta.url))
 

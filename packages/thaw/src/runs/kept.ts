@@ -46,9 +46,9 @@ export function outlasts({ state, data }: CheckpointRow): boolean {
   return state === 'parked' && Outlasting.safeParse(data).success
 }
 
-/** The directory of its image; null where it has none. */
-export function imageOf({ data }: CheckpointRow): string | null {
-  return Outlasting.safeParse(data).data?.image ?? null
+/** The directory of its image; null where it has none, or has been given up. */
+export function imageOf({ state, data }: CheckpointRow): string | null {
+  return state === 'parked' ? (Outlasting.safeParse(data).data?.image ?? null) : null
 }
 
 /** A checkpoint of an earlier daemon, as part of its run again; null where nothing of it is left. */

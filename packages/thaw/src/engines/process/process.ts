@@ -21,6 +21,7 @@ import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
 import { copyTree, fillMemory, putBack, saveFiles, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
+import { canBeLazy, LAZY_FROM, memoryOf, PageServer } from './lazy.js'
 import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
 import { carry, CARRIED_NAMES, findCarrier } from './network.js'
 import { Sandbox, SandboxRefused, type Network } from './sandbox.js'
@@ -61,6 +62,8 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** Bytes of memory from which on the program goes on before all of it is there. Default: where that wins. */
+  lazyFrom?: number
 }
 
 export class ProcessEngine implements OutsideEngine<
@@ -73,6 +76,8 @@ export class ProcessEngine implements OutsideEngine<
   readonly #provider: CriuProvider
   readonly #say: (what: string) => void
   readonly #care: ImageCare
+  /** Whether pages can come later, as far as it has been tried. */
+  #isLazy = true
 
   /**
    * @param say told what takes time, when criu is fetched at the first use
@@ -156,6 +161,8 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('INTERNAL', 'This branch is of another engine.')
     if (branch.over) throw new ThawError('CHECKPOINT_REFUSED', 'The program has ended.')
     const criu = await this.#provider.get(this.#say, scope)
+    // criu cannot copy what is not there.
+    if (branch.parts.pages !== null) await within(scope, 'waiting for memory', branch.parts.pages.done)
     const { sandbox, streams, pids, setting, network, work, reaper } = branch.parts
     const tcp = how.tcp ?? null
     const alone = network !== 'host'
@@ -230,48 +237,85 @@ export class ProcessEngine implements OutsideEngine<
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     if (!image.alive) throw new ThawError('CHECKPOINT_GONE', 'The checkpoint is not there any more.')
     const criu = await this.#provider.get(this.#say, scope)
+    const whole = await this.#care.use(image)
+    let branch
+    try {
+      branch = await this.#restoreWhole(group, image, spec, criu, scope)
+      return branch
+    } finally {
+      const { pages = null } = branch?.parts ?? {}
+      if (pages === null) whole[Symbol.dispose]()
+      else void pages.done.then(() => whole[Symbol.dispose]())
+    }
+  }
+
+  async #restoreWhole(
+    group: ProcessGroup,
+    image: ProcessImage,
+    spec: ProcessRestore,
+    criu: Criu,
+    scope: Scope,
+  ): Promise<ProcessBranch> {
+    const isLarge = memoryOf(image) >= (spec.lazyFrom ?? LAZY_FROM)
+    if (isLarge && this.#isLazy && canBeLazy(criu)) {
+      try {
+        return await this.#restore(group, image, spec, criu, true, scope)
+      } catch (error) {
+        if (!(error instanceof ThawError && error.code === 'ENGINE_FAILED')) throw error
+        // Where it fails without pages, that is what is told.
+        scope.log.info('Memory could not be brought later; it is brought at once.', { error })
+      }
+      const branch = await this.#restore(group, image, spec, criu, false, scope)
+      this.#isLazy = false
+      return branch
+    }
+    return await this.#restore(group, image, spec, criu, false, scope)
+  }
+
+  async #restore(
+    group: ProcessGroup,
+    image: ProcessImage,
+    spec: ProcessRestore,
+    criu: Criu,
+    lazy: boolean,
+    scope: Scope,
+  ): Promise<ProcessBranch> {
     const { manifest } = image
     const differences = image.differences(thisMachine(criu))
     if (differences.length > 0 && spec.force !== true) {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
-    using _whole = await this.#care.use(image)
     image.check()
     const { network, setting, streams: old } = manifest
     const isPrivate = (spec.view ?? 'private') === 'private'
     const adapted = { ...spec, streams: adaptStreams(spec.streams, old) }
-    return await this.#open(
-      group,
-      adapted,
-      network,
-      setting,
-      criu,
-      scope,
-      async ({ sandbox, streams, work }) => {
-        const reaper = image.part('reaper')
-        if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), scope)
-        const directories = { images: group.images, work, image: image.directory }
-        makeSetting(sandbox, setting, criu, directories, reaper)
-        if (isPrivate) makeView(sandbox, setting.cwd, work)
-        await sandbox.settle()
-        await fillMemory(sandbox, image.part('memory'), scope)
-        await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work)
-        if (streams.terminal === null && streams.input !== null) {
-          await streams.input.write(readFileSync(image.part('stdin')))
-          if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
-        }
-        const argv = restoreCommand(criu, WORK.restore, PART.criu, streams.inherited(old), manifest.tcp)
-        const restored = sandbox.restore(manifest.pids, manifest.pids.last, argv)
-        // criu waits for ever for some of what a damaged image lacks.
-        if (!(await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', restored))) {
-          const log = join(work, WORK.restore, RESTORE_LOG)
-          scope.log.warn('A restore failed.', { log: textOf(log).slice(-4000) })
-          throw restoreFailure(complaint(log))
-        }
-        if (spec.streams.terminal !== null) streams.terminal?.resize(spec.streams.terminal)
-        return manifest.pids
-      },
-    )
+    return await this.#open(group, adapted, network, setting, criu, scope, async (parts) => {
+      const { sandbox, streams, work } = parts
+      const reaper = image.part('reaper')
+      if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), scope)
+      const directories = { images: group.images, work, image: image.directory }
+      makeSetting(sandbox, setting, criu, directories, reaper)
+      if (isPrivate) makeView(sandbox, setting.cwd, work)
+      await sandbox.settle()
+      await fillMemory(sandbox, image.part('memory'), scope)
+      await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work)
+      if (streams.terminal === null && streams.input !== null) {
+        await streams.input.write(readFileSync(image.part('stdin')))
+        if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
+      }
+      if (lazy) parts.pages = await PageServer.start(sandbox, criu, work, scope)
+      const inherited = streams.inherited(old)
+      const argv = restoreCommand(criu, WORK.restore, PART.criu, inherited, manifest.tcp, lazy)
+      const restored = sandbox.restore(manifest.pids, manifest.pids.last, argv)
+      // criu waits for ever for some of what a damaged image lacks.
+      if (!(await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', restored))) {
+        const log = join(work, WORK.restore, RESTORE_LOG)
+        scope.log.warn('A restore failed.', { log: textOf(log).slice(-4000) })
+        throw restoreFailure(complaint(log))
+      }
+      if (spec.streams.terminal !== null) streams.terminal?.resize(spec.streams.terminal)
+      return manifest.pids
+    })
   }
 
   /**
@@ -316,7 +360,16 @@ export class ProcessEngine implements OutsideEngine<
           sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
         }
       }
-      const parts = { sandbox, streams, setting, network, work, beside, reaper: nativeProgram('sandbox') }
+      const parts: Omit<BranchParts, 'pids'> = {
+        sandbox,
+        streams,
+        setting,
+        network,
+        work,
+        beside,
+        pages: null,
+        reaper: nativeProgram('sandbox'),
+      }
       const pids = await begin(parts)
       streams.handedOver()
       const branch = new ProcessBranch(spec.branch, { ...parts, pids })

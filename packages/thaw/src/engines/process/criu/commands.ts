@@ -12,6 +12,7 @@ const LARGEST_DELETED = '1G'
 const HOOK = '/proc/1/exe'
 export const DUMP_LOG = 'dump.log'
 export const RESTORE_LOG = 'restore.log'
+export const LAZY_LOG = 'lazy-pages.log'
 
 function common(criu: Criu, tcp: Tcp): string[] {
   const connections = tcp === 'close' ? '--tcp-close' : '--tcp-established'
@@ -45,17 +46,29 @@ export function dumpCommand(
   return [...criuCommand(criu), 'dump', ...where, ...how, ...external, ...common(criu, tcp)]
 }
 
-/** @param inherited the new streams in the place of the image's */
+/** A server for pages of the image, as long as some are missing. */
+export function lazyPagesCommand(criu: Criu, work: string, part: string): string[] {
+  const images = join(directoryPath(DIRECTORY.image), part)
+  const where = ['-D', images, '-W', join(directoryPath(DIRECTORY.work), work), '-o', LAZY_LOG]
+  return [...criuCommand(criu), 'lazy-pages', ...where, '-v2']
+}
+
+/**
+ * @param inherited the new streams in the place of the image's
+ * @param lazy whether a server gives out pages
+ */
 export function restoreCommand(
   criu: Criu,
   work: string,
   part: string,
   inherited: readonly string[],
   tcp: Tcp,
+  lazy: boolean,
 ): string[] {
   const images = join(directoryPath(DIRECTORY.image), part)
   const where = ['-D', images, '-W', join(directoryPath(DIRECTORY.work), work), '-o', RESTORE_LOG]
-  return [...criuCommand(criu), 'restore', '-d', ...where, ...inherited, ...common(criu, tcp)]
+  const how = lazy ? ['--lazy-pages', ...common(criu, tcp)] : common(criu, tcp)
+  return [...criuCommand(criu), 'restore', '-d', ...where, ...inherited, ...how]
 }
 
 /** Said whatever happens, or of what was said before. */
