@@ -267,51 +267,58 @@ describe.skipIf(why !== null)('thaw checkpoint export and import', () => {
     await other[Symbol.asyncDispose]()
   })
 
-  it('takes a checkpoint to another thaw, with what had been printed before it', async () => {
-    const project = new Project(home, 'travels')
-    project.write('count.sh', 'for i in 1 2 3 4 5 6; do echo "line $i"; echo "err $i" >&2; sleep 0.1; done\n')
-    const flags = ['--break-output', 'line 3$']
-    const first = await project.run(['sh', 'count.sh'], { flags })
-    // A checkpoint whose output lies in two branches.
-    const second = await project.resume(['--break-output', 'line 5', first.report.checkpoint?.id ?? ''])
-    const id = second.report.checkpoint?.id ?? ''
-    const target = join(home.directory, 'travels.thaw')
-    const done = await home.json<Exported>(['checkpoint', 'export', id, target])
-    expect(done).toMatchObject({ checkpoint: id, file: target, bytes: statSync(target).size })
-    expect(statSync(target).mode & 0o777).toBe(0o600)
-    expect(await home.run(['checkpoint', 'export', id, target])).toMatchObject({
-      code: 125,
-      stderr: expect.stringContaining('EXPORT_UNWRITABLE'),
-    })
-    const { checkpoint, warnings } = await other.json<ImportedCheckpoint>(['checkpoint', 'import', target])
-    expect(warnings).toEqual([])
-    expect(readdirSync(join(other.directory, 'home', 'state', 'imports'))).toEqual([])
-    expect(checkpoint).toMatchObject({ kind: 'stop', state: 'parked' })
-    const [run] = await other.json<RunSummary[]>(['ls'])
-    expect(run).toMatchObject({
-      id: checkpoint.run,
-      command: ['sh', 'count.sh'],
-      checkpoints: 1,
-      times_run: 0,
-    })
-    expect((await other.run(['logs', '--stdout', checkpoint.branch])).stdout).toBe(
-      'line 1\nline 2\nline 3\nline 4\nline 5\n',
-    )
-    for (let i = 0; i < 2; i++) {
-      const resumed = await other.run(['resume', '-q', checkpoint.id])
-      expect(resumed).toMatchObject({ code: 0, stdout: 'line 6\n' })
-    }
-    // Told in words, with what is to be known of it.
-    const said = await home.run(['checkpoint', 'export', id, `${target}.2`])
-    expect(said.stdout).toMatch(/exported c_\S+ to .*\nIt holds the memory and the environment/)
-    // It outlives its daemon, as any other on disk, and leaves nothing.
-    const { pid } = await other.json<{ pid: number }>(['daemon', 'status'])
-    process.kill(pid, 'SIGKILL')
-    expect((await other.run(['resume', '-q', checkpoint.id])).stdout).toBe('line 6\n')
-    expect((await other.run(['rm', '--cascade', checkpoint.id])).code).toBe(0)
-    const images = join(other.directory, 'home', 'state', 'runs', checkpoint.run, 'images')
-    await until('its image is gone', () => readdirSync(images).length === 0)
-  })
+  it(
+    'takes a checkpoint to another thaw, with what had been printed before it',
+    { timeout: 180_000 },
+    async () => {
+      const project = new Project(home, 'travels')
+      project.write(
+        'count.sh',
+        'for i in 1 2 3 4 5 6; do echo "line $i"; echo "err $i" >&2; sleep 0.1; done\n',
+      )
+      const flags = ['--break-output', 'line 3$']
+      const first = await project.run(['sh', 'count.sh'], { flags })
+      // A checkpoint whose output lies in two branches.
+      const second = await project.resume(['--break-output', 'line 5', first.report.checkpoint?.id ?? ''])
+      const id = second.report.checkpoint?.id ?? ''
+      const target = join(home.directory, 'travels.thaw')
+      const done = await home.json<Exported>(['checkpoint', 'export', id, target])
+      expect(done).toMatchObject({ checkpoint: id, file: target, bytes: statSync(target).size })
+      expect(statSync(target).mode & 0o777).toBe(0o600)
+      expect(await home.run(['checkpoint', 'export', id, target])).toMatchObject({
+        code: 125,
+        stderr: expect.stringContaining('EXPORT_UNWRITABLE'),
+      })
+      const { checkpoint, warnings } = await other.json<ImportedCheckpoint>(['checkpoint', 'import', target])
+      expect(warnings).toEqual([])
+      expect(readdirSync(join(other.directory, 'home', 'state', 'imports'))).toEqual([])
+      expect(checkpoint).toMatchObject({ kind: 'stop', state: 'parked' })
+      const [run] = await other.json<RunSummary[]>(['ls'])
+      expect(run).toMatchObject({
+        id: checkpoint.run,
+        command: ['sh', 'count.sh'],
+        checkpoints: 1,
+        times_run: 0,
+      })
+      expect((await other.run(['logs', '--stdout', checkpoint.branch])).stdout).toBe(
+        'line 1\nline 2\nline 3\nline 4\nline 5\n',
+      )
+      for (let i = 0; i < 2; i++) {
+        const resumed = await other.run(['resume', '-q', checkpoint.id])
+        expect(resumed).toMatchObject({ code: 0, stdout: 'line 6\n' })
+      }
+      // Told in words, with what is to be known of it.
+      const said = await home.run(['checkpoint', 'export', id, `${target}.2`])
+      expect(said.stdout).toMatch(/exported c_\S+ to .*\nIt holds the memory and the environment/)
+      // It outlives its daemon, as any other on disk, and leaves nothing.
+      const { pid } = await other.json<{ pid: number }>(['daemon', 'status'])
+      process.kill(pid, 'SIGKILL')
+      expect((await other.run(['resume', '-q', checkpoint.id])).stdout).toBe('line 6\n')
+      expect((await other.run(['rm', '--cascade', checkpoint.id])).code).toBe(0)
+      const images = join(other.directory, 'home', 'state', 'runs', checkpoint.run, 'images')
+      await until('its image is gone', () => readdirSync(images).length === 0)
+    },
+  )
 
   it('says before a resume that the program was replaced, and refuses the resume', async () => {
     const project = new Project(home, 'replaced')

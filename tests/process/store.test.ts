@@ -25,9 +25,9 @@ import {
 import { PAGE } from '../../packages/thaw/src/store/pack.js'
 import { PageStore } from '../../packages/thaw/src/store/pages.js'
 import { loadZstd } from '../../packages/thaw/src/store/zstd.js'
-import { silentLog } from '../../packages/thaw/src/system/index.js'
+import { findPaths, silentLog } from '../../packages/thaw/src/system/index.js'
 import { bundle } from '../support/bundle.js'
-import { until } from '../support/home.js'
+import { Home, until } from '../support/home.js'
 import { lookOf, makeImage } from '../support/images.js'
 import { Bench, whyNot } from '../support/process.js'
 
@@ -175,6 +175,12 @@ describe('packing of images', () => {
   }, 600_000)
 })
 
+const HOLDER_OF_LINES = `
+import random, time
+held = random.Random(1).randbytes(8 << 20)
+for i in (1, 2, 3): print("line", i, flush=True); time.sleep(0.3)
+`
+
 const why = await whyNot()
 if (why !== null) console.error(`skipped: ${why}`)
 
@@ -285,4 +291,32 @@ for line in sys.stdin:
       return unpackedBytes(image.directory) === 0
     })
   })
+
+  it(
+    'are packed by the daemon, resumed, and collected when they are given up',
+    { timeout: 120_000 },
+    async () => {
+      await using home = new Home({ THAW_PACK: '0.5', XDG_CACHE_HOME: join(findPaths().cache, '..') })
+      const flags = ['--engine', 'process', '--break-output', 'line 2']
+      expect((await home.run(['run', ...flags, 'python3', '-c', HOLDER_OF_LINES])).stdout).toBe(
+        'line 1\nline 2\n',
+      )
+      const state = join(home.directory, 'home', 'state')
+      const packed = () =>
+        taken(join(state, 'pages')) > 0 &&
+        listImages(join(state, 'runs')).every((one) => unpackedBytes(one) === 0)
+      await until('it is packed', packed, 60)
+      expect(await home.run(['resume', '-q', 'last'])).toMatchObject({ code: 0, stdout: 'line 3\n' })
+      const { checkpoints } = await home.json<{ checkpoints: { id: string }[] }>(['tree', 'last'])
+      for (const { id } of checkpoints) await home.run(['rm', '--cascade', id])
+      await until(
+        'nothing is left',
+        async () => {
+          await home.run(['gc'])
+          return readdirSync(join(state, 'pages')).length === 0
+        },
+        60,
+      )
+    },
+  )
 })

@@ -126,9 +126,13 @@ export class Bench implements AsyncDisposable {
     return await this.engine.checkpoint(this.group, one.branch, this.scope, how)
   }
 
-  async restore(image: ProcessImage, more: Partial<ProcessRestore> = {}): Promise<Watched> {
+  async restore(
+    image: ProcessImage,
+    more: Partial<ProcessRestore> = {},
+    engine = this.engine,
+  ): Promise<Watched> {
     return await this.#watch((spec) =>
-      this.engine.restore(this.group, image, { ...spec, ...more, listener: spec.listener }, this.scope),
+      engine.restore(this.group, image, { ...spec, ...more, listener: spec.listener }, this.scope),
     )
   }
 

@@ -7,6 +7,7 @@ export { errorLine, ThawError, type ErrorCode } from './error.js'
 export { readOwner, takeLock, type Lock, type LockOwner } from './lock.js'
 export { exitCode, signalCode } from './exit-code.js'
 export {
+  duplicateOf,
   makeFifo,
   makePipe,
   openTerminal,

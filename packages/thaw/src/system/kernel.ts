@@ -15,6 +15,9 @@ const TIOCSWINSZ = 0x5414
 const TIOCGWINSZ = 0x5413
 const AT_FDCWD = -100
 const SECOND = 1_000_000_000n
+/** The same on all architectures. */
+const PIDFD_OPEN = 434
+const PIDFD_GETFD = 438
 
 /** FAN_CLOEXEC, FAN_NONBLOCK, FAN_UNLIMITED_QUEUE. */
 const FAN_FLAGS = 0x1 | 0x2 | 0x10
@@ -22,7 +25,10 @@ const FAN_FLAGS = 0x1 | 0x2 | 0x10
 const FAN_MARK = 0x1 | 0x10
 const FAN_CLOSE_WRITE = 0x8
 
-type Calls = Record<'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'utimensat' | 'mkfifo', IntCall>
+type Calls = Record<
+  'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'utimensat' | 'mkfifo' | 'syscall',
+  IntCall
+>
 
 let calls: Calls | undefined
 
@@ -38,6 +44,7 @@ function libc(): Calls {
       ) as IntCall,
       utimensat: library.func('int utimensat(int at, str path, int64_t *times, int flags)') as IntCall,
       mkfifo: library.func('int mkfifo(str path, uint mode)') as IntCall,
+      syscall: library.func('long syscall(long number, long a, long b, long c)') as IntCall,
     }
   }
   return calls
@@ -113,6 +120,18 @@ export function terminalSize(fd: number): { rows: number; cols: number } {
   const size = Buffer.alloc(8)
   ioctl(fd, TIOCGWINSZ, size, 'to tell the size of a terminal')
   return { rows: size.readUInt16LE(0), cols: size.readUInt16LE(2) }
+}
+
+/** A duplicate of another process's descriptor, which the caller closes; null: there is none. */
+export function duplicateOf(pid: number, fd: number): number | null {
+  const process = Number(libc().syscall(PIDFD_OPEN, pid, 0, 0))
+  if (process < 0) return null
+  try {
+    const own = Number(libc().syscall(PIDFD_GETFD, process, fd, 0))
+    return own < 0 ? null : own
+  } finally {
+    closeSync(process)
+  }
 }
 
 /** A named pipe. */

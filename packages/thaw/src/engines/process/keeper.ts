@@ -19,7 +19,7 @@ import { isUnpacked, listImages, unpackedBytes } from './packing.js'
 export interface ImageCare {
   /** The image is whole until what is returned is disposed of. @throws ThawError IMAGE_BROKEN, DISK_FULL */
   use(image: ProcessImage): Promise<Disposable>
-  /** Waits until nobody changes it. */
+  /** Waits until nobody uses or changes it. */
   remove(image: ProcessImage): Promise<void>
 }
 
@@ -69,10 +69,23 @@ const NOTHING: PagesCollected = { bytes: 0, packs: 0 }
 const LONGEST_BETWEEN = 60
 const SHORTEST_BETWEEN = 0.2
 
+/** How many use an image, until none does. */
+interface Uses {
+  count: number
+  ended: Promise<void>
+  end: () => void
+}
+
+function newUses(): Uses {
+  let end = () => {}
+  const ended = new Promise<void>((resolve) => (end = resolve))
+  return { count: 0, ended, end }
+}
+
 export class ImageKeeper implements ImageCare, AsyncDisposable {
   readonly #options: KeeperOptions
   readonly #timer: NodeJS.Timeout
-  readonly #users = new Map<string, number>()
+  readonly #uses = new Map<string, Uses>()
   /** What changes an image now. */
   readonly #changing = new Map<string, Promise<unknown>>()
   /** Images that could not be packed. */
@@ -101,16 +114,18 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
       } else if (isUnpacked(ProcessImage.open(directory))) break
       else await this.#change(directory, { do: 'unpack', image: directory })
     }
-    this.#users.set(directory, (this.#users.get(directory) ?? 0) + 1)
     touchImage(directory)
+    const uses = this.#uses.get(directory) ?? newUses()
+    this.#uses.set(directory, uses)
+    uses.count++
     let used = true
     return {
       [Symbol.dispose]: () => {
         if (!used) return
         used = false
-        const left = (this.#users.get(directory) ?? 1) - 1
-        if (left > 0) this.#users.set(directory, left)
-        else this.#users.delete(directory)
+        if (--uses.count > 0) return
+        this.#uses.delete(directory)
+        uses.end()
       },
     }
   }
@@ -120,6 +135,7 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
       this.#hasten()
       await changing.catch(() => {})
     }
+    await this.#uses.get(image.directory)?.ended
     this.#failed.delete(image.directory)
     this.#loose = true
     await image.remove()
@@ -226,7 +242,7 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
     for (const { directory, used, bytes } of whole.sort((a, b) => a.used - b.used)) {
       if (this.#ended) return
       if (sum <= unpacked && Date.now() - used < rest * 1000) continue
-      if (this.#users.has(directory) || this.#changing.has(directory) || this.#failed.has(directory)) continue
+      if (this.#uses.has(directory) || this.#changing.has(directory) || this.#failed.has(directory)) continue
       try {
         await this.#change(directory, { do: 'pack', image: directory })
         sum -= bytes

@@ -39,6 +39,7 @@ import { fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } 
 import type { ProcessGroup } from './group.js'
 import { keepLayers, listLayers } from './layers.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
+import { canBeLazy, LAZY_FROM, memoryOf, PageServer } from './lazy.js'
 import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
 import { carry, CARRIED_NAMES, findCarrier } from './network.js'
 import { heldPid, Sandbox, type Network } from './sandbox.js'
@@ -103,6 +104,8 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** Bytes of memory from which on the program goes on before all of it is there. Default: where that wins. */
+  lazyFrom?: number
   /** Called when the sandbox is furnished, and the program is not there yet. */
   furnished?: (sandbox: Sandbox) => void
   /** Whether the program finds on stdin what it had not read. Default: yes. */
@@ -116,6 +119,9 @@ export interface ProcessRestore extends StartSpec {
   hostname?: string | null
   admit?: (initPid: number) => void
 }
+
+/** Called when everything is restored; the program goes on when it resolves. */
+type Standing = (sandbox: Sandbox) => Promise<void>
 
 /** A branch that is restored up to its last step, and stands still there. */
 export interface HeldBranch extends AsyncDisposable {
@@ -134,6 +140,8 @@ export class ProcessEngine implements OutsideEngine<
   readonly #provider: CriuProvider
   readonly #say: (what: string) => void
   readonly #care: ImageCare
+  /** Whether pages can come later, as far as it has been tried. */
+  #isLazy = true
 
   /**
    * @param say told what takes time, when criu is fetched at the first use
@@ -245,6 +253,8 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('INTERNAL', 'This branch is of another engine.')
     if (branch.over) throw new ThawError('CHECKPOINT_REFUSED', 'The program has ended.')
     const criu = await this.#provider.get(this.#say, scope)
+    // criu cannot copy what is not there.
+    if (branch.parts.pages !== null) await within(scope, 'waiting for memory', branch.parts.pages.done)
     const { sandbox, streams, pids, setting, network, work, reaper, cpus, written, layers } = branch.parts
     const bounded = withTimeout(scope, DUMP_TIMEOUT)
     const tcp = how.tcp ?? null
@@ -361,17 +371,64 @@ export class ProcessEngine implements OutsideEngine<
     image: AnyImage,
     spec: ProcessRestore,
     scope: Scope,
-    standing: ((sandbox: Sandbox) => Promise<void>) | null,
+    standing: Standing | null,
   ): Promise<ProcessBranch> {
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     if (!image.alive) throw new ThawError('CHECKPOINT_GONE', 'The checkpoint is not there any more.')
     const criu = await this.#provider.get(this.#say, scope)
+    const whole = await this.#care.use(image)
+    let branch
+    try {
+      branch = await this.#restoreWhole(group, image, spec, criu, scope, standing)
+      return branch
+    } finally {
+      const { pages = null } = branch?.parts ?? {}
+      if (pages === null) whole[Symbol.dispose]()
+      else void pages.done.then(() => whole[Symbol.dispose]())
+    }
+  }
+
+  async #restoreWhole(
+    group: ProcessGroup,
+    image: ProcessImage,
+    spec: ProcessRestore,
+    criu: Criu,
+    scope: Scope,
+    standing: Standing | null,
+  ): Promise<ProcessBranch> {
+    const bring = (lazy: boolean) => this.#bring(group, image, spec, criu, lazy, scope, standing)
+    const isLarge = memoryOf(image) >= (spec.lazyFrom ?? LAZY_FROM)
+    // The server needs a shell in the sandbox; one that is held has the time to have all of its memory.
+    const mayBe = standing === null && image.manifest.setting.root === null
+    if (isLarge && mayBe && this.#isLazy && canBeLazy(criu)) {
+      try {
+        return await bring(true)
+      } catch (error) {
+        if (!(error instanceof ThawError && error.code === 'ENGINE_FAILED')) throw error
+        // Where it fails without pages, that is what is told.
+        scope.log.info('Memory could not be brought later; it is brought at once.', { error })
+      }
+      const branch = await bring(false)
+      this.#isLazy = false
+      return branch
+    }
+    return await bring(false)
+  }
+
+  async #bring(
+    group: ProcessGroup,
+    image: ProcessImage,
+    spec: ProcessRestore,
+    criu: Criu,
+    lazy: boolean,
+    scope: Scope,
+    standing: Standing | null,
+  ): Promise<ProcessBranch> {
     const { manifest } = image
     const differences = image.differences(thisMachine(criu))
     if (differences.length > 0 && spec.force !== true) {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
-    using _whole = await this.#care.use(image)
     image.check()
     const { network, setting, streams: old, processors: cpus } = manifest
     const view = spec.view ?? 'private'
@@ -386,7 +443,8 @@ export class ProcessEngine implements OutsideEngine<
       criu,
       // One that is held may stay so for long.
       standing === null ? bounded : scope,
-      async ({ sandbox, streams, work, layers, notes }, follow) => {
+      async (parts, follow) => {
+        const { sandbox, streams, work, layers, notes } = parts
         spec.admit?.(sandbox.initPid)
         const reaper = image.part('reaper')
         if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), bounded)
@@ -417,7 +475,9 @@ export class ProcessEngine implements OutsideEngine<
         const { hostname = null } = spec
         const stands = standing !== null || hostname !== null
         const inherited = streams.inherited(old)
-        const argv = restoreCommand(criu, WORK.restore, PART.criu, inherited, manifest.tcp, stands)
+        if (lazy) parts.pages = await PageServer.start(sandbox, criu, work, bounded)
+        const how = { held: stands, lazy }
+        const argv = restoreCommand(criu, WORK.restore, PART.criu, inherited, manifest.tcp, how)
         let failure: unknown = null
         let ready!: () => void
         const stood = new Promise<void>((resolve) => (ready = resolve))
@@ -499,7 +559,16 @@ export class ProcessEngine implements OutsideEngine<
         }
       }
       const notes: string[] = []
-      const parts = { ...about, notes, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
+      const parts: Omit<BranchParts, 'pids' | 'written'> = {
+        ...about,
+        pages: null,
+        notes,
+        sandbox,
+        streams,
+        work,
+        beside,
+        reaper: nativeProgram('sandbox'),
+      }
       const pids = await begin(parts, (earlier) => {
         written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
       })
