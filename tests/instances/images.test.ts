@@ -40,6 +40,8 @@ beforeEach(() => {
   images = open()
 })
 afterEach(() => {
+  // Its own way: directories in an image may be closed to their owner.
+  for (const image of images.list()) images.remove(image)
   journal[Symbol.dispose]()
   rmSync(directory, { recursive: true })
 })

@@ -7,6 +7,7 @@ export { readOwner, takeLock, type Lock, type LockOwner } from './lock.js'
 export { exitCode, signalCode } from './exit-code.js'
 export {
   makePipe,
+  openBelow,
   openTerminal,
   resizeTerminal,
   terminalSize,
@@ -14,6 +15,7 @@ export {
   type PseudoTerminal,
 } from './kernel.js'
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
+export { matcher } from './match.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
 export { identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
 export { checkScope, openScope, within, withTimeout, type Scope } from './scope.js'

@@ -12,14 +12,23 @@ const TIOCSPTLCK = 0x40045431
 const TIOCSWINSZ = 0x5414
 const TIOCGWINSZ = 0x5413
 
-let calls: { pipe2: IntCall; ioctl: IntCall } | undefined
+/** The same number on every architecture, as for all newer calls. */
+const SYS_OPENAT2 = 437
+const RESOLVE_NO_MAGICLINKS = 0x02
+const RESOLVE_IN_ROOT = 0x10
 
-function libc(): { pipe2: IntCall; ioctl: IntCall } {
+let calls: { pipe2: IntCall; ioctl: IntCall; syscall: IntCall } | undefined
+
+function libc(): NonNullable<typeof calls> {
   if (calls === undefined) {
     const library = koffi.load(null)
     calls = {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
       ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
+      // As openat2 needs it: the C library has no function for that call.
+      syscall: library.func(
+        'long syscall(long number, int directory, const char *path, const uint8_t *how, size_t size)',
+      ) as IntCall,
     }
   }
   return calls
@@ -86,4 +95,17 @@ export function terminalSize(fd: number): { rows: number; cols: number } {
   const size = Buffer.alloc(8)
   ioctl(fd, TIOCGWINSZ, size, 'to tell the size of a terminal')
   return { rows: size.readUInt16LE(0), cols: size.readUInt16LE(2) }
+}
+
+/**
+ * Opens a path below a directory as if that were `/`: links and `..` on the way lead nowhere else.
+ *
+ * @returns `fd` negative: it was refused, for `errno`
+ */
+export function openBelow(directory: number, path: string, flags: number): { fd: number; errno: number } {
+  const how = Buffer.alloc(24)
+  how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
+  how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16)
+  const fd = Number(libc().syscall(SYS_OPENAT2, directory, path, how, how.length))
+  return { fd, errno: fd < 0 ? koffi.errno() : 0 }
 }

@@ -108,7 +108,7 @@ export class RootWriter {
 
   /** The last step: modes and times of directories. */
   finish(): void {
-    for (const [path, { mode, mtime }] of [...this.#directories].reverse()) {
+    for (const [path, { mode, mtime }] of deepestFirst(this.#directories)) {
       const full = join(this.root, path)
       if (statOf(full)?.isDirectory() !== true) continue
       chmodSync(full, mode)
@@ -207,6 +207,11 @@ export class RootWriter {
   #leaveOut(what: string): void {
     if (++this.#left <= TOLD) this.leftOut.push(what)
   }
+}
+
+/** So that a directory that is closed to its owner is closed when nothing in it is to be changed any more. */
+function deepestFirst<T>(directories: Map<string, T>): [string, T][] {
+  return [...directories].sort(([a], [b]) => b.length - a.length)
 }
 
 function asThawError(error: unknown, name: string): unknown {
