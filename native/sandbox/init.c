@@ -87,7 +87,7 @@ static int fresh_child(void) {
     return sigprocmask(SIG_SETMASK, &self.before, NULL);
 }
 
-static const char *become(char **words, size_t arguments, int terminal, int *streams) {
+static const char *begin(char **words, size_t arguments, int terminal, int *streams) {
     if (setsid() < 0) return "session";
     for (int i = 0; i < 3; i++) {
         /* In this mount namespace: a descriptor from outside could not be found again by criu. */
@@ -119,7 +119,7 @@ static const char *stand_above(char **words, size_t arguments, int *streams, int
     pid_t child = fork();
     if (child < 0) return "fork";
     if (child == 0) {
-        const char *what = become(words, arguments, words[3][0] == '1', streams);
+        const char *what = begin(words, arguments, words[3][0] == '1', streams);
         int why = errno;
         dprintf(report, "%d %s", why, what);
         _exit(127);
@@ -199,6 +199,12 @@ static void criu_ended(int status) {
     if (self.early) tell_end(self.status);
 }
 
+/* criu has come to a point where the program stands still; not every one is waited for. */
+static void standing(char stage) {
+    if (stage == (self.work == RESTORE ? 'r' : 'd')) record_send(CONTROL, "paused", (char *)NULL);
+    else if (write(HOOK_HEARS + 1, "y", 1) != 1) send_failure("go");
+}
+
 static int reap_children(void) {
     int status;
     pid_t pid;
@@ -232,7 +238,8 @@ static void obey(struct record *said) {
     else if (!strcmp(verb, "cover") && given >= 3)
         done = cover(words[1], words[2][0] == '-' ? NULL : words[2], words[3], words + 4);
     else if (!strcmp(verb, "bind") && given == 2) done = bind_over(words[1], words[2]);
-    else if (!strcmp(verb, "overlay") && given == 3) done = overlay(words[1], words[2], words[3]);
+    else if (!strcmp(verb, "overlay") && given >= 3) done = overlay(words[1], words[2], words[3], words + 4);
+    else if (!strcmp(verb, "root") && given == 3) done = change_root(words[1], words[2], words[3]);
     else if (!strcmp(verb, "copy") && given == 2) done = copy_file(words[1], words[2]);
     else if (!strcmp(verb, "ready")) record_send(CONTROL, "ready", (char *)NULL);
     else if (!strcmp(verb, "start")) start(said);
@@ -292,7 +299,7 @@ int init(int network) {
         }
         if (watch[2].revents & POLLIN) {
             char byte;
-            if (read(hooked, &byte, 1) == 1) record_send(CONTROL, "paused", (char *)NULL);
+            if (read(hooked, &byte, 1) == 1) standing(byte);
         }
         if (watch[0].revents & POLLIN) {
             struct record said;

@@ -103,10 +103,14 @@ static char *escape(char *to, const char *path) {
     return to;
 }
 
-int overlay(const char *target, const char *upper, const char *work) {
-    char *options = malloc(2 * (strlen(target) + strlen(upper) + strlen(work)) + 64);
+int overlay(const char *target, const char *upper, const char *work, char **layers) {
+    size_t size = 2 * (strlen(target) + strlen(upper) + strlen(work)) + 64;
+    for (char **layer = layers; *layer; layer++) size += 2 * strlen(*layer) + 1;
+    char *options = malloc(size);
     if (!options) return -1;
-    char *at = escape(stpcpy(options, "lowerdir="), target);
+    char *at = stpcpy(options, "lowerdir=");
+    for (char **layer = layers; *layer; layer++) at = stpcpy(escape(at, *layer), ":");
+    at = escape(at, target);
     at = escape(stpcpy(at, ",upperdir="), upper);
     at = escape(stpcpy(at, ",workdir="), work);
     /* Programs compare inode numbers; without this, a file's changes when it is first written. */
@@ -114,6 +118,49 @@ int overlay(const char *target, const char *upper, const char *work) {
     int done = mount("overlay", target, "overlay", 0, options);
     free(options);
     return done;
+}
+
+/* An existing file or directory of the machine below the new root. */
+static int show(const char *name) {
+    struct stat like;
+    char path[64];
+    snprintf(path, sizeof path, ".%s", name);
+    if (stat(name, &like) || make_point(path, &like)) return -1;
+    return mount(name, path, NULL, MS_BIND | MS_REC, NULL);
+}
+
+static int make_devices(void) {
+    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
+    static const char *const links[][2] = {{"/proc/self/fd", "dev/fd"}, {"/proc/self/fd/0", "dev/stdin"},
+                                           {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"},
+                                           {"pts/ptmx", "dev/ptmx"}};
+    if (mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k")) return -1;
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        if (show(devices[i])) return -1;
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+        if (symlink(links[i][0], links[i][1])) return -1;
+    return mkdir("dev/shm", 0755) || show("/dev/pts") ? -1 : 0;
+}
+
+int change_root(const char *path, const char *features, const char *reaper) {
+    static const char *const needed[] = {"proc", "dev", "sys", "run", "tmp"};
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) || chdir(path)) return -1;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        struct stat found;
+        if (mkdir(needed[i], 0755) && errno != EEXIST) return -1;
+        /* A link would lead elsewhere on the machine. */
+        errno = ENOTDIR;
+        if (lstat(needed[i], &found) || !S_ISDIR(found.st_mode)) return -1;
+    }
+    if (chmod("tmp", 01777)) return -1;
+    if (mount("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")) return -1;
+    if (copy_file(features, "run/criu.kdat") || copy_file(reaper, "run/.thaw-reaper") || make_devices()) return -1;
+    if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) return -1;
+    /* Only where the network is the sandbox's own; nothing needs it. */
+    if (mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL)) errno = 0;
+    /* The old root on top of the new one, and then away. */
+    if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH)) return -1;
+    return chdir("/");
 }
 
 int copy_file(const char *from, const char *to) {

@@ -228,6 +228,13 @@ export const ERRORS = {
     when: 'A path in an instance does not exist, is not of the kind that is needed, or leads out of it.',
     hint: 'Give the absolute path of a file or directory inside of the instance.',
   },
+  PORT_IN_USE: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'A port of this machine that was to be published is in use by another program.',
+    hint: 'Choose another one, or 0 for any that is free.',
+  },
   NOT_VERIFIABLE: {
     fault: 'user',
     status: 409,

@@ -1,6 +1,7 @@
 export { allowanceDifference, grant, ownAllowance, type Grant } from './allowance.js'
 export { agentsDirectory, daemonProgram, nativeProgram, packageRoot } from './assets.js'
 export { writeFileAtomic } from './atomic.js'
+export { Cgroup, sweepCgroups, type CgroupLimits, type CgroupUse } from './cgroup.js'
 export { Disposables } from './disposables.js'
 export { errorLine, ThawError, type ErrorCode } from './error.js'
 export { readOwner, takeLock, type Lock, type LockOwner } from './lock.js'

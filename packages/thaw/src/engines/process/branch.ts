@@ -22,6 +22,8 @@ export interface BranchParts {
   beside: readonly AsyncDisposable[]
   /** File of the program that stands above the user's. */
   reaper: string
+  /** Directories of the layers below what it writes, the oldest first; where its setting is layered. */
+  layers: readonly string[]
 }
 
 export class ProcessBranch implements Branch, AsyncDisposable {

@@ -28,6 +28,8 @@ export async function copyTree(from: string, to: string, scope: Scope): Promise<
 /** Files that a checkpoint copies one by one: not those that lie in directories copied as a whole, nor deleted ones (criu has them). */
 export function worthSaving(files: readonly OpenFile[], setting: Setting): OpenFile[] {
   return files.filter(({ path }) => {
+    // What it wrote there is kept as a layer.
+    if (setting.layered && isBelow(path, setting.root === null ? setting.cwd : '/')) return false
     if (path.endsWith(' (deleted)') || /^\/(proc|sys|dev|run)\//.test(path)) return false
     const isOwn = setting.ownTemporary && isBelow(path, TEMPORARY)
     return !isOwn || setting.visible.some((kept) => isBelow(path, kept))

@@ -19,6 +19,7 @@ export const PART = {
   temporary: 'tmp',
   memory: 'shm',
   files: 'files',
+  layers: 'layers',
 } as const
 
 const Streams = z.discriminatedUnion('kind', [
@@ -56,7 +57,13 @@ const Manifest = z.object({
   stdinEnded: z.boolean(),
   /** Bytes that had crossed when it was made, counted from the start of its branch. */
   counts: z.object({ stdin: z.number(), stdout: z.number(), stderr: z.number() }),
-  setting: z.object({ cwd: z.string(), ownTemporary: z.boolean(), visible: z.array(z.string()) }),
+  setting: z.object({
+    cwd: z.string(),
+    ownTemporary: z.boolean(),
+    visible: z.array(z.string()),
+    root: z.string().nullable().default(null),
+    layered: z.boolean().default(false),
+  }),
   /** The directory the program works in, beyond doubt. */
   place: z.object({ dev: z.string(), ino: z.string() }),
   /** Files that were open for writing; each is in the part `files` under its index. */

@@ -13,18 +13,28 @@ import type {
   StartSpec,
   TerminalSize,
 } from '../engine.js'
-import { startError } from '../start-error.js'
 import { ProcessBranch, type BranchParts } from './branch.js'
-import { complaint, DUMP_LOG, dumpCommand, isDiskFull, RESTORE_LOG, restoreCommand } from './criu/commands.js'
+import {
+  complaint,
+  DUMP_LOG,
+  dumpCommand,
+  OWN_PROGRAM,
+  RESTORE_LOG,
+  restoreCommand,
+} from './criu/commands.js'
 import type { Criu } from './criu/criu.js'
 import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
+import { asDiskFull, asThawError, dumpFailure, restoreFailure } from './errors.js'
 import { copyTree, fillMemory, putBack, saveFiles, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
+import { keepLayers, listLayers } from './layers.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
 import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
 import { carry, CARRIED_NAMES, findCarrier } from './network.js'
-import { Sandbox, SandboxRefused, type Network } from './sandbox.js'
+import { heldPid, Sandbox, type Network } from './sandbox.js'
+import { renameHost } from './host-name.js'
 import {
+  adoptMode,
   makeSetting,
   makeView,
   neededOfTemporary,
@@ -44,6 +54,16 @@ export interface ProcessLaunch extends LaunchSpec {
   ownTemporary?: boolean
   /** What of the real /tmp is to be seen in it besides the directory, the command and PATH. */
   visible?: string[]
+  /** Directory that is to be its root; null: the machine's. Default: null. */
+  root?: string | null
+  /** Whether what it writes below its root, or its directory, is its own and belongs to its checkpoints. Default: no. */
+  layered?: boolean
+  /** Default: the daemon's. */
+  user?: { uid: number; gid: number } | null
+  /** Its own host name; null: the machine's. Default: null. */
+  hostname?: string | null
+  /** Called with PID 1 of the sandbox before anything else is started in it. */
+  admit?: (initPid: number) => void
 }
 
 export interface ProcessCheckpoint {
@@ -60,6 +80,16 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** As at a launch; null: what it had. */
+  hostname?: string | null
+  admit?: (initPid: number) => void
+}
+
+/** A branch that is restored up to its last step, and stands still there. */
+export interface HeldBranch extends AsyncDisposable {
+  readonly initPid: number
+  /** It goes on. @throws ThawError when it is gone meanwhile */
+  release(): Promise<ProcessBranch>
 }
 
 export class ProcessEngine implements OutsideEngine<
@@ -114,19 +144,28 @@ export class ProcessEngine implements OutsideEngine<
 
   async launch(group: ProcessGroup, spec: ProcessLaunch, scope: Scope): Promise<ProcessBranch> {
     const criu = await this.#provider.get(this.#say, scope)
-    const visible = neededOfTemporary(spec.argv, spec.cwd, spec.env, spec.visible)
+    const { root = null, layered = false, user = null, hostname = null } = spec
     const setting: Setting = {
       cwd: spec.cwd,
-      ownTemporary: (spec.ownTemporary ?? true) && spec.cwd !== TEMPORARY,
-      visible,
+      ownTemporary: (spec.ownTemporary ?? true) && spec.cwd !== TEMPORARY && root === null,
+      visible: root === null ? neededOfTemporary(spec.argv, spec.cwd, spec.env, spec.visible) : [],
+      root,
+      layered,
     }
     const network = spec.network ?? 'host'
-    return await this.#open(group, spec, network, setting, criu, scope, async (parts) => {
+    const as =
+      user === null && hostname === null
+        ? []
+        : [OWN_PROGRAM, 'as', String(user?.uid ?? -1), String(user?.gid ?? -1), hostname ?? '']
+    return await this.#open(group, spec, network, setting, [], criu, scope, async (parts) => {
       const { sandbox, streams, work, reaper } = parts
+      spec.admit?.(sandbox.initPid)
+      if (layered) adoptMode(root ?? spec.cwd, work)
       makeSetting(sandbox, setting, criu, { images: group.images, work }, reaper)
       try {
         return await sandbox.start({
           ...spec,
+          argv: [...as, ...spec.argv],
           terminal: streams.terminal !== null,
           streams: streams.given,
         })
@@ -146,13 +185,14 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('INTERNAL', 'This branch is of another engine.')
     if (branch.over) throw new ThawError('CHECKPOINT_REFUSED', 'The program has ended.')
     const criu = await this.#provider.get(this.#say, scope)
-    const { sandbox, streams, pids, setting, network, work, reaper } = branch.parts
+    const { sandbox, streams, pids, setting, network, work, reaper, layers } = branch.parts
     const tcp = how.tcp ?? null
     const alone = network !== 'host'
     inspectTree(sandbox.initPid, branch.root, tcp, alone)
     const { draft, final } = group.newImage()
     const directory = join(group.images, draft)
     const log = join(directory, PART.criu, DUMP_LOG)
+    let undoLayers = () => Promise.resolve()
     try {
       await mkdir(join(directory, PART.criu), { recursive: true, mode: 0o700 })
       await copyFile(reaper, join(directory, PART.reaper), constants.COPYFILE_FICLONE)
@@ -168,13 +208,18 @@ export class ProcessEngine implements OutsideEngine<
           await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), scope)
           if (setting.ownTemporary)
             await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), scope)
+          if (setting.layered) {
+            const part = join(directory, PART.layers)
+            undoLayers = await keepLayers(layers, join(work, WORK.upper), part, how.stop === true, scope)
+          }
           held = { counts, files, processes: tree.pids.length }
         } catch (error) {
           undone = error
           throw error
         }
       }
-      const program = noteFile(linkOf(`/proc/${branch.pid}/exe`))
+      // A root file system is nobody's to change; paths in it are not those of the machine.
+      const program = setting.root === null ? noteFile(linkOf(`/proc/${branch.pid}/exe`)) : null
       const argv = dumpCommand(
         criu,
         pids.root,
@@ -197,12 +242,13 @@ export class ProcessEngine implements OutsideEngine<
         streams: streams.names,
         stdinEnded: streams.inputEnded,
         setting,
-        place: notePlace(setting.cwd),
+        place: notePlace(setting.root ?? setting.cwd),
         ...(held as Pick<Manifest, 'counts' | 'files' | 'processes'>),
       })
       if (how.stop === true) branch.end()
       return image
     } catch (error) {
+      await undoLayers()
       if (how.stop === true) goOn(branch)
       const over = branch.over && !(error instanceof ThawError && error.code === 'CHECKPOINT_REFUSED')
       scope.log.warn('A checkpoint failed; the program runs on.', { error, log: textOf(log).slice(-4000) })
@@ -212,11 +258,45 @@ export class ProcessEngine implements OutsideEngine<
     }
   }
 
-  async restore(
+  restore(group: ProcessGroup, image: AnyImage, spec: ProcessRestore, scope: Scope): Promise<ProcessBranch> {
+    return this.#restore(group, image, spec, scope, null)
+  }
+
+  /** As restore, up to the last step: no instruction of the program has run yet when this resolves. */
+  async hold(group: ProcessGroup, image: AnyImage, spec: ProcessRestore, scope: Scope): Promise<HeldBranch> {
+    let go!: () => void
+    const gate = new Promise<void>((resolve) => (go = resolve))
+    let stand!: (sandbox: Sandbox) => void
+    const standing = new Promise<Sandbox>((resolve) => (stand = resolve))
+    const branch = this.#restore(group, image, spec, scope, (sandbox) => {
+      stand(sandbox)
+      return gate
+    })
+    branch.catch(() => {})
+    const sandbox = await Promise.race([standing, branch.then(() => standing)])
+    let released = false
+    return {
+      initPid: sandbox.initPid,
+      release: () => {
+        released = true
+        go()
+        return branch
+      },
+      [Symbol.asyncDispose]: async () => {
+        if (released) return
+        await sandbox[Symbol.asyncDispose]()
+        await branch.catch(() => {})
+      },
+    }
+  }
+
+  /** @param standing called when everything is restored; the program goes on when it resolves */
+  async #restore(
     group: ProcessGroup,
     image: AnyImage,
     spec: ProcessRestore,
     scope: Scope,
+    standing: ((sandbox: Sandbox) => Promise<void>) | null,
   ): Promise<ProcessBranch> {
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     if (!image.alive) throw new ThawError('CHECKPOINT_GONE', 'The checkpoint is not there any more.')
@@ -235,14 +315,17 @@ export class ProcessEngine implements OutsideEngine<
       adapted,
       network,
       setting,
+      listLayers(image.part('layers')),
       criu,
       scope,
-      async ({ sandbox, streams, work }) => {
+      async ({ sandbox, streams, work, layers }) => {
+        spec.admit?.(sandbox.initPid)
         const reaper = image.part('reaper')
         if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), scope)
         const directories = { images: group.images, work, image: image.directory }
-        makeSetting(sandbox, setting, criu, directories, reaper)
-        if (isPrivate) makeView(sandbox, setting.cwd, work)
+        if (setting.layered) adoptMode(setting.root ?? setting.cwd, work)
+        makeSetting(sandbox, setting, criu, directories, reaper, layers)
+        if (isPrivate && !setting.layered) makeView(sandbox, setting.cwd, work)
         await sandbox.settle()
         await fillMemory(sandbox, image.part('memory'), scope)
         await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work)
@@ -250,16 +333,39 @@ export class ProcessEngine implements OutsideEngine<
           await streams.input.write(readFileSync(image.part('stdin')))
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
         }
-        const argv = restoreCommand(criu, WORK.restore, PART.criu, streams.inherited(old), manifest.tcp)
-        const restored = sandbox.restore(manifest.pids, manifest.pids.last, argv)
-        // criu waits for ever for some of what a damaged image lacks.
-        if (!(await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', restored))) {
+        const { hostname = null } = spec
+        const stands = standing !== null || hostname !== null
+        const inherited = streams.inherited(old)
+        const argv = restoreCommand(criu, WORK.restore, PART.criu, inherited, manifest.tcp, stands)
+        let failure: unknown = null
+        let ready!: () => void
+        const stood = new Promise<void>((resolve) => (ready = resolve))
+        const paused = async () => {
+          try {
+            const root = heldPid(sandbox.initPid, manifest.pids.root)
+            if (hostname !== null) await renameHost(root, criu.user, hostname, scope)
+          } catch (error) {
+            failure = error
+            throw error
+          } finally {
+            ready()
+          }
+          await standing?.(sandbox)
+        }
+        const { pids } = manifest
+        const restored = sandbox.restore(pids, pids.last, argv, stands ? paused : null)
+        // criu waits for ever for some of what a damaged image lacks; a program that stands waits for its caller.
+        const step = stands ? Promise.race([stood, restored]) : restored
+        await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', step)
+        const whole = await restored
+        if (failure !== null) throw failure as Error
+        if (!whole) {
           const log = join(work, WORK.restore, RESTORE_LOG)
           scope.log.warn('A restore failed.', { log: textOf(log).slice(-4000) })
           throw restoreFailure(complaint(log))
         }
         if (spec.streams.terminal !== null) streams.terminal?.resize(spec.streams.terminal)
-        return manifest.pids
+        return pids
       },
     )
   }
@@ -274,6 +380,7 @@ export class ProcessEngine implements OutsideEngine<
     spec: StartSpec,
     network: Network,
     setting: Setting,
+    layers: readonly string[],
     criu: Criu,
     scope: Scope,
     begin: (parts: Omit<BranchParts, 'pids'>) => Promise<BranchParts['pids']>,
@@ -297,7 +404,8 @@ export class ProcessEngine implements OutsideEngine<
           sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
         }
       }
-      const parts = { sandbox, streams, setting, network, work, beside, reaper: nativeProgram('sandbox') }
+      const reaper = nativeProgram('sandbox')
+      const parts = { sandbox, streams, setting, network, work, beside, reaper, layers }
       const pids = await begin(parts)
       streams.handedOver()
       const branch = new ProcessBranch(spec.branch, { ...parts, pids })
@@ -340,44 +448,6 @@ function adaptStreams(wanted: StartSpec['streams'], old: Manifest['streams']): S
   }
   // A program that had a pipe finds its end; one that had /dev/null keeps that.
   return { ...wanted, stdin: old.stdin === null ? 'null' : 'stream' }
-}
-
-function restoreFailure(why: string | null): ThawError {
-  const message = `The checkpoint could not be restored: ${why ?? 'criu gave no reason'}.`
-  if (why === null || !/bind inet/.test(why)) return new ThawError('ENGINE_FAILED', message)
-  return new ThawError('ENGINE_FAILED', message, {
-    hint: 'Its ports are in use on this machine: launch it with a private network, where every clone has its own.',
-  })
-}
-
-async function dumpFailure(log: string, branch: ProcessBranch): Promise<ThawError> {
-  if (isDiskFull(log)) return new ThawError('DISK_FULL', 'The disk is full; the checkpoint was not made.')
-  // It may have ended meanwhile, which is no fault.
-  const ended = await Promise.race([
-    branch.parts.sandbox.exited,
-    new Promise((resolve) => setTimeout(resolve, 20, null)),
-  ])
-  if (ended !== null)
-    return new ThawError('CHECKPOINT_REFUSED', 'The program ended while the checkpoint was made.')
-  return new ThawError(
-    'NOT_COPYABLE',
-    `criu could not copy the program: ${complaint(log) ?? 'it gave no reason'}.`,
-  )
-}
-
-function asDiskFull(error: unknown): unknown {
-  if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') return error
-  return new ThawError('DISK_FULL', 'The disk is full; the checkpoint was not made.', { cause: error })
-}
-
-function asThawError(error: unknown, command: string, cwd: string): unknown {
-  if (!(error instanceof SandboxRefused)) return error
-  const { what, error: name } = error
-  const told = startError(what, name, command, cwd, error)
-  if (told !== null) return told
-  return new ThawError('ENGINE_FAILED', `The sandbox could not be made ready (${error.message}).`, {
-    cause: error,
-  })
 }
 
 function linkOf(path: string): string {

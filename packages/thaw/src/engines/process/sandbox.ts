@@ -212,12 +212,23 @@ export class Sandbox implements AsyncDisposable {
    * Restores a program.
    *
    * @param lastPid the pid given out last when its image was made
+   * @param paused called when everything is restored and stands still; it goes on when this resolves. Needs criu's action script
    * @returns whether criu succeeded; its log says why not
    */
-  async restore(pids: Pids, lastPid: string, argv: readonly string[]): Promise<boolean> {
-    const answer = this.#expect('started', 'unrestored')
-    this.tell('restore', String(pids.root), String(pids.program), lastPid, ...argv)
-    return (await answer)[0] === 'started'
+  async restore(
+    pids: Pids,
+    lastPid: string,
+    argv: readonly string[],
+    paused: (() => Promise<void>) | null = null,
+  ): Promise<boolean> {
+    this.#onPaused = paused
+    try {
+      const answer = this.#expect('started', 'unrestored')
+      this.tell('restore', String(pids.root), String(pids.program), lastPid, ...argv)
+      return (await answer)[0] === 'started'
+    } finally {
+      this.#onPaused = null
+    }
   }
 
   /** To the program's process group. */
@@ -299,7 +310,7 @@ export class Sandbox implements AsyncDisposable {
 /** Pids, as seen from here, of the child of `parent` that is `inner` in its own namespace; 0 when it has ended. */
 export function outerPid(parent: number, inner: number): number {
   try {
-    const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'latin1').trim().split(/\s+/)
+    const children = childrenOf(parent)
     const found = children.find((pid) => {
       const status = readFileSync(`/proc/${pid}/status`, 'latin1')
       return /^NSpid:.*?(\d+)$/m.exec(status)?.[1] === String(inner)
@@ -308,4 +319,17 @@ export function outerPid(parent: number, inner: number): number {
   } catch {
     return 0
   }
+}
+
+/** The same of one that criu has restored and not let go yet: it is criu's child until then. */
+export function heldPid(initPid: number, inner: number): number {
+  for (const criu of childrenOf(initPid)) {
+    const pid = outerPid(Number(criu), inner)
+    if (pid !== 0) return pid
+  }
+  return 0
+}
+
+function childrenOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(/\s+/)
 }

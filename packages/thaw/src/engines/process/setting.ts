@@ -1,6 +1,7 @@
 /** What a program finds mounted in its sandbox. */
 import { chmodSync, chownSync, existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
+import { ThawError } from '../../system/index.js'
 import { DIRECTORY, type Criu } from './criu/criu.js'
 import { directoryPath, type Sandbox } from './sandbox.js'
 
@@ -13,6 +14,10 @@ export interface Setting {
   ownTemporary: boolean
   /** What of the real /tmp stays to be seen in the sandbox's own. */
   visible: string[]
+  /** Directory that is the program's root; null: the machine's. */
+  root: string | null
+  /** Whether what is written below the root, or the directory, is the sandbox's own and belongs to its checkpoints. */
+  layered: boolean
 }
 
 /** Directories in the work directory of a branch. */
@@ -42,12 +47,33 @@ export function makeSetting(
   sandbox: Sandbox,
   setting: Setting,
   criu: Criu,
-  directories: Partial<Record<keyof typeof DIRECTORY, string>>,
+  directories: Partial<Record<Exclude<keyof typeof DIRECTORY, 'layers'>, string>>,
   reaper: string,
+  layers: readonly string[] = [],
 ): void {
   const named = { ...directories, ...(criu.parts === null ? {} : { criu: criu.path }) }
   for (const [name, path] of Object.entries(named)) {
     sandbox.tell('directory', String(DIRECTORY[name as keyof typeof DIRECTORY]), path)
+  }
+  for (const [index, path] of layers.entries()) {
+    sandbox.tell('directory', String(DIRECTORY.layers + index), path)
+  }
+  if (setting.layered) {
+    // Uppermost first.
+    const below = layers.map((_, index) => directoryPath(DIRECTORY.layers + index)).reverse()
+    tellOverlay(sandbox, setting.root ?? setting.cwd, below)
+  }
+  if (setting.root !== null) {
+    if (criu.parts === null) {
+      throw new ThawError(
+        'ENGINE_MISSING',
+        'Programs with a root file system of their own need a criu that brings its libraries.',
+        { hint: 'Take the criu of the system off PATH; `thaw setup` then fetches one.' },
+      )
+    }
+    sandbox.tell('root', setting.root, criu.features, reaper)
+    sandbox.tell('cover', SHARED_MEMORY, '-', '1777')
+    return
   }
   coverRun(sandbox, criu.features)
   sandbox.tell('copy', reaper, '/run/.thaw-reaper')
@@ -63,12 +89,21 @@ export function makeSetting(
  * @param branch its directory, as seen from here
  */
 export function makeView(sandbox: Sandbox, cwd: string, branch: string): void {
-  // Mode and owner of a merged directory are those of its upper part.
-  const { mode, uid, gid } = statSync(cwd)
+  adoptMode(cwd, branch)
+  tellOverlay(sandbox, cwd, [])
+}
+
+/** Mode and owner of a merged directory are those of its upper part. */
+export function adoptMode(viewed: string, branch: string): void {
+  const { mode, uid, gid } = statSync(viewed)
   chownSync(join(branch, WORK.upper), uid, gid)
   chmodSync(join(branch, WORK.upper), mode & 0o7777)
+}
+
+/** Prerequisite: PID 1 has the branch's directory open. */
+function tellOverlay(sandbox: Sandbox, viewed: string, layers: readonly string[]): void {
   const work = directoryPath(DIRECTORY.work)
-  sandbox.tell('overlay', cwd, join(work, WORK.upper), join(work, WORK.overlay))
+  sandbox.tell('overlay', viewed, join(work, WORK.upper), join(work, WORK.overlay), ...layers)
 }
 
 /** What of /tmp a command needs: its directory, what its words name, where its programs are found. */

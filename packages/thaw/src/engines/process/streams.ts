@@ -55,10 +55,16 @@ export class BranchStreams {
     sandbox: Sandbox,
     listener: OutputListener,
   ): Promise<BranchStreams> {
+    const streams = BranchStreams.besideTerminal(size, sandbox, listener)
+    sandbox.tell('terminal', streams.terminal?.path ?? '')
+    await sandbox.settle()
+    return streams
+  }
+
+  /** Another terminal in a sandbox, beside the program's. */
+  static besideTerminal(size: TerminalSize, sandbox: Sandbox, listener: OutputListener): BranchStreams {
     const printed: Counts = { stdin: 0, stdout: 0, stderr: 0 }
     const terminal = new Terminal(size, sandbox.inside(''), taker(printed, 'stdout', listener))
-    sandbox.tell('terminal', terminal.path)
-    await sandbox.settle()
     const names: StreamNames = { kind: 'terminal', terminal: terminal.key, size }
     return new BranchStreams({ names, terminal, outputs: [terminal], input: null, ends: [], printed })
   }

@@ -8,8 +8,8 @@ import { criuCommand, DIRECTORY, type Criu } from './criu.js'
 
 /** Deleted files go into the image up to this size. */
 const LARGEST_DELETED = '1G'
-/** criu's own main program; it names PID 1's, which acts as criu's action script (native/sandbox/hook.c). */
-const HOOK = '/proc/1/exe'
+/** PID 1's program, as everybody inside finds it. It acts as criu's action script too (native/sandbox/hook.c). */
+export const OWN_PROGRAM = '/proc/1/exe'
 export const DUMP_LOG = 'dump.log'
 export const RESTORE_LOG = 'restore.log'
 
@@ -39,23 +39,28 @@ export function dumpCommand(
     '--network-lock',
     'skip',
     '--action-script',
-    HOOK,
+    OWN_PROGRAM,
   ]
   const external = streams.kind === 'terminal' ? ['--external', streams.terminal] : []
   return [...criuCommand(criu), 'dump', ...where, ...how, ...external, ...common(criu, tcp)]
 }
 
-/** @param inherited the new streams in the place of the image's */
+/**
+ * @param inherited the new streams in the place of the image's
+ * @param held whether PID 1 is told when everything is restored, and says when it may go on
+ */
 export function restoreCommand(
   criu: Criu,
   work: string,
   part: string,
   inherited: readonly string[],
   tcp: Tcp,
+  held = false,
 ): string[] {
   const images = join(directoryPath(DIRECTORY.image), part)
   const where = ['-D', images, '-W', join(directoryPath(DIRECTORY.work), work), '-o', RESTORE_LOG]
-  return [...criuCommand(criu), 'restore', '-d', ...where, ...inherited, ...common(criu, tcp)]
+  const script = held ? ['--action-script', OWN_PROGRAM] : []
+  return [...criuCommand(criu), 'restore', '-d', ...where, ...script, ...inherited, ...common(criu, tcp)]
 }
 
 /** Said whatever happens, or of what was said before. */

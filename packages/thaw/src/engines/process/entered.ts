@@ -1,0 +1,115 @@
+/** Another program in the sandbox of a live one. It is not part of any checkpoint. */
+import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
+import { nativeProgram, startProcess, type Child, type Scope } from '../../system/index.js'
+import { asThawError } from './errors.js'
+import type { ProcessBranch } from './branch.js'
+import { OWN_PROGRAM } from './criu/commands.js'
+import { SandboxRefused } from './sandbox.js'
+import { BranchStreams } from './streams.js'
+import { splitRecords } from './wire.js'
+
+export interface EnterSpec {
+  argv: readonly string[]
+  env: Readonly<Record<string, string>>
+  cwd: string
+  user: { uid: number; gid: number } | null
+  streams: StreamsSpec
+  listener: OutputListener
+}
+
+export interface EnteredExit {
+  code: number | null
+  signal: string | null
+}
+
+export class Entered implements AsyncDisposable {
+  readonly exited: Promise<EnteredExit>
+  readonly #child: Child
+  readonly #streams: BranchStreams
+
+  private constructor(child: Child, streams: BranchStreams) {
+    this.#child = child
+    this.#streams = streams
+    this.exited = child.exited.then(async ({ code, signal }) => {
+      // What it left running may hold the streams open: what is there is handed over, and that is all.
+      await new Promise((resolve) => setImmediate(resolve))
+      streams.close(false)
+      return { code, signal }
+    })
+  }
+
+  /** @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, ENGINE_FAILED */
+  static async start(
+    branch: ProcessBranch,
+    spec: EnterSpec,
+    rootless: boolean,
+    scope: Scope,
+  ): Promise<Entered> {
+    const { terminal } = spec.streams
+    const streams =
+      terminal === null
+        ? BranchStreams.openPipes(spec.streams, spec.listener)
+        : BranchStreams.besideTerminal(terminal, branch.parts.sandbox, spec.listener)
+    const { user } = spec
+    const as = user === null ? [] : [OWN_PROGRAM, 'as', String(user.uid), String(user.gid), '']
+    const argv = [
+      nativeProgram('sandbox'),
+      'enter',
+      String(process.pid),
+      String(branch.root),
+      rootless ? 'user' : 'root',
+      streams.terminal?.path ?? '-',
+      spec.cwd,
+      ...as,
+      ...spec.argv,
+    ]
+    const ends = streams.terminal === null ? streams.ends : [null, null, null]
+    const stdio = [...ends.map((fd) => fd ?? ('ignore' as const)), 'pipe' as const]
+    const lasting: Scope = { signal: new AbortController().signal, log: scope.log }
+    try {
+      const child = await startProcess(argv, { cwd: '/', env: { ...spec.env }, stdio }, lasting)
+      streams.handedOver()
+      // Closed by the exec that succeeds.
+      const refused = await new Promise<string[] | null>((resolve) => {
+        const control = child.pipe(3)
+        control.on('data', splitRecords(resolve))
+        control.on('error', () => {})
+        control.once('close', () => resolve(null))
+      })
+      if (refused !== null) {
+        await child[Symbol.asyncDispose]()
+        throw new SandboxRefused(refused[1] ?? '', Number(refused[2]))
+      }
+      return new Entered(child, streams)
+    } catch (error) {
+      streams.close(false)
+      throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
+    }
+  }
+
+  async writeStdin(bytes: Uint8Array): Promise<void> {
+    await this.#streams.input?.write(bytes)
+  }
+
+  endStdin(): void {
+    this.#streams.input?.end()
+  }
+
+  resumeOutput(): void {
+    for (const output of this.#streams.outputs) output.resume()
+  }
+
+  resize(size: TerminalSize): void {
+    this.#streams.terminal?.resize(size)
+  }
+
+  /** To its process group. */
+  signal(name: NodeJS.Signals): void {
+    this.#child.signal(name)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child[Symbol.asyncDispose]()
+    await this.exited
+  }
+}
