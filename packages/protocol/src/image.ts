@@ -74,12 +74,11 @@ export const Limits = z.strictObject({
 })
 export type Limits = z.output<typeof Limits>
 
-const NO_LIMITS: Limits = { cpu: null, memory: null, pids: null }
+export const NO_LIMITS: Limits = { cpu: null, memory: null, pids: null }
 
 /** What a definition may say of itself; what it does not say comes from the configuration of what is imported. */
 const Start = {
   command: Words.optional().describe('What is started.'),
-  cwd: AbsolutePath.optional().describe('Where it starts.'),
   env: Environment.optional(),
   user: z
     .string()
@@ -88,6 +87,9 @@ const Start = {
     .describe('As whom it runs: a user, or USER:GROUP, by name or number.'),
   ports: z.array(Port).max(64).optional().describe('TCP ports that are published unless told otherwise.'),
   readiness: Readiness.optional(),
+  after_restore: Words.optional().describe(
+    'Run in an instance after it was restored, before it is ready: for fresh random seeds, for one.',
+  ),
   limits: Limits.optional(),
   engine: z.enum(['process']).default('process').describe('What stops, copies and restarts it.'),
 }
@@ -110,6 +112,7 @@ export const ImageDefinition = z.discriminatedUnion('kind', [
       path: AbsolutePath.describe(
         'What is imported: a directory, a tar archive (also .gz, .zst), an OCI layout (directory or tar), or what `docker save` wrote.',
       ),
+      cwd: AbsolutePath.optional().describe('Where it starts.'),
       reference: z
         .string()
         .max(255)
@@ -146,6 +149,7 @@ export const Image = z.object({
   user: z.string().nullable(),
   ports: z.array(z.number().int()),
   readiness: Readiness.nullable(),
+  after_restore: z.array(z.string()).nullable(),
   limits: Limits,
   engine: z.enum(['process']),
   imported: Imported.nullable(),
@@ -154,7 +158,3 @@ export const Image = z.object({
 export type Image = z.output<typeof Image>
 
 export const ImageList = z.object({ images: z.array(Image) })
-
-export function noLimits(): Limits {
-  return { ...NO_LIMITS }
-}

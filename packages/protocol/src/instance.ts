@@ -138,9 +138,17 @@ export const ExecResult = z.object({
 })
 export type ExecResult = z.infer<typeof ExecResult>
 
+const tcp = z
+  .enum(['keep', 'close'])
+  .nullable()
+  .default(null)
+  .describe('What becomes of connections that leave it; null: there must be none.')
+
 export const InstanceCheckpointRequest = z.strictObject({
   name: InstanceName.nullable().default(null),
+  tcp,
 })
+export type InstanceCheckpointRequest = z.output<typeof InstanceCheckpointRequest>
 
 export const InstanceCheckpoint = z.object({
   id: z.string(),
@@ -149,6 +157,7 @@ export const InstanceCheckpoint = z.object({
   image: z.string(),
   bytes: z.number().int(),
   seconds: z.number().describe('How long it took to make.'),
+  temporary: z.boolean().describe('Made for a fork: it goes with the last of the clones.'),
   created_at: z.string(),
 })
 export type InstanceCheckpoint = z.infer<typeof InstanceCheckpoint>
@@ -159,7 +168,8 @@ export const InstanceCheckpointList = z.object({ checkpoints: z.array(InstanceCh
 export const ForkRequest = z.strictObject({
   count: z.number().int().min(1).max(256).default(1),
   checkpoint: z.string().min(1).max(200).nullable().default(null).describe('Null: one is made for this.'),
-  names: z.array(InstanceName).max(256).default([]),
+  names: z.array(InstanceName).max(256).default([]).describe('As many as there are clones, or none.'),
+  tcp,
   ...Life,
 })
 export type ForkRequest = z.output<typeof ForkRequest>
@@ -171,5 +181,6 @@ export const StopRequest = z.strictObject({
     .default(10)
     .describe('Seconds between the signal and the end of what is left.'),
 })
+export type StopRequest = z.output<typeof StopRequest>
 
 export const FilePathQuery = z.object({ path: z.string().startsWith('/').max(4096) })

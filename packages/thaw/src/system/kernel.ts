@@ -15,6 +15,7 @@ const TIOCGWINSZ = 0x5413
 /** The same number on every architecture, as for all newer calls. */
 const SYS_OPENAT2 = 437
 const RESOLVE_NO_MAGICLINKS = 0x02
+const RESOLVE_BENEATH = 0x08
 const RESOLVE_IN_ROOT = 0x10
 
 let calls: { pipe2: IntCall; ioctl: IntCall; syscall: IntCall } | undefined
@@ -98,14 +99,21 @@ export function terminalSize(fd: number): { rows: number; cols: number } {
 }
 
 /**
- * Opens a path below a directory as if that were `/`: links and `..` on the way lead nowhere else.
+ * Opens a path below a directory, whoever changes links on the way meanwhile.
  *
+ * @param how `root`: as if the directory were `/`; `beneath`: refused when a link or `..` leads out of it
  * @returns `fd` negative: it was refused, for `errno`
  */
-export function openBelow(directory: number, path: string, flags: number): { fd: number; errno: number } {
-  const how = Buffer.alloc(24)
-  how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
-  how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16)
-  const fd = Number(libc().syscall(SYS_OPENAT2, directory, path, how, how.length))
+export function openBelow(
+  directory: number,
+  path: string,
+  flags: number,
+  how: 'root' | 'beneath',
+): { fd: number; errno: number } {
+  const resolve = (how === 'root' ? RESOLVE_IN_ROOT : RESOLVE_BENEATH) | RESOLVE_NO_MAGICLINKS
+  const asked = Buffer.alloc(24)
+  asked.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
+  asked.writeBigUInt64LE(BigInt(resolve), 16)
+  const fd = Number(libc().syscall(SYS_OPENAT2, directory, path, asked, asked.length))
   return { fd, errno: fd < 0 ? koffi.errno() : 0 }
 }

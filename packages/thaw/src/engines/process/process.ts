@@ -64,6 +64,8 @@ export interface ProcessLaunch extends LaunchSpec {
   hostname?: string | null
   /** Called with PID 1 of the sandbox before anything else is started in it. */
   admit?: (initPid: number) => void
+  /** Called when everything is mounted as the program will find it, before it is started. */
+  prepare?: (initPid: number) => Promise<void>
 }
 
 export interface ProcessCheckpoint {
@@ -162,6 +164,10 @@ export class ProcessEngine implements OutsideEngine<
       spec.admit?.(sandbox.initPid)
       if (layered) adoptMode(root ?? spec.cwd, work)
       makeSetting(sandbox, setting, criu, { images: group.images, work }, reaper)
+      if (spec.prepare !== undefined) {
+        await sandbox.settle()
+        await spec.prepare(sandbox.initPid)
+      }
       try {
         return await sandbox.start({
           ...spec,

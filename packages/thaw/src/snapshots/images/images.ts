@@ -1,7 +1,7 @@
 /** The images of one user: a row in the journal each, and for a root file system a directory. */
-import { chmodSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { noLimits, type Image, type ImageDefinition } from '@thaw/protocol'
+import { NO_LIMITS, type Image, type ImageDefinition } from '@thaw/protocol'
 import type { Journal } from '../../store/index.js'
 import { preparePrivate, ThawError, type Log, type Scope } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
@@ -121,7 +121,7 @@ export class Images {
 }
 
 function describe(id: string, definition: ImageDefinition, result: ImportResult | null): Image {
-  const { kind, name, path, engine } = definition
+  const { kind, name, engine } = definition
   const config = result?.config ?? null
   const command = definition.command ?? [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])]
   if (command.length === 0) {
@@ -129,9 +129,10 @@ function describe(id: string, definition: ImageDefinition, result: ImportResult 
       hint: 'Add `command` to the definition, or the command behind `thaw image import`.',
     })
   }
-  if (kind === 'directory' && statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new ThawError('DIRECTORY_GONE', `${path} is no directory.`)
+  if (kind === 'directory' && statSync(definition.path, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new ThawError('DIRECTORY_GONE', `${definition.path} is no directory.`)
   }
+  const path = realpathSync(definition.path)
   const ports = Object.keys(config?.ExposedPorts ?? {}).flatMap((port) => {
     const number = /^(\d+)(?:\/tcp)?$/.exec(port)?.[1]
     return number === undefined ? [] : [Number(number)]
@@ -142,12 +143,13 @@ function describe(id: string, definition: ImageDefinition, result: ImportResult 
     kind,
     path,
     command,
-    cwd: definition.cwd ?? (kind === 'directory' ? path : config?.WorkingDir || '/'),
+    cwd: definition.kind === 'directory' ? path : (definition.cwd ?? (config?.WorkingDir || '/')),
     env: { ...(kind === 'rootfs' ? { PATH } : {}), ...environment(config?.Env ?? []), ...definition.env },
     user: definition.user ?? (config?.User || null),
     ports: definition.ports ?? ports,
     readiness: definition.readiness ?? null,
-    limits: definition.limits ?? noLimits(),
+    after_restore: definition.after_restore ?? null,
+    limits: definition.limits ?? NO_LIMITS,
     engine,
     imported: result?.imported ?? null,
     created_at: new Date().toISOString(),

@@ -8,29 +8,37 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
 } from 'node:fs'
-import { getSystemErrorName } from 'node:util'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { getSystemErrorName } from 'node:util'
 import { openBelow, ThawError } from '../../system/index.js'
 
 const { O_RDONLY, O_DIRECTORY } = constants
 const O_PATH = 0o10000000
+/** Of /etc/passwd, for one. Bytes. */
+const LONGEST_TEXT = 4_000_000
+
+/** The files that are an instance's own. */
+export interface Place {
+  /** A process of it. */
+  pid: number
+  /** Directories that are its own; null: all that it sees. */
+  own: readonly string[] | null
+}
 
 /**
- * @param pid a process of the instance
  * @param path absolute, as the instance sees it
  * @throws ThawError PATH_REFUSED
  */
-export function readFileOf(pid: number, path: string): { content: Readable; size: number; mode: number } {
-  const found = open(pid, path, O_PATH)
+export function readFileOf(place: Place, path: string): { content: Readable; size: number; mode: number } {
+  const found = open(place, path, O_PATH)
   try {
     const stat = fstatSync(found)
-    if (!stat.isFile()) {
-      throw refused(path, stat.isDirectory() ? 'is a directory' : 'is no file')
-    }
+    if (!stat.isFile()) throw refused(path, stat.isDirectory() ? 'is a directory' : 'is no file')
     // The file that was looked at, whatever has its name by now.
     const fd = openSync(`/proc/self/fd/${found}`, O_RDONLY)
     return { content: createReadStream('', { fd }), size: stat.size, mode: stat.mode & 0o7777 }
@@ -41,13 +49,29 @@ export function readFileOf(pid: number, path: string): { content: Readable; size
   }
 }
 
+/** A short text; empty where there is none. */
+export function readTextOf(place: Place, path: string): string {
+  let fd
+  try {
+    fd = open(place, path, O_PATH)
+  } catch {
+    return ''
+  }
+  try {
+    const stat = fstatSync(fd)
+    return stat.isFile() && stat.size <= LONGEST_TEXT ? readFileSync(`/proc/self/fd/${fd}`, 'utf8') : ''
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /**
  * Replaces a file in one step. Directories on the way are made; a link at the end is replaced, not followed.
  *
  * @throws ThawError PATH_REFUSED, DISK_FULL
  */
 export async function writeFileOf(
-  pid: number,
+  place: Place,
   path: string,
   content: AsyncIterable<Uint8Array>,
   mode: number,
@@ -55,7 +79,7 @@ export async function writeFileOf(
   const at = path.lastIndexOf('/')
   const name = path.slice(at + 1)
   if (name === '' || name === '.' || name === '..') throw refused(path, 'names no file')
-  const directory = makeDirectories(pid, path.slice(0, at))
+  const directory = makeDirectories(place, path.slice(0, at))
   const below = (file: string) => `/proc/self/fd/${directory}/${file}`
   const draft = below(`.thaw-${randomBytes(6).toString('hex')}`)
   try {
@@ -69,55 +93,59 @@ export async function writeFileOf(
   }
 }
 
-/** The descriptor of a directory of an instance, which is made where it is missing; the caller closes it. */
-function makeDirectories(pid: number, path: string): number {
-  const parts = path.split('/').filter((part) => part !== '')
-  let directory = open(pid, '/', O_PATH | O_DIRECTORY)
-  for (const [index, part] of parts.entries()) {
-    const below = `/${parts.slice(0, index + 1).join('/')}`
-    let next
-    try {
-      next = tryOpen(pid, below, O_PATH | O_DIRECTORY)
-      if (next === null) {
-        mkdirSync(`/proc/self/fd/${directory}/${part}`, { mode: 0o755 })
-        next = open(pid, below, O_PATH | O_DIRECTORY)
-      }
-    } catch (error) {
-      throw asRefusal(path, error)
-    } finally {
-      closeSync(directory)
-    }
-    directory = next
+/** The descriptor of a directory, which is made where it is missing; the caller closes it. */
+function makeDirectories(place: Place, path: string): number {
+  const found = tryOpen(place, path, O_PATH | O_DIRECTORY)
+  if (found !== null) return found
+  const at = path.lastIndexOf('/')
+  const parent = makeDirectories(place, path.slice(0, at))
+  try {
+    mkdirSync(`/proc/self/fd/${parent}/${path.slice(at + 1)}`, { mode: 0o755 })
+  } catch (error) {
+    throw asRefusal(path, error)
+  } finally {
+    closeSync(parent)
   }
-  return directory
+  return open(place, path, O_PATH | O_DIRECTORY)
 }
 
-function open(pid: number, path: string, flags: number): number {
-  const found = tryOpen(pid, path, flags)
+function open(place: Place, path: string, flags: number): number {
+  const found = tryOpen(place, path, flags)
   if (found === null) throw refused(path, 'does not exist')
   return found
 }
 
-function tryOpen(pid: number, path: string, flags: number): number | null {
+/** Null: it does not exist. */
+function tryOpen({ pid, own }: Place, path: string, flags: number): number | null {
+  const base = own === null ? '' : own.find((one) => path === one || path.startsWith(`${one}/`))
+  if (base === undefined) {
+    throw refused(path, `is not the instance’s own: only what lies in ${(own ?? []).join(', ')} is`)
+  }
   let root
   try {
-    root = openSync(`/proc/${pid}/root`, O_RDONLY | O_DIRECTORY)
+    root = openSync(`/proc/${pid}/root${base}`, O_RDONLY | O_DIRECTORY)
   } catch (error) {
     throw new ThawError('WRONG_STATE', 'The instance has ended.', { cause: error })
   }
   try {
-    const { fd, errno } = openBelow(root, path, flags)
+    const below = path.slice(base.length).replace(/^\/+/, '')
+    const { fd, errno } = openBelow(
+      root,
+      below === '' ? '.' : below,
+      flags,
+      own === null ? 'root' : 'beneath',
+    )
     if (fd >= 0) return fd
     const name = getSystemErrorName(-errno)
     if (name === 'ENOENT') return null
-    throw refused(path, `cannot be opened (${name})`)
+    throw refused(path, name === 'EXDEV' ? 'leads out of the instance' : `cannot be opened (${name})`)
   } finally {
     closeSync(root)
   }
 }
 
 function refused(path: string, why: string): ThawError {
-  return new ThawError('PATH_REFUSED', `${path} ${why}.`)
+  return new ThawError('PATH_REFUSED', `${path === '' ? '/' : path} ${why}.`)
 }
 
 function asRefusal(path: string, error: unknown): unknown {
