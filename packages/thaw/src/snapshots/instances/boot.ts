@@ -7,7 +7,7 @@ import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
 import type { ProcessImage } from '../../engines/process/image.js'
 import type { HeldBranch, ProcessEngine } from '../../engines/process/process.js'
-import { checkScope, ThawError, within, type Scope } from '../../system/index.js'
+import { checkScope, ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
 import { findFile } from '../images/within.js'
 import { writeFileOf } from './files.js'
 import { admit, placeOf, type Living } from './living.js'
@@ -133,6 +133,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
       },
       cwd: image.cwd,
       umask: 0o022,
+      allowance: ownAllowance(),
       network: document.network,
       root,
       layered: true,
