@@ -1,9 +1,17 @@
 /** Checkpoints of any program, by CRIU, as files: they outlive the daemon. */
 import { constants } from 'node:fs'
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkScope, nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
+import {
+  checkScope,
+  nativeProgram,
+  removeTree,
+  ThawError,
+  within,
+  withTimeout,
+  type Scope,
+} from '../../system/index.js'
 import type {
   Ability,
   AnyImage,
@@ -302,7 +310,7 @@ export class ProcessEngine implements OutsideEngine<
       if (how.stop === true) goOn(branch)
       const over = branch.over && !(error instanceof ThawError && error.code === 'CHECKPOINT_REFUSED')
       scope.log.warn('A checkpoint failed; the program runs on.', { error, log: textOf(log).slice(-4000) })
-      await rm(directory, { recursive: true, force: true })
+      removeTree(directory)
       if (over) throw new ThawError('CHECKPOINT_REFUSED', 'The program ended before it could be copied.')
       throw asDiskFull(error)
     }
@@ -482,7 +490,7 @@ export class ProcessEngine implements OutsideEngine<
       ;(written as WrittenFiles | null)?.[Symbol.dispose]()
       await Promise.all(beside.map((one) => one[Symbol.asyncDispose]()))
       streams?.close(false)
-      await rm(work, { recursive: true, force: true })
+      removeTree(work)
       throw asThawError(error, '', setting.cwd)
     }
   }
