@@ -5,7 +5,7 @@ import type { ProcessGroup } from '../engines/process/group.js'
 import { ProcessImage } from '../engines/process/image.js'
 import { isListening } from '../engines/process/listening.js'
 import type { StreamsSpec } from '../engines/engine.js'
-import { openScope, ThawError, withLack, type Grant, type Scope } from '../system/index.js'
+import { matcher, openScope, ThawError, withLack, type Grant, type Scope } from '../system/index.js'
 import type { Execution, Take } from './execution.js'
 import { seconds, type Launch, type Started } from './launch.js'
 import type { BranchRecord, Checkpoint, Root } from './lineage.js'
@@ -21,8 +21,6 @@ export interface Moments {
 
 /** How often it is looked whether a program listens. Milliseconds. */
 const LOOK_EVERY = 10
-/** Of what was printed, so much is kept for a match across pieces. Bytes. */
-const TAIL = 64 * 1024
 
 const UNWATCHED = { engine: 'process', watched: false } as const
 const UNKNOWN = 'what the program uses is not known to the process engine'
@@ -245,15 +243,4 @@ function staying(paths: ReadonlySet<string>): string | null {
   if (paths.size === 0) return null
   const named = [...paths].slice(0, 3).join(', ')
   return `changed since, and left so: ${named}${paths.size > 3 ? ` and ${paths.size - 3} more` : ''}`
-}
-
-/** Calls `found` once, as soon as what was printed so far matches. */
-function matcher(pattern: RegExp, found: () => void): (bytes: Buffer) => void {
-  let tail = Buffer.alloc(0)
-  return (bytes) => {
-    tail = Buffer.concat([tail, bytes])
-    if (pattern.test(tail.toString())) return found()
-    // The line that is being printed may still come to match.
-    if (tail.length > TAIL) tail = tail.subarray(-TAIL)
-  }
 }

@@ -6,3 +6,4 @@ export {
   type Lost,
   type RunRow,
 } from './journal.js'
+export type { InstanceCheckpointRow, InstanceRow } from './instances.js'

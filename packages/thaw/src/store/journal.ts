@@ -1,5 +1,7 @@
 import type { RunReport } from '@thaw/protocol'
 import { Database, type Row } from './database.js'
+import { ImageTable } from './images.js'
+import { InstanceTable } from './instances.js'
 import { migrate } from './migrations.js'
 
 /** A run: one command in one directory with one interpreter. Times are milliseconds since 1970. */
@@ -62,12 +64,16 @@ export interface Lost {
 
 /** What is remembered about runs across daemons. Every write is durable against a kill of the daemon. */
 export class Journal implements Disposable {
+  readonly images: ImageTable
+  readonly instances: InstanceTable
   readonly #db: Database
 
   /** @throws ThawError JOURNAL_BROKEN, DISK_FULL */
   constructor(file: string) {
     this.#db = new Database(file)
     migrate(this.#db, file)
+    this.images = new ImageTable(this.#db)
+    this.instances = new InstanceTable(this.#db)
   }
 
   /** Inserts the run, or updates the one with this id. */

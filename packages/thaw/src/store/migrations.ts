@@ -63,6 +63,31 @@ const MIGRATIONS: readonly (readonly string[])[] = [
       why TEXT NOT NULL
     ) STRICT`,
   ],
+  [
+    `CREATE TABLE images (
+      id TEXT PRIMARY KEY,
+      name TEXT NOT NULL UNIQUE,
+      data TEXT NOT NULL,
+      created_at INTEGER NOT NULL
+    ) STRICT`,
+    `CREATE TABLE instances (
+      id TEXT PRIMARY KEY,
+      name TEXT NOT NULL UNIQUE,
+      state TEXT NOT NULL,
+      data TEXT NOT NULL,
+      request TEXT NOT NULL,
+      created_at INTEGER NOT NULL
+    ) STRICT`,
+    `CREATE TABLE instance_checkpoints (
+      id TEXT PRIMARY KEY,
+      instance TEXT NOT NULL,
+      name TEXT,
+      directory TEXT NOT NULL,
+      data TEXT NOT NULL,
+      request TEXT NOT NULL,
+      created_at INTEGER NOT NULL
+    ) STRICT`,
+  ],
 ]
 
 /** @throws ThawError JOURNAL_BROKEN when the journal is from a newer thaw */

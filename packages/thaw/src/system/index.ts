@@ -10,6 +10,7 @@ export {
   duplicateOf,
   makeFifo,
   makePipe,
+  openBelow,
   openTerminal,
   resizeTerminal,
   setTimes,
@@ -19,9 +20,11 @@ export {
   type PseudoTerminal,
 } from './kernel.js'
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
+export { matcher } from './match.js'
 export { Metrics, type ColdReason } from './metrics.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
 export { bootId, identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
+export { removeTree } from './remove.js'
 export { checkScope, openScope, within, withTimeout, type Scope } from './scope.js'
 export { WriteWatch, type WrittenFile } from './write-watch.js'
 export { startDetached, startProcess, type Child, type Exit, type SpawnOptions } from './spawn.js'

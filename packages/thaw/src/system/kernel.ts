@@ -13,6 +13,13 @@ const TIOCGPTN = 0x80045430
 const TIOCSPTLCK = 0x40045431
 const TIOCSWINSZ = 0x5414
 const TIOCGWINSZ = 0x5413
+
+/** The same number on every architecture, as for all newer calls. */
+const SYS_OPENAT2 = 437
+const RESOLVE_NO_MAGICLINKS = 0x02
+const RESOLVE_BENEATH = 0x08
+const RESOLVE_IN_ROOT = 0x10
+
 const AT_FDCWD = -100
 const SECOND = 1_000_000_000n
 /** The same on all architectures. */
@@ -26,7 +33,7 @@ const FAN_MARK = 0x1 | 0x10
 const FAN_CLOSE_WRITE = 0x8
 
 type Calls = Record<
-  'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'utimensat' | 'mkfifo' | 'syscall',
+  'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'utimensat' | 'mkfifo' | 'syscall' | 'openat2',
   IntCall
 >
 
@@ -38,6 +45,10 @@ function libc(): Calls {
     calls = {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
       ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
+      // As openat2 needs it: the C library has no function for that call.
+      openat2: library.func(
+        'long syscall(long number, int directory, const char *path, const uint8_t *how, size_t size)',
+      ) as IntCall,
       fanotifyInit: library.func('int fanotify_init(unsigned int flags, unsigned int how)') as IntCall,
       fanotifyMark: library.func(
         'int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int at, const char *path)',
@@ -202,4 +213,24 @@ export class TerminalMode {
     bytes[CHARACTERS_AT + VMIN] = bytes[CHARACTERS_AT + VTIME] = 0
     return new TerminalMode(bytes)
   }
+}
+
+/**
+ * Opens a path below a directory, whoever changes links on the way meanwhile.
+ *
+ * @param how `root`: as if the directory were `/`; `beneath`: refused when a link or `..` leads out of it
+ * @returns `fd` negative: it was refused, for `errno`
+ */
+export function openBelow(
+  directory: number,
+  path: string,
+  flags: number,
+  how: 'root' | 'beneath',
+): { fd: number; errno: number } {
+  const resolve = (how === 'root' ? RESOLVE_IN_ROOT : RESOLVE_BENEATH) | RESOLVE_NO_MAGICLINKS
+  const asked = Buffer.alloc(24)
+  asked.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
+  asked.writeBigUInt64LE(BigInt(resolve), 16)
+  const fd = Number(libc().openat2(SYS_OPENAT2, directory, path, asked, asked.length))
+  return { fd, errno: fd < 0 ? koffi.errno() : 0 }
 }

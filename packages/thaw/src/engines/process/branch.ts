@@ -1,8 +1,7 @@
 /** A live program in its sandbox. */
-import { rmSync } from 'node:fs'
 import type { Branch, BranchExit, TerminalSize } from '../engine.js'
 import type { WrittenFiles } from '../../files/written.js'
-import { ThawError } from '../../system/index.js'
+import { removeTree, ThawError } from '../../system/index.js'
 import type { PageServer } from './lazy.js'
 import type { Network, Pids, Sandbox } from './sandbox.js'
 import { outerPid } from './sandbox.js'
@@ -147,6 +146,6 @@ export class ProcessBranch implements Branch, AsyncDisposable {
     await Promise.all(this.parts.beside.map((one) => one[Symbol.asyncDispose]()))
     await this.exited
     this.parts.written?.[Symbol.dispose]()
-    rmSync(this.parts.work, { recursive: true, force: true })
+    removeTree(this.parts.work)
   }
 }

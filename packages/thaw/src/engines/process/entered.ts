@@ -4,6 +4,7 @@ import { nativeProgram, startProcess, type Child, type Scope } from '../../syste
 import { asThawError } from './errors.js'
 import type { ProcessBranch } from './branch.js'
 import { OWN_PROGRAM } from './criu/commands.js'
+import { treeOf } from './inspect.js'
 import { SandboxRefused } from './sandbox.js'
 import { BranchStreams } from './streams.js'
 import { splitRecords } from './wire.js'
@@ -15,6 +16,8 @@ export interface EnterSpec {
   user: { uid: number; gid: number } | null
   streams: StreamsSpec
   listener: OutputListener
+  /** Called with every process of it that there is when it has begun. */
+  admit?: (pid: number) => void
 }
 
 export interface EnteredExit {
@@ -24,11 +27,14 @@ export interface EnteredExit {
 
 export class Entered implements AsyncDisposable {
   readonly exited: Promise<EnteredExit>
+  /** Of what stands outside for it, as seen from here. */
+  readonly pid: number
   readonly #child: Child
   readonly #streams: BranchStreams
 
   private constructor(child: Child, streams: BranchStreams) {
     this.#child = child
+    this.pid = child.pid
     this.#streams = streams
     this.exited = child.exited.then(async ({ code, signal }) => {
       // What it left running may hold the streams open: what is there is handed over, and that is all.
@@ -80,6 +86,7 @@ export class Entered implements AsyncDisposable {
         await child[Symbol.asyncDispose]()
         throw new SandboxRefused(refused[1] ?? '', Number(refused[2]))
       }
+      for (const pid of treeOf(child.pid)) spec.admit?.(pid)
       return new Entered(child, streams)
     } catch (error) {
       streams.close(false)

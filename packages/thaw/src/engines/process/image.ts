@@ -1,11 +1,11 @@
 /** A checkpoint on disk: a directory, with manifest.json written last. Format: docs/process-images.md. */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
 import { open, readdir, rename, rm } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { ThawError, writeFileAtomic } from '../../system/index.js'
+import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
 
 /** Raised when what is written could not be read by an older thaw. */
@@ -186,7 +186,7 @@ export class ProcessImage implements AnyImage {
   /** The manifest goes first: what is left of an interrupted removal is no image. */
   async remove(): Promise<void> {
     await rm(join(this.directory, MANIFEST), { force: true })
-    await rm(this.directory, { recursive: true, force: true })
+    removeTree(this.directory)
   }
 }
 
@@ -237,7 +237,7 @@ export function sweepImages(directory: string): void {
   if (!existsSync(directory)) return
   for (const name of readdirSync(directory)) {
     const path = join(directory, name)
-    if (!isWhole(path)) rmSync(path, { recursive: true, force: true })
+    if (!isWhole(path)) removeTree(path)
   }
 }
 

@@ -1,12 +1,13 @@
 /** Checkpoints of any program, by CRIU, as files: they outlive the daemon. */
 import { constants } from 'node:fs'
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   checkScope,
   nativeProgram,
   TerminalMode,
+  removeTree,
   ThawError,
   within,
   withTimeout,
@@ -82,6 +83,8 @@ export interface ProcessLaunch extends LaunchSpec {
   hostname?: string | null
   /** Called with PID 1 of the sandbox before anything else is started in it. */
   admit?: (initPid: number) => void
+  /** Called when everything is mounted as the program will find it, before it is started. */
+  prepare?: (initPid: number) => Promise<void>
   /** Whether somebody else keeps account of what it writes: an agent. Default: no. */
   accounted?: boolean
   /** What it is to find in the place of a project, and to write into. */
@@ -231,6 +234,7 @@ export class ProcessEngine implements OutsideEngine<
         if (instead !== undefined) showCopy(sandbox, instead)
         try {
           await sandbox.settle(bounded)
+          await spec.prepare?.(sandbox.initPid)
           tellBranch(sandbox, spec.branch, 0)
           if (!accounted) follow([])
           const argv = [...as, ...spec.argv]
@@ -327,7 +331,7 @@ export class ProcessEngine implements OutsideEngine<
       if (how.stop === true) goOn(branch)
       const over = branch.over && !(error instanceof ThawError && error.code === 'CHECKPOINT_REFUSED')
       scope.log.warn('A checkpoint failed; the program runs on.', { error, log: textOf(log).slice(-4000) })
-      await rm(directory, { recursive: true, force: true })
+      removeTree(directory)
       if (over) throw new ThawError('CHECKPOINT_REFUSED', 'The program ended before it could be copied.')
       throw asDiskFull(error)
     }
@@ -582,7 +586,7 @@ export class ProcessEngine implements OutsideEngine<
       ;(written as WrittenFiles | null)?.[Symbol.dispose]()
       await Promise.all(beside.map((one) => one[Symbol.asyncDispose]()))
       streams?.close(false)
-      await rm(work, { recursive: true, force: true })
+      removeTree(work)
       throw asThawError(error, '', setting.cwd)
     }
   }

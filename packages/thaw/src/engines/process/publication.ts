@@ -1,6 +1,7 @@
 /** Ports of the machine that lead into a sandbox with a network of its own. */
 import { nativeProgram, startProcess, ThawError, within, type Scope } from '../../system/index.js'
 import type { ProcessBranch } from './branch.js'
+import { treeOf } from './inspect.js'
 import { splitRecords } from './wire.js'
 
 export interface PortPair {
@@ -12,6 +13,8 @@ export interface PortPair {
 
 export interface Publication extends AsyncDisposable {
   readonly ports: readonly PortPair[]
+  /** How many connections are carried now. */
+  readonly connections: number
 }
 
 /**
@@ -55,6 +58,10 @@ export async function publish(
     const chosen = what.split(' ').map(Number)
     return {
       ports: ports.map(({ inner }, index) => ({ port: chosen[index] ?? 0, inner })),
+      // It has one child for each.
+      get connections() {
+        return treeOf(child.pid).length - 1
+      },
       [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
     }
   } catch (error) {

@@ -1,0 +1,166 @@
+/** The images of one user: a row in the journal each, and for a root file system a directory. */
+import { mkdtempSync, readdirSync, realpathSync, renameSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { NO_LIMITS, type Image, type ImageDefinition } from '@thaw/protocol'
+import type { Journal } from '../../store/index.js'
+import { preparePrivate, removeTree, ThawError, type Log, type Scope } from '../../system/index.js'
+import { fits, newId } from '../ids.js'
+import { importRoot, type ImportResult } from './import.js'
+import type { Budget } from './root-writer.js'
+
+const DRAFT = 'draft-'
+/** What a program finds when neither definition nor image says anything. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+export class Images {
+  readonly #journal: Journal
+  readonly #directory: string
+  readonly #log: Log
+  /** Names of images that are being made. */
+  readonly #taken = new Set<string>()
+
+  /**
+   * Removes what an interrupted import or removal left.
+   *
+   * @param directory of this class alone
+   */
+  constructor(journal: Journal, directory: string, log: Log) {
+    this.#journal = journal
+    this.#directory = directory
+    this.#log = log
+    preparePrivate(directory)
+    const known = new Set(journal.images.list().map(({ id }) => id))
+    for (const name of readdirSync(directory)) {
+      if (!known.has(name)) removeTree(join(directory, name))
+    }
+  }
+
+  /** Newest first. */
+  list(): Image[] {
+    return this.#journal.images.list()
+  }
+
+  /**
+   * By name (`nginx` is `nginx:latest` where there is no plain `nginx`), id, or the beginning of an id.
+   *
+   * @throws ThawError IMAGE_NOT_FOUND, AMBIGUOUS_ID
+   */
+  get(given: string): Image {
+    const named = this.#journal.images.named(given) ?? this.#journal.images.named(`${given}:latest`)
+    if (named !== undefined) return named
+    const found = this.list().filter(({ id }) => fits(given, id))
+    if (found.length > 1) {
+      throw new ThawError('AMBIGUOUS_ID', `${given} fits ${found.map(({ id }) => id).join(', ')}.`)
+    }
+    const [one] = found
+    if (one === undefined) throw new ThawError('IMAGE_NOT_FOUND', `There is no image ${given}.`)
+    return one
+  }
+
+  /** The directory that is `/` for instances of an image; null: they see the machine's. */
+  rootOf(image: Image): string | null {
+    return image.kind === 'rootfs' ? join(this.#directory, image.id, 'rootfs') : null
+  }
+
+  /**
+   * Makes an image. On failure nothing of it is left.
+   *
+   * @throws ThawError NAME_TAKEN, DIRECTORY_GONE, INVALID_REQUEST, and what importRoot throws
+   */
+  async create(definition: ImageDefinition, scope: Scope, most?: Budget): Promise<Image> {
+    const { name } = definition
+    if (this.#taken.has(name) || this.#journal.images.named(name) !== undefined) {
+      throw new ThawError('NAME_TAKEN', `There is an image ${name} already.`, {
+        hint: `Remove it first (\`thaw image rm ${name}\`), or use another tag.`,
+      })
+    }
+    this.#taken.add(name)
+    try {
+      return definition.kind === 'directory'
+        ? this.#record(newId('img'), definition, null)
+        : await this.#import(definition, scope, most)
+    } finally {
+      this.#taken.delete(name)
+    }
+  }
+
+  /** Prerequisite: nothing runs on it. The journal first: what is left of an interrupted removal is swept. */
+  remove(image: Image): void {
+    this.#journal.images.forget(image.id)
+    removeTree(join(this.#directory, image.id))
+  }
+
+  async #import(
+    definition: ImageDefinition & { kind: 'rootfs' },
+    scope: Scope,
+    most?: Budget,
+  ): Promise<Image> {
+    const draft = mkdtempSync(join(this.#directory, DRAFT))
+    try {
+      const result = await importRoot(definition.path, definition.reference ?? null, draft, scope, most)
+      const id = newId('img')
+      renameSync(draft, join(this.#directory, id))
+      try {
+        return this.#record(id, definition, result)
+      } catch (error) {
+        removeTree(join(this.#directory, id))
+        throw error
+      }
+    } catch (error) {
+      removeTree(draft)
+      this.#log.info('An image was not imported.', { source: definition.path, error })
+      throw error
+    }
+  }
+
+  #record(id: string, definition: ImageDefinition, result: ImportResult | null): Image {
+    const image = describe(id, definition, result)
+    this.#journal.images.record(image)
+    return image
+  }
+}
+
+function describe(id: string, definition: ImageDefinition, result: ImportResult | null): Image {
+  const { kind, name, engine } = definition
+  const config = result?.config ?? null
+  const command = definition.command ?? [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])]
+  if (command.length === 0) {
+    throw new ThawError('INVALID_REQUEST', `${name} says no command, and neither does what was imported.`, {
+      hint: 'Add `command` to the definition, or the command behind `thaw image import`.',
+    })
+  }
+  if (kind === 'directory' && statSync(definition.path, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new ThawError('DIRECTORY_GONE', `${definition.path} is no directory.`)
+  }
+  const path = realpathSync(definition.path)
+  const ports = Object.keys(config?.ExposedPorts ?? {}).flatMap((port) => {
+    const number = /^(\d+)(?:\/tcp)?$/.exec(port)?.[1]
+    return number === undefined ? [] : [Number(number)]
+  })
+  return {
+    id,
+    name,
+    kind,
+    path,
+    command,
+    cwd: definition.kind === 'directory' ? path : (definition.cwd ?? (config?.WorkingDir || '/')),
+    env: { ...(kind === 'rootfs' ? { PATH } : {}), ...environment(config?.Env ?? []), ...definition.env },
+    user: definition.user ?? (config?.User || null),
+    ports: definition.ports ?? ports,
+    readiness: definition.readiness ?? null,
+    after_restore: definition.after_restore ?? null,
+    limits: definition.limits ?? NO_LIMITS,
+    engine,
+    imported: result?.imported ?? null,
+    created_at: new Date().toISOString(),
+  }
+}
+
+function environment(list: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    list.map((one) => {
+      const at = one.indexOf('=')
+      return at < 0 ? [one, ''] : [one.slice(0, at), one.slice(at + 1)]
+    }),
+  )
+}

@@ -1,0 +1,187 @@
+/** From an image, or a checkpoint, to a program that is ready. */
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { Readable } from 'node:stream'
+import type { Image } from '@thaw/protocol'
+import type { StreamsSpec } from '../../engines/engine.js'
+import type { ProcessBranch } from '../../engines/process/branch.js'
+import type { ProcessGroup } from '../../engines/process/group.js'
+import type { ProcessImage } from '../../engines/process/image.js'
+import type { HeldBranch, ProcessEngine } from '../../engines/process/process.js'
+import { checkScope, ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
+import { findFile } from '../images/within.js'
+import { writeFileOf } from './files.js'
+import { admit, placeOf, type Living } from './living.js'
+import { becomeReady } from './readiness.js'
+import { findUser, type User } from './users.js'
+
+/** What an instance is made of. */
+export type Source =
+  | { kind: 'cold' }
+  | { kind: 'warm'; image: ProcessImage }
+  /** Restored before, up to its last step. Prerequisite: its output goes to the instance's listener. */
+  | { kind: 'pool'; held: HeldBranch }
+
+/** Instances have nothing on stdin: what is to be typed is typed into an exec. */
+const STREAMS: StreamsSpec = { stdin: 'null', joined: false, terminal: null }
+const LARGEST_PASSWD = 4_000_000
+
+export interface Bench {
+  engine: ProcessEngine
+  group: ProcessGroup
+  rootless: boolean
+  /** Directory of an image's root file system. */
+  rootOf: (image: Image) => string | null
+}
+
+/**
+ * Brings the program of an instance up, with its ports, until it is ready. On failure what is there is the caller's to
+ * end.
+ *
+ * @throws ThawError NOT_READY and what the engine throws
+ */
+export async function boot(bench: Bench, living: Living, source: Source, scope: Scope): Promise<void> {
+  const { image, request, document, over } = living
+  const { readiness = null } = { readiness: request.readiness ?? image.readiness }
+  const patterns = readiness !== null && 'output' in readiness ? readiness.output : null
+  // Before it can print anything.
+  const printed = patterns === null ? null : living.printed(patterns)
+  const branch = await begin(bench, living, source, scope)
+  living.began(branch)
+  if (over.signal.aborted) throw new ThawError('CANCELLED', 'It was deleted while it started.')
+  const ended = branch.exited.then(({ code, signal }) => {
+    over.abort()
+    living.change({ exit: { code, signal } })
+    const { lastWords } = living
+    // In the words of what becomes the program, within the sandbox.
+    if ((code === 126 || code === 127) && lastWords.startsWith(`${image.command[0]}: `)) {
+      const refusal = code === 127 ? 'COMMAND_NOT_FOUND' : 'NOT_EXECUTABLE'
+      throw new ThawError(refusal, `${document.name} could not be started: ${lastWords}.`)
+    }
+    throw notReady(living, `ended (${signal ?? `exit code ${code}`})`)
+  })
+  ended.catch(() => {})
+  const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
+  const steps = async () => {
+    await hasBegun(branch, inner)
+    const ports = request.ports ?? image.ports.map((port) => ({ port, host: 0 }))
+    await living.publishPorts(ports, scope)
+    const { after_restore: hook } = image
+    if (source.kind !== 'cold' && hook !== null && !(await succeeds(living, hook, inner))) {
+      throw notReady(living, `was restored, but ${hook.join(' ')} failed in it`)
+    }
+    if (readiness === null) return
+    const probed = {
+      branch,
+      printed: () => printed ?? Promise.resolve(),
+      succeeds: (command: readonly string[], until: Scope) => succeeds(living, command, until),
+      reach: (port: number, use: (port: number) => Promise<boolean>) => living.reach(port, inner, use),
+    }
+    await becomeReady(probed, readiness, source.kind !== 'cold', inner)
+  }
+  try {
+    await within(scope, `starting ${document.name}`, Promise.race([steps(), ended]))
+  } catch (error) {
+    if (error instanceof ThawError && error.code === 'TIMEOUT' && !over.signal.aborted) {
+      throw notReady(living, `was not ready within ${readiness?.timeout ?? 0} s`)
+    }
+    throw error
+  }
+}
+
+/** The program itself runs, not what becomes it within the sandbox: a command that is not there has then been told. */
+async function hasBegun(branch: ProcessBranch, scope: Scope): Promise<void> {
+  const program = (pid: number) => statSync(`/proc/${pid}/exe`, { throwIfNoEntry: false })?.ino
+  const own = program(branch.parts.sandbox.initPid)
+  while (program(branch.pid) === own) {
+    checkScope(scope, 'starting a program')
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+async function begin(bench: Bench, living: Living, source: Source, scope: Scope): Promise<ProcessBranch> {
+  const { engine, group } = bench
+  const { image, request, document } = living
+  const { listener, cgroup } = living
+  const spec = {
+    branch: living.id,
+    streams: STREAMS,
+    listener,
+    hostname: document.name,
+    admit: (pid: number) => admit(cgroup, pid),
+  }
+  if (source.kind === 'warm') return await engine.restore(group, source.image, spec, scope)
+  if (source.kind === 'pool') {
+    admit(cgroup, source.held.initPid)
+    return await source.held.release()
+  }
+  const root = bench.rootOf(image)
+  if (root === null && !existsSync(image.cwd)) {
+    throw new ThawError('DIRECTORY_GONE', `${image.cwd}, in which ${image.name} runs, does not exist.`)
+  }
+  const user = bench.rootless || image.user === null ? null : userOf(image.user, root)
+  const home = user?.home ?? (root === null ? (process.env['HOME'] ?? null) : '/root')
+  const path = process.env['PATH'] ?? ''
+  return await engine.launch(
+    group,
+    {
+      ...spec,
+      argv: image.command,
+      env: {
+        ...(root === null ? { PATH: path } : {}),
+        ...(home === null ? {} : { HOME: home }),
+        ...living.environment,
+      },
+      cwd: image.cwd,
+      umask: 0o022,
+      allowance: ownAllowance(),
+      network: document.network,
+      root,
+      layered: true,
+      user,
+      prepare: async (initPid) => {
+        for (const { path: to, content, encoding, mode } of request.files) {
+          await writeFileOf(
+            placeOf(image, initPid),
+            to,
+            Readable.from([Buffer.from(content, encoding)]),
+            mode,
+          )
+        }
+      },
+    },
+    scope,
+  )
+}
+
+async function succeeds(living: Living, command: readonly string[], scope: Scope): Promise<boolean> {
+  const listener = { output: () => true }
+  const entered = await living.exec(
+    { command, env: {}, cwd: null, user: null, streams: STREAMS, listener },
+    scope,
+  )
+  try {
+    const exit = await within(scope, `running ${command[0]}`, entered.exited)
+    return exit.code === 0
+  } finally {
+    await entered[Symbol.asyncDispose]()
+  }
+}
+
+function userOf(given: string, root: string | null): User {
+  const text = (name: string) => {
+    const file = root === null ? `/${name}` : findFile(root, name)
+    if (file === null || !existsSync(file) || statSync(file).size > LARGEST_PASSWD) return ''
+    return readFileSync(file, 'utf8')
+  }
+  return findUser(given, text('etc/passwd'), text('etc/group'))
+}
+
+function notReady(living: Living, what: string): ThawError {
+  const { name, id } = living.document
+  const last = living.lastWords
+  const said =
+    last === '' ? 'It printed nothing.' : `It printed last: ${last.split('\n').slice(-5).join(' | ')}`
+  return new ThawError('NOT_READY', `${name} ${what}. ${said.replace(/[.]?$/, '.')}`, {
+    details: { instance: id },
+  })
+}

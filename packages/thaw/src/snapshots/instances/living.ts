@@ -1,0 +1,329 @@
+/** One instance that has not ended: its program, and everything that ends with it. */
+import type { Image, Instance, InstanceRequest, InstanceState } from '@thaw/protocol'
+import type { OutputListener } from '../../engines/engine.js'
+import type { ProcessBranch } from '../../engines/process/branch.js'
+import { Entered, type EnterSpec } from '../../engines/process/entered.js'
+import { treeOf } from '../../engines/process/inspect.js'
+import { publish, type Publication } from '../../engines/process/publication.js'
+import type { InstanceTable } from '../../store/instances.js'
+import { matcher, ThawError, type Cgroup, type Scope } from '../../system/index.js'
+import { readTextOf, type Place } from './files.js'
+import type { InstanceLog } from './log.js'
+import { measure } from './stats.js'
+import { findUser, type User } from './users.js'
+
+/** Of what it printed last, so much is part of an error. Bytes. */
+const LAST_WORDS = 600
+const LOOPBACK = '127.0.0.1'
+
+export interface ExecSpec {
+  command: readonly string[]
+  env: Readonly<Record<string, string>>
+  /** Null: where the instance started. */
+  cwd: string | null
+  /** Null: as the instance. */
+  user: string | null
+  streams: EnterSpec['streams']
+  listener: OutputListener
+}
+
+export class Living implements AsyncDisposable {
+  readonly image: Image
+  readonly request: InstanceRequest
+  readonly log: InstanceLog
+  readonly cgroup: Cgroup | null
+  /** Aborted when it ends, for whatever reason. */
+  readonly over = new AbortController()
+  readonly #table: InstanceTable
+  /** Whether programs see themselves as root in a user namespace. */
+  readonly #rootless: boolean
+  readonly #entered = new Set<Entered>()
+  readonly #watchers = new Set<(bytes: Buffer) => void>()
+  #document: Instance
+  #branch: ProcessBranch | null = null
+  #publication: Publication | null = null
+  #lastUse = performance.now()
+  #using = 0
+  #forgotten = false
+  #turn: Promise<unknown> = Promise.resolve()
+  #lastWords = Buffer.alloc(0)
+
+  constructor(parts: {
+    document: Instance
+    image: Image
+    request: InstanceRequest
+    log: InstanceLog
+    cgroup: Cgroup | null
+    table: InstanceTable
+    rootless: boolean
+  }) {
+    this.#document = parts.document
+    this.image = parts.image
+    this.request = parts.request
+    this.log = parts.log
+    this.cgroup = parts.cgroup
+    this.#table = parts.table
+    this.#rootless = parts.rootless
+  }
+
+  get document(): Instance {
+    return this.#document
+  }
+
+  get id(): string {
+    return this.#document.id
+  }
+
+  get state(): InstanceState {
+    return this.#document.state
+  }
+
+  /** Told what its program prints. */
+  get listener(): OutputListener {
+    return {
+      output: (stream, bytes) => {
+        this.#lastUse = performance.now()
+        this.log.append(stream, bytes)
+        this.#lastWords = Buffer.concat([this.#lastWords, bytes]).subarray(-LAST_WORDS)
+        for (const watch of this.#watchers) watch(bytes)
+        return true
+      },
+    }
+  }
+
+  get lastWords(): string {
+    return this.#lastWords.toString().trim()
+  }
+
+  /** Changes what is known of it, here and in the journal. */
+  change(change: Partial<Instance>): void {
+    this.#document = { ...this.#document, ...change }
+    if (!this.#forgotten) this.#table.record({ instance: this.#document, request: this.request })
+  }
+
+  /** From now on the journal knows nothing of it. */
+  forget(): void {
+    this.#forgotten = true
+    this.#table.forget(this.id)
+  }
+
+  /** The program is there. */
+  began(branch: ProcessBranch): void {
+    this.#branch = branch
+    this.change({ pid: branch.pid })
+  }
+
+  get branch(): ProcessBranch | null {
+    return this.#branch
+  }
+
+  /** @throws ThawError WRONG_STATE */
+  running(...states: InstanceState[]): ProcessBranch {
+    if (this.#branch === null || !states.includes(this.state)) {
+      const { name, state, reason } = this.#document
+      throw new ThawError('WRONG_STATE', `${name} is ${state}${reason === null ? '' : `: ${reason}`}.`)
+    }
+    return this.#branch
+  }
+
+  /** The files that are its own: of one that sees the machine's, what it writes apart. */
+  get place(): Place {
+    const { parts } = this.running('ready', 'creating')
+    return placeOf(this.image, parts.sandbox.initPid)
+  }
+
+  /** One operation at a time on its program. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work, work)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  /** Something of it is in use for as long as `work` takes. */
+  async use<T>(work: () => Promise<T>): Promise<T> {
+    this.#using++
+    try {
+      return await work()
+    } finally {
+      this.#using--
+      this.#lastUse = performance.now()
+    }
+  }
+
+  /** Since anybody used it. */
+  get idleSeconds(): number {
+    const busy = this.#using > 0 || this.#entered.size > 0 || (this.#publication?.connections ?? 0) > 0
+    if (busy) this.#lastUse = performance.now()
+    return (performance.now() - this.#lastUse) / 1000
+  }
+
+  /** Resolves when it prints what matches; what it has printed before this is called does not count. */
+  printed(pattern: string): Promise<void> {
+    return new Promise((resolve) => {
+      const watch = matcher(new RegExp(pattern, 'm'), () => {
+        this.#watchers.delete(watch)
+        resolve()
+      })
+      this.#watchers.add(watch)
+    })
+  }
+
+  /** @throws ThawError PORT_IN_USE */
+  async publishPorts(ports: readonly { port: number; host: number }[], scope: Scope): Promise<void> {
+    const branch = this.running('creating')
+    if (ports.length === 0) return
+    if (this.#document.network === 'host') {
+      return this.change({ ports: ports.map(({ port }) => ({ port, host: port })) })
+    }
+    const pairs = ports.map(({ port, host }) => ({ port: host, inner: port }))
+    const made = await publish(branch, LOOPBACK, pairs, this.#rootless, scope)
+    if (this.over.signal.aborted) return await made[Symbol.asyncDispose]()
+    this.#publication = made
+    this.change({ ports: made.ports.map(({ port, inner }) => ({ port: inner, host: port })) })
+  }
+
+  /** A port of the machine that leads to one of its own while `use` runs. */
+  async reach(port: number, scope: Scope, use: (port: number) => Promise<boolean>): Promise<boolean> {
+    const branch = this.running('creating', 'ready')
+    const known = this.#document.ports.find((one) => one.port === port)
+    if (known !== undefined || this.#document.network === 'host') return await use(known?.host ?? port)
+    const made = await publish(branch, LOOPBACK, [{ port: 0, inner: port }], this.#rootless, scope)
+    try {
+      return await use(made.ports[0]?.port ?? 0)
+    } finally {
+      await made[Symbol.asyncDispose]()
+    }
+  }
+
+  /**
+   * Another program in it. It ends with the instance.
+   *
+   * @throws ThawError WRONG_STATE, INVALID_REQUEST, COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE
+   */
+  async exec(spec: ExecSpec, scope: Scope): Promise<Entered> {
+    const branch = this.running('creating', 'ready')
+    const user = this.userOf(spec.user ?? this.image.user)
+    const home = user?.home ?? null
+    const terminal = spec.streams.terminal === null ? {} : { TERM: 'xterm' }
+    const entered = await Entered.start(
+      branch,
+      {
+        argv: spec.command,
+        env: { ...(home === null ? {} : { HOME: home }), ...terminal, ...this.environment, ...spec.env },
+        cwd: spec.cwd ?? this.image.cwd,
+        user,
+        streams: spec.streams,
+        listener: spec.listener,
+        admit: (pid) => admit(this.cgroup, pid),
+      },
+      this.#rootless,
+      scope,
+    )
+    this.#entered.add(entered)
+    void entered.exited.then(() => {
+      this.#entered.delete(entered)
+      this.#lastUse = performance.now()
+    })
+    if (this.over.signal.aborted) await entered[Symbol.asyncDispose]()
+    return entered
+  }
+
+  get environment(): Record<string, string> {
+    return { ...this.image.env, ...this.request.env }
+  }
+
+  /** Null: the daemon's own. @throws ThawError INVALID_REQUEST for one that its files do not name */
+  userOf(given: string | null): User | null {
+    if (given === null || this.#rootless) return null
+    const { initPid } = this.running('creating', 'ready').parts.sandbox
+    const read = (path: string) => readTextOf({ pid: initPid, own: null }, path)
+    return findUser(given, read('/etc/passwd'), read('/etc/group'))
+  }
+
+  measure() {
+    const branch = this.running('ready', 'paused', 'creating')
+    return measure(this.cgroup, this.#pids(branch))
+  }
+
+  /** Its program stands still; what was started beside it goes on. */
+  pause(): void {
+    const branch = this.running('ready')
+    this.#freeze(branch)
+    this.change({ state: 'paused' })
+  }
+
+  resume(): void {
+    this.#thaw(this.running('paused'))
+    this.#lastUse = performance.now()
+    this.change({ state: 'ready' })
+  }
+
+  /** Lets one that is paused run while `work` needs that. */
+  async awake<T>(work: () => Promise<T>): Promise<T> {
+    const branch = this.running('ready', 'paused')
+    if (this.state === 'ready') return await work()
+    this.#thaw(branch)
+    try {
+      return await work()
+    } finally {
+      if (this.state === 'paused') this.#freeze(branch)
+    }
+  }
+
+  /** Ends everything of it, and waits. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.over.abort()
+    if (this.state === 'paused' && this.#branch !== null) this.#thaw(this.#branch)
+    await Promise.all([...this.#entered].map((one) => one[Symbol.asyncDispose]()))
+    await this.#publication?.[Symbol.asyncDispose]()
+    await this.#branch?.[Symbol.asyncDispose]()
+    this.cgroup?.[Symbol.dispose]()
+    this.log.close()
+  }
+
+  #pids(branch: ProcessBranch): number[] {
+    return [...treeOf(branch.root), ...[...this.#entered].flatMap(({ pid }) => treeOf(pid).slice(1))]
+  }
+
+  #freeze(branch: ProcessBranch): void {
+    if (this.cgroup?.freezes === true) return this.cgroup.freeze(() => treeOf(branch.root))
+    signalAll(branch, 'SIGSTOP')
+  }
+
+  #thaw(branch: ProcessBranch): void {
+    if (this.cgroup?.freezes === true) this.cgroup.thaw()
+    else signalAll(branch, 'SIGCONT')
+  }
+}
+
+export function placeOf(image: Image, pid: number): Place {
+  return { pid, own: image.kind === 'rootfs' ? null : [image.cwd, '/tmp', '/dev/shm'] }
+}
+
+/** Everything that it starts is then counted, too. A process that has ended is no error. */
+export function admit(cgroup: Cgroup | null, pid: number): void {
+  try {
+    cgroup?.admit(pid)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** Parents first, until there is none that one of them had started meanwhile. */
+function signalAll(branch: ProcessBranch, name: NodeJS.Signals): void {
+  const told = new Set<number>()
+  for (let more = true; more;) {
+    more = false
+    // The one above the program only waits.
+    for (const pid of treeOf(branch.root).slice(1)) {
+      if (told.has(pid)) continue
+      told.add(pid)
+      more = true
+      try {
+        process.kill(pid, name)
+      } catch {
+        // It has ended.
+      }
+    }
+  }
+}
