@@ -18,6 +18,7 @@ export interface PoolRow {
   id: string
   name: string
   image: string
+  image_id: string
   /** Ids of snapshots. */
   snapshots: string[]
   size: number

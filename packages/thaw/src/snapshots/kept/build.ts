@@ -2,12 +2,11 @@
 import type { BuildStep, Image } from '@thaw/protocol'
 import type { ProcessImage } from '../../engines/process/image.js'
 import { ThawError, type Scope } from '../../system/index.js'
-import type { Live, Lives } from '../lives/live.js'
+import type { Bench } from '../instances/boot.js'
 import { digestAll, measure, type Digests, type Sizes } from './integrity.js'
+import { Temporary } from './temporary.js'
 
 export interface BuildSpec {
-  /** Of the temporary instance. */
-  id: string
   image: Image
   /** A parent's copy; null: it is started. */
   from: ProcessImage | null
@@ -26,12 +25,14 @@ export interface Built {
 /**
  * On failure nothing is left, of the instance nor of the copy.
  *
+ * @param logs directory for what the temporary instance prints
  * @param tell called when a step begins
  * @throws ThawError naming the step that failed
  */
 export async function build(
-  lives: Lives,
+  bench: Bench,
   spec: BuildSpec,
+  logs: string,
   tell: (step: BuildStep, text: string) => void,
   scope: Scope,
 ): Promise<Built> {
@@ -41,36 +42,33 @@ export async function build(
     step = next
     tell(next, text)
   }
-  let live: Live | null = null
+  let temporary: Temporary | null = null
   let copy: ProcessImage | null = null
   try {
     const began = performance.now()
-    // A neutral name; who is restored from it gets one of its own.
-    const { limits } = image
-    const own = { id: spec.id, hostname: 'snapshot', env: {}, network: 'private' as const, limits }
     enter('start', from === null ? `starting ${image.command.join(' ')}` : 'restoring the parent')
-    live = from === null ? await lives.start(image, own, scope) : await lives.restore(image, from, own, scope)
+    const source = from === null ? { kind: 'cold' as const } : { kind: 'warm' as const, image: from }
+    const booting = Temporary.boot(bench, image, source, logs, scope)
     enter('wait', image.readiness === null ? 'it says nothing of its readiness' : 'waiting until it is ready')
-    await live.ready(image.readiness, from !== null, scope)
-    if (prepare !== null) await live.run(prepare, scope)
+    temporary = await booting
+    if (prepare !== null) await temporary.run(prepare, scope)
     const seconds = (performance.now() - began) / 1000
     enter('verify', `ready after ${seconds.toFixed(2)} s; asking it again`)
-    await live.ready(image.readiness, true, scope)
-    enter('network', 'it has no address and no published port; those come with a restore')
+    await temporary.verify(scope)
+    enter('network', 'nothing of it is published; a restore brings a name and ports')
     enter('pause', 'letting it stand still')
-    copy = await lives.copy(live, () => enter('checkpoint', 'copying its processes and files'), scope)
+    const cut = () => enter('checkpoint', 'copying its processes and files')
+    copy = await bench.engine.checkpoint(bench.group, temporary.branch, scope, { stop: true, cut })
     enter('store', 'reading what was written')
     const digests = await digestAll(copy.directory, scope)
     const sizes = measure(copy.directory, Object.keys(digests))
     enter('destroy', 'removing the temporary instance')
-    await live[Symbol.asyncDispose]()
-    live = null
+    await temporary[Symbol.asyncDispose]()
     return { copy, digests, sizes, seconds }
   } catch (error) {
+    await temporary?.[Symbol.asyncDispose]()
     await copy?.remove()
     throw atStep(step, error)
-  } finally {
-    await live?.[Symbol.asyncDispose]()
   }
 }
 

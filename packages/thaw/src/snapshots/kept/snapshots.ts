@@ -15,18 +15,21 @@ import type { Journal, SnapshotRow } from '../../store/index.js'
 import { openScope, ThawError, within, withTimeout, type Log, type Scope } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import type { Images } from '../images/images.js'
-import type { Lives } from '../lives/live.js'
+import type { Bench } from '../instances/boot.js'
 import { build } from './build.js'
 import { nextRebuild, type HealthEvent } from './health.js'
 import { Checked } from './integrity.js'
 import { OneSnapshot } from './one.js'
+import { Temporary } from './temporary.js'
 import { outdated, type Bounds } from './retention.js'
 
 export interface SnapshotOptions {
   journal: Journal
   images: Images
   /** Whose copies lie in `directory`. */
-  lives: Lives
+  bench: Bench
+  /** For what temporary instances print. */
+  logs: string
   directory: string
   bounds: Bounds
   log: Log
@@ -55,7 +58,8 @@ export class Snapshots implements AsyncDisposable {
   readonly directory: string
   readonly #journal: Journal
   readonly #images: Images
-  readonly #lives: Lives
+  readonly #bench: Bench
+  readonly #logs: string
   readonly #bounds: Bounds
   readonly #log: Log
   readonly #all = new Map<string, OneSnapshot>()
@@ -72,7 +76,9 @@ export class Snapshots implements AsyncDisposable {
   constructor(options: SnapshotOptions) {
     this.#journal = options.journal
     this.#images = options.images
-    this.#lives = options.lives
+    this.#bench = options.bench
+    this.#logs = options.logs
+    rmSync(this.#logs, { recursive: true, force: true })
     this.directory = options.directory
     this.#bounds = options.bounds
     this.#log = options.log
@@ -159,15 +165,9 @@ export class Snapshots implements AsyncDisposable {
       if (one.row.directory !== null) this.#checked.forget(join(this.directory, one.row.directory))
       using lease = await this.open(one.id, scope)
       const image = this.#images.get(one.row.snapshot.image_id)
-      const own = {
-        id: newId('i'),
-        hostname: 'verified',
-        env: {},
-        network: 'private' as const,
-        limits: image.limits,
-      }
-      await using live = await this.#lives.restore(image, lease.copy, own, scope)
-      await live.ready(image.readiness, true, scope)
+      const source = { kind: 'warm' as const, image: lease.copy }
+      await using restored = await Temporary.boot(this.#bench, image, source, this.#logs, scope)
+      await restored.verify(scope)
     } catch (error) {
       const { code, message } = ThawError.from(error)
       if (code === 'CANCELLED') throw error
@@ -237,6 +237,16 @@ export class Snapshots implements AsyncDisposable {
         clearTimeout(late)
       }
     }
+  }
+
+  /** How long the start takes that it spares; null: it was never built. */
+  coldSeconds(id: string): number | null {
+    return this.#all.get(id)?.row.snapshot.cold_seconds ?? null
+  }
+
+  /** Ids of those that an image is needed for. */
+  ofImage(image: Image): string[] {
+    return this.#offered().flatMap(({ id, row }) => (row.snapshot.image_id === image.id ? [id] : []))
   }
 
   /** Commands that were run in what a snapshot is of, in their order. */
@@ -373,8 +383,8 @@ export class Snapshots implements AsyncDisposable {
       if (one.state === 'deleted' || scope.signal.aborted) return
       const image = this.#images.get(snapshot.image_id)
       using parent = snapshot.parent === null ? null : await this.open(snapshot.parent, scope)
-      const spec = { id: newId('i'), image, from: parent?.copy ?? null, prepare: snapshot.prepare }
-      const made = await build(this.#lives, spec, tell, scope)
+      const spec = { image, from: parent?.copy ?? null, prepare: snapshot.prepare }
+      const made = await build(this.#bench, spec, this.#logs, tell, scope)
       const before =
         snapshot.parent === null ? 0 : (this.#find(snapshot.parent).row.snapshot.cold_seconds ?? 0)
       one.row.directory = made.copy.directory.slice(this.directory.length + 1)
