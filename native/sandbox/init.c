@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "allowance.h"
 #include "mounts.h"
 #include "parts.h"
 #include "wire.h"
@@ -34,6 +35,8 @@ static struct {
     pid_t restored, restored_program; /* root of the tree that criu restores, and the program below it */
     int early, status;   /* whether the restored root has ended before criu did, and how */
     int ended;           /* the program's end was told */
+    int hooked;          /* where criu's hook is heard */
+    int paused;          /* the hook waits for the word to go on */
 } self;
 
 static int set_last_pid(const char *pid) {
@@ -97,10 +100,12 @@ static const char *begin(char **words, size_t arguments, int terminal, int *stre
     if (terminal && ioctl(0, TIOCSCTTY, 0)) return "terminal";
     if (chdir(words[1])) return "chdir";
     umask((mode_t)strtol(words[2], NULL, 8));
-    environ = words + 8 + arguments;
+    environ = words + 10 + arguments;
     char **argv = calloc(arguments + 1, sizeof *argv);
     if (!argv) return "memory";
-    memcpy(argv, words + 8, arguments * sizeof *argv);
+    memcpy(argv, words + 10, arguments * sizeof *argv);
+    /* Limits last: under low ones what comes before might fail. */
+    if (set_nice(words[7]) || set_limits(words[8])) return "limits";
     fresh_child();
     execvp(argv[0], argv);
     return "exec";
@@ -132,12 +137,12 @@ static const char *stand_above(char **words, size_t arguments, int *streams, int
     return "reaper";
 }
 
-/* start CWD UMASK TERMINAL IN OUT ERR ARGC ARGV... ENV... */
+/* start CWD UMASK TERMINAL IN OUT ERR NICE LIMITS ARGC ARGV... ENV... */
 static void start(struct record *said) {
     int report[2], streams[3];
-    size_t arguments = said->count > 8 ? (size_t)atoi(said->words[7]) : 0;
+    size_t arguments = said->count > 10 ? (size_t)atoi(said->words[9]) : 0;
     errno = EINVAL;
-    if (arguments == 0 || said->count < 8 + arguments) return send_failure("start");
+    if (arguments == 0 || said->count < 10 + arguments) return send_failure("start");
     for (int i = 0; i < 3; i++) streams[i] = said->words[4 + i][0] == '-' ? -1 : atoi(said->words[4 + i]);
     if (pipe2(report, O_CLOEXEC)) return send_failure("pipe");
     if (set_last_pid(BEFORE_FIRST)) return send_failure("ns_last_pid");
@@ -171,6 +176,8 @@ static void run_criu(enum work work, char **argv) {
     if (child < 0) return send_failure("criu");
     if (child == 0) {
         to_null();
+        /* With its hook in a group of their own, to be ended together. */
+        if (work == PLAIN) setpgid(0, 0);
         if (work == RESTORE)
             for (int fd = PROGRAM_FIRST; fd <= PROGRAM_LAST; fd++) close_on_exec(fd, 0);
         /* The second says where criu keeps its cache of kernel features when it is not root. */
@@ -183,12 +190,22 @@ static void run_criu(enum work work, char **argv) {
     self.work = work;
 }
 
+static void drain(int fd) {
+    char byte;
+    struct pollfd waits = {fd, POLLIN, 0};
+    while (poll(&waits, 1, 0) > 0 && read(fd, &byte, 1) == 1) {}
+}
+
 static void criu_ended(int status) {
     char code[16], last[32] = "";
     enum work work = self.work;
     snprintf(code, sizeof code, "%d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     self.criu = 0;
     self.work = IDLE;
+    /* What a criu that was ended has left unsaid, or unheard, must not reach the next one. */
+    self.paused = 0;
+    drain(self.hooked);
+    drain(HOOK_HEARS);
     last_pid(last, sizeof last);
     if (work == PLAIN) return record_send(CONTROL, "ended", code, last, (char *)NULL);
     if (status != 0) return record_send(CONTROL, "unrestored", code, (char *)NULL);
@@ -201,8 +218,10 @@ static void criu_ended(int status) {
 
 /* criu has come to a point where the program stands still; not every one is waited for. */
 static void standing(char stage) {
-    if (stage == (self.work == RESTORE ? 'r' : 'd')) record_send(CONTROL, "paused", (char *)NULL);
-    else if (write(HOOK_HEARS + 1, "y", 1) != 1) send_failure("go");
+    if (stage == (self.work == RESTORE ? 'r' : 'd')) {
+        self.paused = 1;
+        record_send(CONTROL, "paused", (char *)NULL);
+    } else if (write(HOOK_HEARS + 1, "y", 1) != 1) send_failure("go");
 }
 
 static int reap_children(void) {
@@ -238,6 +257,8 @@ static void obey(struct record *said) {
     else if (!strcmp(verb, "cover") && given >= 3)
         done = cover(words[1], words[2][0] == '-' ? NULL : words[2], words[3], words + 4);
     else if (!strcmp(verb, "bind") && given == 2) done = bind_over(words[1], words[2]);
+    else if (!strcmp(verb, "show") && given == 2) done = show(words[1], words[2]);
+    else if (!strcmp(verb, "processors") && given == 1) done = set_processors(words[1]);
     else if (!strcmp(verb, "overlay") && given >= 3) done = overlay(words[1], words[2], words[3], words + 4);
     else if (!strcmp(verb, "root") && given == 3) done = change_root(words[1], words[2], words[3]);
     else if (!strcmp(verb, "copy") && given == 2) done = copy_file(words[1], words[2]);
@@ -252,7 +273,10 @@ static void obey(struct record *said) {
         if (set_last_pid(words[3])) done = -1;
         else run_criu(RESTORE, words + 4);
     } else if (!strcmp(verb, "go") && given == 1) {
-        if (write(HOOK_HEARS + 1, words[1], 1) != 1) done = -1;
+        if (self.paused && write(HOOK_HEARS + 1, words[1], 1) != 1) done = -1;
+        self.paused = 0;
+    } else if (!strcmp(verb, "abandon") && given == 0) {
+        if (self.criu && self.work == PLAIN) kill(-self.criu, SIGKILL);
     } else if (!strcmp(verb, "signal") && given == 1) {
         int number = atoi(words[1]);
         if (self.program && kill(-self.program, number)) kill(self.program, number);
@@ -282,12 +306,13 @@ int init(int network) {
     sigprocmask(SIG_BLOCK, &watched, &self.before);
     signal(SIGPIPE, SIG_IGN);
     /* The pipes first: they take numbers that might have been given out. */
-    int hooked = hook_pipes(), children = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (children < 0 || hooked < 0) return send_failure("descriptors"), 125;
+    self.hooked = hook_pipes();
+    int children = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (children < 0 || self.hooked < 0) return send_failure("descriptors"), 125;
     if (mount_proc()) return send_failure("proc"), 125;
     if (mount_terminals()) return send_failure("terminals"), 125;
     if (network && raise_loopback()) return send_failure("loopback"), 125;
-    struct pollfd watch[] = {{CONTROL, POLLIN, 0}, {children, POLLIN, 0}, {hooked, POLLIN, 0}, {OWNER_LIVES, POLLIN, 0}};
+    struct pollfd watch[] = {{CONTROL, POLLIN, 0}, {children, POLLIN, 0}, {self.hooked, POLLIN, 0}, {OWNER_LIVES, POLLIN, 0}};
     for (;;) {
         if (poll(watch, 4, -1) < 0 && errno != EINTR) return 125;
         /* The kernel ends everything else in the namespace with its PID 1. */
@@ -299,7 +324,8 @@ int init(int network) {
         }
         if (watch[2].revents & POLLIN) {
             char byte;
-            if (read(hooked, &byte, 1) == 1) standing(byte);
+            /* What a criu said that has ended since means nothing. */
+            if (read(self.hooked, &byte, 1) == 1 && self.criu) standing(byte);
         }
         if (watch[0].revents & POLLIN) {
             struct record said;

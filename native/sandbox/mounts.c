@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -93,6 +94,15 @@ int cover(const char *target, const char *source, const char *mode, char **keep)
 
 int bind_over(const char *from, const char *to) { return mount(from, to, NULL, MS_BIND | MS_REC, NULL); }
 
+int show(const char *from, const char *to) {
+    if (bind_over(from, to)) return -1;
+    struct statvfs there;
+    if (statvfs(to, &there)) return -1;
+    /* Flags of the mount that it is taken from are locked in a user namespace, and may not be dropped. */
+    unsigned long kept = there.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    return mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | kept, NULL);
+}
+
 /* Colons, commas and backslashes separate the options of an overlay. */
 static char *escape(char *to, const char *path) {
     for (; *path; path++) {
@@ -121,7 +131,7 @@ int overlay(const char *target, const char *upper, const char *work, char **laye
 }
 
 /* An existing file or directory of the machine below the new root. */
-static int show(const char *name) {
+static int expose(const char *name) {
     struct stat like;
     char path[64];
     snprintf(path, sizeof path, ".%s", name);
@@ -136,10 +146,10 @@ static int make_devices(void) {
                                            {"pts/ptmx", "dev/ptmx"}};
     if (mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k")) return -1;
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-        if (show(devices[i])) return -1;
+        if (expose(devices[i])) return -1;
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
         if (symlink(links[i][0], links[i][1])) return -1;
-    return mkdir("dev/shm", 0755) || show("/dev/pts") ? -1 : 0;
+    return mkdir("dev/shm", 0755) || expose("/dev/pts") ? -1 : 0;
 }
 
 int change_root(const char *path, const char *features, const char *reaper) {

@@ -10,6 +10,8 @@ int mount_terminals(void);
 /* Covers a directory with another one, or with a file system in memory where `source` is NULL; what is in `keep` stays to be seen. */
 int cover(const char *target, const char *source, const char *mode, char **keep);
 int bind_over(const char *from, const char *to);
+/* The same, to be read only. */
+int show(const char *from, const char *to);
 /* `target` as a view of itself below `layers`, the first one uppermost; what is written goes to `upper`. */
 int overlay(const char *target, const char *upper, const char *work, char **layers);
 /* Makes a directory the root, with proc, devices and terminals of the sandbox's own; nothing else of the machine is to be seen. `features` and `reaper` are copied to its /run. */

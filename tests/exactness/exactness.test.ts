@@ -44,6 +44,10 @@ test('a sample of random edits gives what cold runs give', { timeout: 10 * MINUT
   sample('110', usual !== null && VERSIONS.includes(usual) ? '0.5' : '0')
 })
 
+test('so does one of programs with threads and connections, in sandboxes', { timeout: 5 * MINUTE }, () => {
+  sample('12', '0', '--program', 'crowd', '--program', 'exchange')
+})
+
 test.for(VERSIONS.filter((version) => version !== usual))(
   'so does a smaller one under CPython %s',
   { timeout: 10 * MINUTE },

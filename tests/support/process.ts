@@ -13,7 +13,7 @@ import {
 import type { ProcessBranch } from '../../packages/thaw/src/engines/process/branch.js'
 import type { ProcessImage } from '../../packages/thaw/src/engines/process/image.js'
 import type { StreamsSpec } from '../../packages/thaw/src/engines/engine.js'
-import { findPaths, openScope, ThawError } from '../../packages/thaw/src/system/index.js'
+import { findPaths, openScope, ownAllowance, ThawError } from '../../packages/thaw/src/system/index.js'
 import { until } from './home.js'
 
 export const provider = new CriuProvider(findPaths().cache)
@@ -107,6 +107,7 @@ export class Bench implements AsyncDisposable {
           cwd: this.project,
           umask: 0o22,
           env: environment(),
+          allowance: ownAllowance(),
           ...more,
           listener: spec.listener,
         },

@@ -11,7 +11,7 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, watch, wrappers
+from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, sandbox, watch, wrappers
 from .bytecode import VERSION
 from .layout import hide, hide_module
 from .state import S
@@ -55,12 +55,14 @@ def main(frame, directory):
     observe.install()
     wrappers.install()
     watch.install()
-    files = descriptors.standard()
     _equal_depth()
     S.busy = 0
-    fork.park("base", "c0", files, 0.0)
+    if sandbox.inside():
+        sandbox.begin()
+    else:
+        fork.park("base", "c0", descriptors.standard(), 0.0)
     S.inert = False
-    _run(namespace, files)
+    _run(namespace)
 
 
 def _equal_depth():
@@ -81,7 +83,7 @@ def _equal_depth():
             words[where[0] + 1] += 3
 
 
-def _run(namespace, files):
+def _run(namespace):
     kind, name = S.config["main"]["kind"], S.config["main"]["name"]
     if kind == "module":
         _start_path(posix.getcwd())
@@ -150,6 +152,8 @@ def _at_end():
 def _in_child():
     """A child of the user's own: it runs without us, and must not speak for its parent."""
     S.inert = True
+    # Of the threads that were in the agent, or held the others back, none is here.
+    S.alone_again()
     if S.wire is not None:
         S.wire.close()
 

@@ -15,7 +15,11 @@ libc = ctypes.PyDLL(None)
 
 
 class Unsafe(Exception):
-    """What is open that cannot be copied."""
+    """What is open that cannot be copied. `sandbox`: from outside it can be."""
+
+    def __init__(self, why, sandbox=False):
+        super().__init__(why)
+        self.sandbox = sandbox
 
 
 class Group:
@@ -127,7 +131,7 @@ def _copy(fd, size, offset):
     return copy
 
 
-def _told(fd):
+def told(fd):
     """Offset and flags of an open description, and all the kernel says of it."""
     text = read("/proc/self/fdinfo/%d" % fd)
     lines = text.split(b"\n", 2)
@@ -144,7 +148,7 @@ def scan():
         try:
             found = posix.fstat(fd)
             path = posix.readlink("/proc/self/fd/%d" % fd)
-            offset, flags, told = _told(fd)
+            offset, flags, said = told(fd)
         except OSError:
             continue
         kind = stat.S_IFMT(found.st_mode)
@@ -154,12 +158,7 @@ def scan():
         own = stream is None and channels.may_renew(path)
         if stream is None and not own:
             _refuse_kind(fd, kind, path)
-        if b"\nlock:" in told:
-            raise Unsafe("locked file %s" % path)
-        if stream is None and kind == stat.S_IFREG and flags & 3 and found.st_nlink and path not in journal.touched and classify(path) is not None:
-            raise Unsafe("%s was opened for writing by native code" % path)
-        if path in journal.databases:
-            raise Unsafe("open database %s" % path)
+        refuse_unannounced(found, path, flags if stream is None else 0, said)
         for group in groups:
             if group.key == (found.st_dev, found.st_ino) and group.stream == stream and _same(group.fds[0], fd):
                 group.fds.append(fd)
@@ -168,23 +167,33 @@ def scan():
             group = Group(fd, found, path, flags, offset, stream)
             groups.append(group)
             if own:
-                private.append((group, told))
+                private.append((group, said))
     if not private:
         return Files(groups)
     return Files([group for group in groups if all(group is not one for one, _ in private)], *_channels(private))
 
 
+def refuse_unannounced(found, path, flags, said):
+    """Files whose state the copy could not have for itself, or that change without a word. Raises Unsafe."""
+    if b"\nlock:" in said:
+        raise Unsafe("locked file %s" % path)
+    if stat.S_ISREG(found.st_mode) and flags & 3 and found.st_nlink and path not in journal.touched and classify(path) is not None:
+        raise Unsafe("%s was opened for writing by native code" % path)
+    if path in journal.databases:
+        raise Unsafe("open database %s" % path)
+
+
 def _refuse_kind(fd, kind, path):
     if kind == stat.S_IFSOCK:
-        raise Unsafe("open socket (descriptor %d)" % fd)
+        raise Unsafe("open socket (descriptor %d)" % fd, True)
     if kind == stat.S_IFIFO:
-        raise Unsafe("open pipe (descriptor %d)" % fd)
+        raise Unsafe("open pipe (descriptor %d)" % fd, True)
     if kind == stat.S_IFCHR and path not in HARMLESS:
         raise Unsafe("open device %s" % path)
     if kind not in (stat.S_IFREG, stat.S_IFCHR, stat.S_IFDIR):
-        raise Unsafe("open %s (descriptor %d)" % (path, fd))
+        raise Unsafe("open %s (descriptor %d)" % (path, fd), True)
     if kind == stat.S_IFREG and path.startswith(("/memfd:", "anon_inode:")):
-        raise Unsafe("open %s" % path)
+        raise Unsafe("open %s" % path, True)
 
 
 def _channels(private):
@@ -192,11 +201,11 @@ def _channels(private):
     if not S.alone:
         group = private[0][0]
         kind = group.path.replace("anon_inode:", "").partition(":")[0].strip("[]")
-        raise Unsafe("open %s (descriptor %d), and a child process may have it too" % (kind, group.fds[0]))
+        raise Unsafe("open %s (descriptor %d), and a child process may have it too" % (kind, group.fds[0]), True)
     try:
         return channels.collect([(group.fds, group.flags, group.key[1], group.path, told) for group, told in private])
     except channels.Foreign as foreign:
-        raise Unsafe(str(foreign)) from None
+        raise Unsafe(str(foreign), True) from None
 
 
 def attach_streams(files, order):

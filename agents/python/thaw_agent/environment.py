@@ -26,14 +26,18 @@ class Environment(dict):
 
     def note(self, key):
         if key not in Environment.seen and key not in Environment.own and not S.busy and not S.inert:
+            S.busy += 1
             Environment.seen.add(key)
             S.event("env", shown(key), shown(Environment.outer.get(key)))
+            S.busy -= 1
 
     def note_all(self):
         if not Environment.everything and not S.busy and not S.inert:
+            S.busy += 1
             Environment.everything = True
             pairs = sorted(k + b"=" + v for k, v in Environment.outer.items())
             S.event("env", "*", _sha1.sha1(b"\0".join(pairs)).hexdigest())
+            S.busy -= 1
 
     def __getitem__(self, key):
         self.note(key)

@@ -11,7 +11,7 @@ import os
 import posix
 import sys
 
-from . import clocks, descriptors, identity, journal, memory, observe, patch, pools, proc, stops
+from . import clocks, descriptors, identity, journal, memory, observe, patch, pools, proc, sandbox, stops
 from .environment import Environment
 from .layout import called_inline, hide_module
 from .moments import moments
@@ -62,19 +62,23 @@ EVERY = _signal.valid_signals()
 
 
 class Refused(Exception):
-    """Why no checkpoint can be taken now."""
+    """Why no checkpoint can be taken now. `sandbox`: in a sandbox, from outside, it might be."""
+
+    def __init__(self, why, sandbox=False):
+        super().__init__(why)
+        self.sandbox = sandbox
 
 
 def safe_to_clone():
     """What is open and mapped; native threads that may be stopped are. Raises Refused with the reason."""
     observe.look_for_children()
     if _thread._count():
-        raise Refused("another thread is running")
+        raise Refused("another thread is running", True)
     children = proc.children()
     if children:
-        raise Refused("live child process %s" % children[0].decode())
+        raise Refused("live child process %s" % children[0].decode(), True)
     if any(any(_signal.getitimer(which)) for which in (0, 1, 2)) or proc.timers():
-        raise Refused("a timer signal is pending")
+        raise Refused("a timer signal is pending", True)
     if _signal.sigpending():
         raise Refused("a signal is pending")
     try:
@@ -84,9 +88,9 @@ def safe_to_clone():
         pools.stop(mapped)
         return files
     except pools.Running as running:
-        raise Refused("native threads are running (%s)" % running) from None
+        raise Refused("native threads are running (%s)" % running, True) from None
     except (memory.Shared, descriptors.Unsafe) as unsafe:
-        raise Refused(str(unsafe)) from None
+        raise Refused(str(unsafe), unsafe.sandbox) from None
 
 
 def _written():
@@ -100,11 +104,12 @@ def _written():
     return None
 
 
-def _report_refusal(why, asked=False):
-    """`asked`: somebody waits for the checkpoint."""
+def _report_refusal(why, asked=False, sandbox=False):
+    """`asked`: somebody waits for the checkpoint. `sandbox`: in a sandbox there might be one."""
     if S.refusal != why or asked:
         S.refusal = why
-        S.wire.send({"t": "refused", "why": why, "asked": asked})
+        S.flush()
+        S.wire.send({"t": "refused", "why": why, "asked": asked, "sandbox": sandbox})
 
 
 def stack(skip_trap):
@@ -166,20 +171,23 @@ def _attempt(before, trap, wanted):
         return False
     taken = False
     begun = clock()
-    if not wanted and not moments.due(begun):
+    if not wanted and (S.standing is not None or not moments.due(begun)):
         return False
     # A collection would run finalizers of the program's in the middle of the agent's work, a signal its handlers.
     collecting = gc.isenabled()
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, EVERY)
     try:
-        files = safe_to_clone()
-        if collecting:
+        if sandbox.inside():
             gc.disable()
-        _checkpoint(before, trap, begun, files, wanted)
+            sandbox.take(before, trap, begun, wanted)
+        else:
+            files = safe_to_clone()
+            gc.disable()
+            _checkpoint(before, trap, begun, files, wanted)
         taken = True
         _report_refusal(None)
     except (Refused, OSError) as why:
-        _report_refusal(str(why), bool(wanted))
+        _report_refusal(str(why), bool(wanted), getattr(why, "sandbox", False))
     finally:
         if collecting:
             gc.enable()
@@ -309,10 +317,10 @@ def _become_branch(order, files):
     files.separate(True)
     descriptors.attach_streams(files, order)
     files.watch()
-    _environment(order.get("env") or {})
+    environment(order.get("env") or {})
 
 
-def _environment(wanted):
+def environment(wanted):
     """Bring variables that the program did not set itself to their present values; null unsets."""
     data = os.environ._data
     for name, value in wanted.items():

@@ -120,7 +120,8 @@ def before_tree(path):
 
 def _copy(path, size):
     _count[0] += 1
-    name = "%s/pre-%d-%d" % (S.config["store"], S.pid, _count[0])
+    # Not by the process id: in a sandbox all branches have the same.
+    name = "%s/pre-%s-%d" % (S.config["store"], S.id, _count[0])
     source = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         target = posix.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)

@@ -159,8 +159,9 @@ def hide_module(namespace):
         elif type(value) is type and value.__module__ == name:
             for member in vars(value).values():
                 member = getattr(member, "__func__", member)
-                if type(member) is FunctionType:
-                    hide(member.__code__)
+                for function in (member, getattr(member, "fget", None), getattr(member, "fset", None)):
+                    if type(function) is FunctionType:
+                        hide(function.__code__)
 
 
 def write_code(code, offset, data):

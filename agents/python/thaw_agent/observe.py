@@ -414,8 +414,30 @@ def on_child(name):
     return handler
 
 
+def _loopback(host):
+    return host is None or isinstance(host, str) and (host.startswith("127.") or host in ("::1", "localhost"))
+
+
+def _stays(name, args):
+    """Whether no traffic leaves the program: looked up without asking anybody, or on a loopback of its own."""
+    if name == "lookup":
+        return _loopback(args[0])
+    if not S.config.get("alone"):
+        return False
+    address = args[1]
+    if address is None:
+        try:
+            address = args[0].getpeername()
+        except OSError:
+            return False
+    # Nobody else comes to a port in a network of its own.
+    return isinstance(address, tuple) and (name == "bind" or _loopback(address[0]))
+
+
 def on_network(name):
     def handler(args):
+        if _stays(name, args):
+            return
         effect("network", "%s %s" % (name, args[1] if len(args) > 1 else args[0] if args else ""))
 
     return handler

@@ -11,6 +11,9 @@ from .state import S
 from .traps import FILE, KIND, LANDING, LINE, MODULE, OFFSET, TRAILER, UNIT, is_trap, trap_of, units_of, with_landing
 
 
+current_frames = sys._current_frames
+
+
 def _frames(path):
     """Frames of a project file on the stack: {unit: frame}, the outermost activation of each."""
     found, frame = {}, sys._getframe(1)
@@ -22,13 +25,17 @@ def _frames(path):
     return found
 
 
+def _everywhere():
+    """Frames of all threads, suspended generators left out."""
+    for frame in (sys._getframe(1), *current_frames().values()):
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
+
+
 def _places(code):
-    """Offsets at which frames of a code object are, suspended generators left out."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is code:
-            yield frame.f_lasti
-        frame = frame.f_back
+    """Offsets at which frames of a code object are."""
+    return [frame.f_lasti for frame in _everywhere() if frame.f_code is code]
 
 
 def _new_code(path, digest, rewrite):
@@ -220,10 +227,7 @@ def _move_made_for_frames(file, fresh, changed):
     """Code that an earlier restore made for a running frame, or for one that will switch to it, stands in no tree."""
     known = {id(code) for tree in file.trees for code in units_of(tree).values()}
     loose = [code for code, _ in switches.values()]
-    frame = sys._getframe(1)
-    while frame is not None:
-        loose.append(frame.f_code)
-        frame = frame.f_back
+    loose += [frame.f_code for frame in _everywhere()]
     for code in loose:
         trap = trap_of(code)
         if trap is None or trap[FILE] != file.path or id(code) in known or trap[UNIT] in changed:

@@ -1,10 +1,12 @@
 """What the agent of one process knows: who it is, what it has recorded, what its project modules are."""
+import _thread
 import time
 
 from .layout import hide_module
 from .wire import Wire
 
 clock = time.perf_counter
+ident = _thread.get_ident
 
 
 class File:
@@ -30,8 +32,11 @@ class State:
         self.program = 0
         self.seq = 0
         self.pending = []
-        # While the agent itself works, its own file accesses are nobody's inputs.
-        self.busy = 0
+        # How deep each thread is in the agent's own work.
+        self.working = {}
+        # The thread for which all others wait before they enter the agent, and what they wait at.
+        self.standing = None
+        self.gate = _thread.allocate_lock()
         # No more checkpoints, no more traps: a forked child of the user's, or a tracer is there.
         self.inert = True
         self.opaque = False
@@ -57,8 +62,40 @@ class State:
         # No other process was ever given the streams.
         self.alone = True
 
+    @property
+    def busy(self):
+        """Above 0 while this thread does the agent's own work, whose file accesses are nobody's inputs."""
+        me = ident()
+        if me in self.working:
+            return self.working[me]
+        self.wait(me)
+        return 0
+
+    @busy.setter
+    def busy(self, depth):
+        me = ident()
+        if me not in self.working:
+            self.wait(me)
+        # Nothing that could give way to another thread lies between the end of the wait and this.
+        if depth:
+            self.working[me] = depth
+        else:
+            self.working.pop(me, None)
+
+    def alone_again(self):
+        """This process has no thread but the running one, which is not in the agent."""
+        self.standing, self.gate = None, _thread.allocate_lock()
+        self.working.clear()
+
+    def wait(self, me):
+        """Until no other thread stands in the way of those that enter the agent."""
+        while self.standing is not None and self.standing != me:
+            with self.gate:
+                pass
+
     def event(self, *event):
         """Record an event; it counts from now on, and reaches the daemon with the next checkpoint."""
+        self.wait(ident())
         self.seq += 1
         self.pending.append(event)
         if len(self.pending) >= 10000 or self.ended:

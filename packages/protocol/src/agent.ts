@@ -128,6 +128,8 @@ export const agentMessage = z.discriminatedUnion('t', [
     why: z.string().nullable(),
     /** Somebody waits for this checkpoint: the daemon, the program itself, or who wanted it to stop. */
     asked: z.boolean().default(false),
+    /** In a sandbox, copied from outside, the program might be copied all the same. */
+    sandbox: z.boolean().default(false),
   }),
   z.object({
     t: z.literal('write'),
@@ -219,6 +221,12 @@ export const restoreMessage = z.object({
 })
 export type RestoreMessage = z.infer<typeof restoreMessage>
 
+/** What a program in a sandbox finds in a file after it has asked to be copied: what it is now. */
+export type SandboxOrder =
+  | { t: 'go' }
+  | { t: 'refused'; why: string }
+  | ({ t: 'restore'; socket: string } & Pick<RestoreMessage, 'branch' | 'env' | 'files' | 'stops' | 'number'>)
+
 export const daemonMessage = z.discriminatedUnion('t', [
   restoreMessage,
   z.object({ t: z.literal('go') }),
@@ -238,4 +246,9 @@ export interface AgentSetup {
   /** Seconds. */
   min_gap: number
   factor: number
+  /** In a sandbox: the branch that the process is from its start, and where it is to stop. */
+  branch?: string
+  stops?: readonly StopPlace[]
+  /** Its network is its own: what it sends over the loopback stays in the program. */
+  alone?: boolean
 }

@@ -181,6 +181,9 @@ export const CheckpointNode = z.object({
   memory_bytes: z.number().int().nullable(),
   state: CheckpointState,
   created_at: z.string(),
+  not_covered: z
+    .array(z.string())
+    .describe('Files that the program had written and closed and that are not part of it.'),
 })
 export type CheckpointNode = z.infer<typeof CheckpointNode>
 

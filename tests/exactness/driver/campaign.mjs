@@ -50,6 +50,22 @@ export function plan(programs, edits) {
   return sequences
 }
 
+/** Whether programs can run in sandboxes here; what that needs is fetched. */
+const canCopy = once((thaw) => {
+  const home = mkdtempSync(join(tmpdir(), 'thaw-exactness-'))
+  const ask = (...words) =>
+    spawnSync(thaw[0], [...thaw.slice(1), ...words], { env: environment(home), stdio: 'ignore' })
+  const { status } = ask('setup')
+  ask('daemon', 'stop')
+  rmSync(home, { recursive: true, force: true })
+  return status === 0
+})
+
+function once(ask) {
+  let answer
+  return (...words) => (answer ??= ask(...words))
+}
+
 /**
  * @param {object} options
  * @param {import('./programs.mjs').Program[]} options.programs
@@ -72,7 +88,10 @@ export async function runCampaign({
   say,
 }) {
   const tally = new Tally()
-  const able = programs.flatMap((program) => {
+  const runnable = programs.filter((program) => !program.flags.includes('process') || canCopy(thaw))
+  for (const { name } of programs.filter((program) => !runnable.includes(program)))
+    tally.skipped.push({ program: name, reason: 'there is no criu that works here' })
+  const able = runnable.flatMap((program) => {
     const found = interpreterFor(program, python, fetch, say)
     if (found.reason) tally.skipped.push({ program: program.name, reason: found.reason })
     return found.python ? [{ ...program, python: found.python }] : []

@@ -29,6 +29,7 @@ const PROGRAMS = join(HERE, '..', 'programs')
  * @property {string[]} needs modules the interpreter must have
  * @property {string[]} packages what to install where it has not
  * @property {string[]} normalise names of rules in compare.mjs
+ * @property {string[]} flags of `thaw run`
  * @property {number} share how often it is chosen, 1 being usual
  */
 
@@ -39,7 +40,7 @@ export function loadPrograms() {
     .map((name) => {
       const root = join(PROGRAMS, name)
       const told = JSON.parse(readFileSync(join(root, 'program.json'), 'utf8'))
-      return { needs: [], packages: [], normalise: [], share: 1, data: [], ...told, name, root }
+      return { needs: [], packages: [], normalise: [], share: 1, data: [], flags: [], ...told, name, root }
     })
 }
 

@@ -205,7 +205,16 @@ export class Sequence {
   async #runThawed() {
     const path = join(this.directory, 'report.json')
     rmSync(path, { force: true })
-    const argv = [...this.commands.thaw, 'run', '-q', '--report', path, '--', ...this.#argv()]
+    const argv = [
+      ...this.commands.thaw,
+      'run',
+      '-q',
+      '--report',
+      path,
+      ...this.program.flags,
+      '--',
+      ...this.#argv(),
+    ]
     const result = await execute(argv, {
       cwd: this.warm,
       env: this.#environment(this.warm),

@@ -40,13 +40,18 @@ export interface OutputListener {
 export interface BranchListener extends OutputListener {
   events(list: AgentEvent[]): void
   write(path: string, seq: number, pre: PreImage, mode: number | null): void
+  /** The program stands still for a checkpoint, and all its output from before has been handed over. */
+  cut(stdinConsumed: number): void
   /**
-   * All output from before the checkpoint has been handed over, and the branch goes on when this resolves; or the message
-   * is `quiet`: nothing was printed since the checkpoint before, nor read from stdin, and the branch goes on already.
+   * After a `cut`, and the branch may wait for this to resolve; or the message is `quiet`: nothing was printed since the
+   * checkpoint before, nor read from stdin, and the branch goes on already.
    */
-  checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void>
-  /** @param asked somebody waits for this checkpoint */
-  refused(why: string | null, asked: boolean): void
+  checkpoint(image: AnyImage, message: CheckpointMessage): Promise<void>
+  /**
+   * @param asked somebody waits for this checkpoint
+   * @param sandbox in a sandbox there might be one
+   */
+  refused(why: string | null, asked: boolean, sandbox: boolean): void
   /** The agent has sent everything there is to know. */
   end(seq: number, work: number): void
 }
@@ -111,10 +116,6 @@ export interface LaunchSpec extends StartSpec {
   env: Record<string, string>
   cwd: string
   umask: number
-}
-
-/** A program without an agent, outside of a sandbox. */
-export interface PlainSpec extends LaunchSpec {
   /** What the daemon itself can give. */
   allowance: Allowance
 }
@@ -161,7 +162,7 @@ export interface Engine<
 }
 
 /** An engine whose checkpoints are taken by an agent inside the program. */
-export interface AgentEngine<Group> extends Engine<Group, Image, RestoreSpec, PlainSpec> {
+export interface AgentEngine<Group> extends Engine<Group, Image, RestoreSpec, LaunchSpec> {
   /** Parks an interpreter before its program's first statement: checkpoint 0. On failure nothing is left. */
   prepare(group: Group, spec: BaseSpec, scope: Scope): Promise<Image>
 }

@@ -1,6 +1,6 @@
 /** A live branch: what it reports goes into its record, what it prints to disk and to the caller. */
 import type { AgentEvent, CheckpointMessage, PreImage, ReadSignature } from '@thaw/protocol/agent'
-import type { AnyImage, Branch, BranchExit, BranchListener, Image } from '../engines/engine.js'
+import type { AnyImage, Branch, BranchExit, BranchListener } from '../engines/engine.js'
 import type { ContentHashes } from '../files/signature.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { nowhere, type BranchRecord, type Checkpoint, type Offsets } from './lineage.js'
@@ -156,15 +156,16 @@ export class Execution implements BranchListener {
     this.onWrite(seq)
   }
 
-  async checkpoint(image: Image, message: CheckpointMessage, stdinConsumed: number): Promise<void> {
+  cut(stdinConsumed: number): void {
+    this.#known = {
+      offsets: this.recorded.offsets(),
+      stdin: (this.record.parent?.stdin ?? 0) + stdinConsumed,
+    }
+  }
+
+  async checkpoint(image: AnyImage, message: CheckpointMessage): Promise<void> {
     const { record } = this
     this.#lastWork = message.work
-    if (!message.quiet) {
-      this.#known = {
-        offsets: this.recorded.offsets(),
-        stdin: (record.parent?.stdin ?? 0) + stdinConsumed,
-      }
-    }
     const { offsets, stdin } = this.#known
     const checkpoint: Checkpoint = {
       id: this.#hooks.newCheckpointId(),
@@ -195,7 +196,7 @@ export class Execution implements BranchListener {
     if (!message.quiet) await this.flow.relaxed()
   }
 
-  refused(why: string | null, asked: boolean): void {
+  refused(why: string | null, asked: boolean, sandbox: boolean): void {
     if (why === null) return
     if (asked) {
       this.impossible = why
@@ -203,7 +204,8 @@ export class Execution implements BranchListener {
         .shift()
         ?.reject(new ThawError('CHECKPOINT_REFUSED', `There can be no checkpoint now: ${why}.`))
     }
-    this.record.refusals.push({ work: this.#lastWork, why })
+    const seq = this.record.events.at(-1)?.[0] ?? 0
+    this.record.refusals.push({ work: this.#lastWork, why, seq, sandbox })
     this.#hooks.refused(this.#lastWork, why)
   }
 
@@ -250,7 +252,7 @@ export class Execution implements BranchListener {
     this.taking = taken.catch((error: unknown) => {
       const why = ThawError.from(error).message.replace(/\.$/, '')
       if (kind === 'stop') this.impossible = why
-      this.record.refusals.push({ work: this.#lastWork, why })
+      this.record.refusals.push({ work: this.#lastWork, why, seq: 0, sandbox: false })
       this.#hooks.refused(this.#lastWork, why)
     })
     return taken
@@ -278,6 +280,8 @@ export class Execution implements BranchListener {
       image,
       ...point,
       ...nowhere(),
+      // Nothing orders what it does but these themselves.
+      seq: record.checkpoints.length + 1,
       state: 'parked',
       memory: null,
       createdAt: Date.now(),

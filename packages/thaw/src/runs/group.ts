@@ -1,4 +1,4 @@
-/** A base process with everything that descends from it. */
+/** What programs with an agent have in common: who answers questions about code, and the base that copies descend from. */
 import type { Anew, Mentioned, Places, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
 import type { Image } from '../engines/engine.js'
 import { HostRefused } from '../engines/fork/host.js'
@@ -29,6 +29,7 @@ export function misfit(root: Root, wanted: Root): string | null {
     return both ? 'its stdin was the terminal, or is now' : 'it was run with a terminal (-t), or is now'
   }
   if (root.joined !== wanted.joined) return 'stdout and stderr went to one place, or do now'
+  if (root.network !== wanted.network) return 'its network (--net) is not the same'
   if (root.umask !== wanted.umask) return 'the umask is not the same'
   const difference = allowanceDifference(root.allowance, wanted.allowance)
   return difference === null ? null : `${difference} is not the same`
@@ -37,19 +38,20 @@ export function misfit(root: Root, wanted: Root): string | null {
 export class Group implements CodeOracle, AsyncDisposable {
   readonly root: Root
   readonly family: Family
-  readonly base: Image
+  /** Null where programs start in sandboxes. */
+  readonly base: Image | null
   readonly #diffs = new Map<string, Promise<UnitDifference | null>>()
   readonly #remaps = new Map<string, Promise<Remapping | null>>()
   readonly #checks = new Map<string, Promise<void>>()
 
-  constructor(root: Root, family: Family, base: Image) {
+  constructor(root: Root, family: Family, base: Image | null) {
     this.root = root
     this.family = family
     this.base = base
   }
 
   get alive(): boolean {
-    return this.family.host.alive && this.base.alive
+    return this.family.host.alive && this.base?.alive !== false
   }
 
   /** Null where the file does not compile: all of it counts as edited, and the program itself will say so. */

@@ -8,6 +8,8 @@ export function inputsOf(run: Run): RunInputs {
   const written = new Set<string>()
   let complete = run.branches.length > 0
   for (const branch of run.branches) {
+    // What it used nobody knows.
+    if (!branch.watched) complete = false
     for (const event of branch.events) {
       switch (event[1]) {
         case 'load':

@@ -1,29 +1,26 @@
 /** What the journal keeps of a checkpoint, and how one whose image lies on disk comes back after its daemon. */
-import { Allowance } from '@thaw/protocol'
+import { CheckpointKind } from '@thaw/protocol'
 import { z } from 'zod'
 import { ProcessImage } from '../engines/process/image.js'
 import type { CheckpointRow } from '../store/index.js'
+import { KeptRoot } from './history.js'
 import { newBranch, NO_TERMINAL, nowhere, type BranchRecord, type Checkpoint } from './lineage.js'
 import type { Run } from './run.js'
 
 const Offsets = z.object({ stdout: z.number(), stderr: z.number(), order: z.number() })
-const Kind = z.enum(['moment', 'mark', 'asked', 'stop'])
 
 /** Of one on disk: where, and what its branch was begun with. */
 const Outlasting = z.object({
-  kind: Kind,
+  kind: CheckpointKind,
   name: z.string().nullable(),
   offsets: Offsets,
   stdin: z.number(),
   image: z.string(),
-  root: z.object({
-    env: z.record(z.string(), z.string()),
-    terminal: z.enum(['whole', 'output']).nullable(),
-    joined: z.boolean(),
-    umask: z.number(),
-    allowance: Allowance,
-  }),
+  notCovered: z.array(z.string()).default([]),
+  root: KeptRoot,
   stdinKind: z.enum(['null', 'stream']),
+  /** There is an agent in it, and what it told is in the run's history: without that it is of no use. */
+  watched: z.boolean().default(false),
 })
 
 export function keptOf(checkpoint: Checkpoint): unknown {
@@ -35,8 +32,10 @@ export function keptOf(checkpoint: Checkpoint): unknown {
     offsets,
     stdin,
     image: image.directory,
+    notCovered: image.notCovered,
     root: branch.root,
     stdinKind: branch.streams.stdin,
+    watched: branch.watched,
   }
   return kept
 }
@@ -46,10 +45,16 @@ export function outlasts({ state, data }: CheckpointRow): boolean {
   return state === 'parked' && Outlasting.safeParse(data).success
 }
 
+/** The image of a checkpoint with an agent in it; null: it is none. */
+export function watchedImage({ state, data }: CheckpointRow): string | null {
+  const read = Outlasting.safeParse(data)
+  return read.success && read.data.watched && state === 'parked' ? read.data.image : null
+}
+
 /** A checkpoint of an earlier daemon, as part of its run again; null where nothing of it is left. */
 export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
   const read = Outlasting.safeParse(row.data)
-  if (!read.success || row.state !== 'parked') return null
+  if (!read.success || row.state !== 'parked' || read.data.watched) return null
   let image: ProcessImage
   try {
     image = ProcessImage.open(read.data.image)
@@ -72,6 +77,7 @@ export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
     image,
     work: row.atSeconds,
     ...nowhere(),
+    seq: 0,
     state: 'parked',
     memory: null,
     createdAt: row.createdAt,
@@ -90,6 +96,7 @@ function branchOf(id: string, root: BranchRecord['root'], stdin: 'null' | 'strea
     streams: { stdin, joined: root.joined, terminal },
     parent: null,
     engine: 'process',
+    watched: false,
     modules: new Map(),
     broken: { seq: 0, why: 'it ended with its daemon' },
   })

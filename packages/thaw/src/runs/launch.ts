@@ -1,11 +1,15 @@
 /** One branch of a run on its way: its streams and record, its program, and what its end means for the run. */
 import { join } from 'node:path'
 import type { RunReport, RunSettings } from '@thaw/protocol'
-import type { Branch, BranchExit, Image, RestoreSpec, StreamsSpec } from '../engines/engine.js'
-import type { Scope } from '../system/index.js'
+import { isParked } from '../engines/engine.js'
+import type { AnyImage, Branch, BranchExit, RestoreSpec, StreamsSpec } from '../engines/engine.js'
+import { ProcessImage } from '../engines/process/image.js'
+import type { Site } from '../engines/process/watched.js'
+import { ThawError, type Scope } from '../system/index.js'
 import { Execution, type Take } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import type { Group } from './group.js'
+import { keepHistory } from './history.js'
 import { newBranch, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { OutputRecord } from './record.js'
 import { reportOf, type Begun } from './report.js'
@@ -26,7 +30,7 @@ export interface LaunchSpec {
   settings: RunSettings
   sink: RunSink
   scope: Scope
-  /** Named in the report. */
+  /** Named in the report, unless its branch is of another. */
   engine: string
   /** When the caller asked, as performance.now() tells it. */
   began: number
@@ -52,11 +56,16 @@ export class Launch {
   #token: string | null = null
   /** Runs beside others of the same run: its files are not the run's. */
   apart = false
+  /** What it writes in its directory is its own, and gone with it. In sandboxes only. */
+  isPrivate = false
+  /** Named in the report. */
+  engine: string
 
   constructor(shop: Workshop, run: Run, spec: LaunchSpec) {
     this.#shop = shop
     this.#run = run
     this.#spec = spec
+    this.engine = spec.engine
     this.id = shop.newId('b')
     shop.makeDirectory(this.directory)
     this.feed = new StdinFeed(join(this.directory, 'stdin'), spec.streams.stdin === 'null')
@@ -71,15 +80,16 @@ export class Launch {
     root: Root,
     env: Record<string, string>,
     parent: Checkpoint | null,
-    engine: BranchRecord['engine'] = 'fork',
+    how: Pick<BranchRecord, 'engine' | 'watched'> = { engine: 'fork', watched: true },
   ): BranchRecord {
+    this.engine = how.engine
     return newBranch({
       id: this.id,
       root,
       env,
       streams: this.#spec.streams,
       parent,
-      engine,
+      ...how,
       modules: this.#run.tree.modules(),
       broken: null,
     })
@@ -97,18 +107,22 @@ export class Launch {
 
   restore(
     group: Group,
-    image: Image,
+    image: AnyImage,
     execution: Execution,
     how: Pick<RestoreSpec, 'env' | 'files' | 'stops' | 'number'>,
   ): Promise<Branch> {
     const { streams, scope } = this.#spec
     this.stops = how.stops.length > 0
-    return this.#shop.engine.restore(
-      group.family,
-      image,
-      { branch: this.id, ...how, streams, listener: execution },
-      scope,
-    )
+    const spec = { branch: this.id, ...how, streams, listener: execution }
+    if (isParked(image)) return this.#shop.engine.restore(group.family, image, spec, scope)
+    if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
+    const view = this.isPrivate ? 'private' : 'shared'
+    return this.#shop.watched.restore(this.site(group), image, { ...spec, view }, scope)
+  }
+
+  /** Where programs in sandboxes live. */
+  site(group: Group): Site {
+    return { group: this.#run.sandboxes(this.#shop.log), family: group.family }
   }
 
   /** The token under which Python programs below this command report. */
@@ -180,7 +194,7 @@ export class Launch {
     return reportOf(begun, exit, {
       below,
       run: this.#run.identity.id,
-      engine: this.#spec.engine,
+      engine: this.engine,
       relative: (file) => this.#shop.relative(this.#run, file),
       total: seconds(this.#spec.began),
       program,
@@ -216,10 +230,12 @@ export class Launch {
     } else {
       run.live.delete(execution)
       const left = join(run.identity.directory, 'left', execution.record.id)
-      run.settling = run.settling.then(() => {
+      run.settling = run.settling.then(async () => {
         if (run.live.size > 0) return
-        run.settle(execution.record, execution.startedAt, left)
+        if (execution.record.sandbox?.isPrivate !== true)
+          run.settle(execution.record, execution.startedAt, left)
         run.prune()
+        await keepHistory(run, this.#shop.log)
       })
     }
     const { stop } = execution

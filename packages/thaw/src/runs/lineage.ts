@@ -1,7 +1,8 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
-import type { Allowance, CheckpointKind } from '@thaw/protocol'
+import type { Allowance, CheckpointKind, RunRequest } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
+import type { Network } from '../engines/process/sandbox.js'
 import type { Content, Write } from '../files/undo.js'
 
 /** Bytes printed, and entries of their order, at a point of a branch. */
@@ -34,8 +35,7 @@ export interface Checkpoint {
 }
 
 /** Of a checkpoint that was taken from outside: where in its code the program stood is not known. */
-export const nowhere = (): Pick<Checkpoint, 'seq' | 'stack' | 'hooked' | 'before'> => ({
-  seq: 0,
+export const nowhere = (): Pick<Checkpoint, 'stack' | 'hooked' | 'before'> => ({
   stack: [],
   hooked: false,
   before: { file: '', unit: '<module>', line: 0 },
@@ -49,6 +49,7 @@ export interface Root {
   joined: boolean
   umask: number
   allowance: Allowance
+  network: RunRequest['net']
 }
 
 export interface BranchEnd {
@@ -65,6 +66,16 @@ export interface BranchEnd {
   seconds: number
 }
 
+export interface Refusal {
+  /** That of the last checkpoint before; 0 where there was none. */
+  work: number
+  why: string
+  /** The last event before. */
+  seq: number
+  /** In a sandbox, from outside, it might have been possible. */
+  sandbox: boolean
+}
+
 export interface BranchRecord {
   id: string
   root: Root
@@ -76,11 +87,20 @@ export interface BranchRecord {
   parent: Checkpoint | null
   /** What a `thaw run` did; or a `thaw resume`, which no later run is answered from. After a hot one nothing is exact. */
   kind: 'run' | 'exact' | 'hot'
-  /** Of `process` nothing is known but what it printed: no later run is answered from it. */
   engine: 'fork' | 'process'
+  /** Whether an agent tells what the program uses. Of others nothing is known but what they printed. */
+  watched: boolean
   /** Modules of the project when it began: path and name. */
   modules: ReadonlyMap<string, string>
   events: AgentEvent[]
+  /** Where a program lives that is copied from outside; null for others. */
+  sandbox: {
+    network: Network
+    /** What it writes in its directory is gone with it. */
+    isPrivate: boolean
+    /** Files that were there when its lineage began; null: not known any more. */
+    met: ReadonlySet<string> | null
+  } | null
   /** What its queries answered when they were made. */
   answers: Map<string, Promise<string | null>>
   writes: Write[]
@@ -91,8 +111,8 @@ export interface BranchRecord {
   rebased: Set<string>
   /** Where the record cannot be used any more, from a position on. */
   broken: { seq: number; why: string } | null
-  /** Checkpoints that were due and impossible; `work` is that of the last one before, 0 where there was none. */
-  refusals: { work: number; why: string }[]
+  /** Checkpoints that were due and impossible. */
+  refusals: Refusal[]
   /** What the written paths held at the end; kept under a budget. */
   left: Map<string, Content>
   end: BranchEnd | null
@@ -103,12 +123,16 @@ export const NO_TERMINAL = { rows: 24, cols: 80 }
 
 /** A branch of which nothing is known yet but how it begins. */
 export function newBranch(
-  begins: Pick<BranchRecord, 'id' | 'root' | 'env' | 'streams' | 'parent' | 'engine' | 'modules' | 'broken'>,
+  begins: Pick<
+    BranchRecord,
+    'id' | 'root' | 'env' | 'streams' | 'parent' | 'engine' | 'watched' | 'modules' | 'broken'
+  >,
 ): BranchRecord {
   return {
     ...begins,
     kind: 'run',
     events: [],
+    sandbox: null,
     answers: new Map(),
     writes: [],
     checkpoints: [],

@@ -7,6 +7,7 @@ import {
   type RunSummary,
   type RunTree,
 } from '@thaw/protocol'
+import { z } from 'zod'
 import type { Journal, RunRow } from '../store/index.js'
 import { ThawError } from '../system/index.js'
 import { outlasts } from './kept.js'
@@ -74,6 +75,7 @@ export function treeOf(shop: Workshop, journal: Journal, id: string): RunTree {
     memory_bytes: memory.get(c.id) ?? c.memoryBytes,
     state: c.state,
     created_at: iso(c.createdAt),
+    not_covered: z.array(z.string()).catch([]).parse(fieldOf(c.data, 'notCovered')),
   }))
   const refusals = branches.flatMap((branch) =>
     journal

@@ -5,10 +5,10 @@ import type { ProcessGroup } from '../engines/process/group.js'
 import { ProcessImage } from '../engines/process/image.js'
 import { isListening } from '../engines/process/listening.js'
 import type { StreamsSpec } from '../engines/engine.js'
-import { matcher, openScope, ThawError, type Scope } from '../system/index.js'
+import { matcher, openScope, ThawError, withLack, type Grant, type Scope } from '../system/index.js'
 import type { Execution, Take } from './execution.js'
 import { seconds, type Launch, type Started } from './launch.js'
-import type { Checkpoint, Root } from './lineage.js'
+import type { BranchRecord, Checkpoint, Root } from './lineage.js'
 import type { Begun } from './report.js'
 import type { Run } from './run.js'
 import type { Workshop } from './workshop.js'
@@ -22,6 +22,7 @@ export interface Moments {
 /** How often it is looked whether a program listens. Milliseconds. */
 const LOOK_EVERY = 10
 
+const UNWATCHED = { engine: 'process', watched: false } as const
 const UNKNOWN = 'what the program uses is not known to the process engine'
 
 export class Outside {
@@ -36,7 +37,13 @@ export class Outside {
   }
 
   /** From the start: what such a program has used is not known, so nothing can be spared. */
-  async start(launch: Launch, request: StartRequest, root: Root, began: number): Promise<Started> {
+  async start(
+    launch: Launch,
+    request: StartRequest,
+    root: Root,
+    granted: Grant,
+    began: number,
+  ): Promise<Started> {
     const planned = seconds(began)
     const { env, cwd, umask, command: argv, net: network, tcp } = request
     const streams: StreamsSpec = {
@@ -44,14 +51,27 @@ export class Outside {
       joined: request.joined,
       terminal: request.terminal,
     }
-    const execution = launch.newExecution(launch.newRecord(root, env, null, 'process'))
+    const met = new Set(this.#run.tree.files()[0])
+    const record = launch.newRecord(root, env, null, UNWATCHED)
+    record.sandbox = { network, isPrivate: false, met }
+    const execution = launch.newExecution(record)
     const group = this.#run.sandboxes(this.#shop.log)
     const from = performance.now()
     const watched = this.#watch(execution, request)
     const branch = await this.#opened(launch, execution, () =>
       this.#shop.process.launch(
         group,
-        { branch: launch.id, argv, env, cwd, umask, streams, listener: execution, network },
+        {
+          branch: launch.id,
+          argv,
+          env,
+          cwd,
+          umask,
+          allowance: granted.given,
+          streams,
+          listener: execution,
+          network,
+        },
         this.#scope,
       ),
     )
@@ -59,7 +79,7 @@ export class Outside {
       outcome: 'cold',
       checkpoint: null,
       changed: [],
-      reason: this.#run.timesRun > 1 ? UNKNOWN : 'first run',
+      reason: withLack(this.#run.timesRun > 1 ? UNKNOWN : 'first run', granted),
       effects: [],
       planned,
       restored: seconds(from),
@@ -72,18 +92,30 @@ export class Outside {
   async resume(
     launch: Launch,
     checkpoint: Checkpoint,
-    how: { streams: StreamsSpec; force: boolean; isPrivate: boolean; notice: string | null } & Moments,
+    how: {
+      streams: StreamsSpec
+      force: boolean
+      isPrivate: boolean
+      number: number
+      notice: string | null
+    } & Moments,
     began: number,
   ): Promise<Started> {
     const { image, branch: parent } = checkpoint
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
-    const record = launch.newRecord(parent.root, parent.env, checkpoint, 'process')
+    const record = launch.newRecord(parent.root, parent.env, checkpoint, UNWATCHED)
     record.kind = 'exact'
+    record.sandbox = {
+      network: image.manifest.network,
+      isPrivate: how.isPrivate,
+      met: parent.sandbox?.met ?? null,
+    }
     const execution = launch.newExecution(record)
     const group = this.#run.sandboxes(this.#shop.log)
     const planned = seconds(began)
     const from = performance.now()
     const watched = this.#watch(execution, how)
+    const stays = this.#run.leftFiles.changedSince(image)
     const branch = await this.#opened(launch, execution, () =>
       this.#shop.process.restore(
         group,
@@ -94,6 +126,8 @@ export class Outside {
           listener: execution,
           view: how.isPrivate ? 'private' : 'shared',
           force: how.force,
+          stays,
+          number: how.number,
         },
         this.#scope,
       ),
@@ -102,7 +136,7 @@ export class Outside {
       outcome: 'resumed',
       checkpoint,
       changed: [],
-      reason: how.notice,
+      reason: joined([how.notice, staying(stays)]),
       effects: [],
       planned,
       restored: seconds(from),
@@ -136,7 +170,23 @@ export class Outside {
   ): Started {
     // Not the caller's scope: a checkpoint that somebody else asked for does not end with him.
     const scope = openScope(this.#shop.log)
-    const take: Take = (how) => this.#shop.process.checkpoint(group, branch, scope, { ...how, tcp })
+    const { record } = execution
+    const { leftFiles } = this.#run
+    const take: Take = async (how) => {
+      const image = await this.#shop.process.checkpoint(group, branch, scope, { ...how, tcp })
+      const { files, left } = image.manifest.written
+      noteWrites(record, [...files.map(({ path }) => path), ...left])
+      const { view, written } = branch.parts
+      if (view === 'shared' && written !== null) await leftFiles.note(written.now(true))
+      return image
+    }
+    void branch.exited.then(() => {
+      const { wrote } = branch
+      noteWrites(record, [...(wrote?.keys() ?? [])])
+      leftFiles.note(wrote ?? new Map()).catch((error: unknown) => {
+        scope.log.warn('How a program left its files could not be kept.', { error })
+      })
+    })
     launch.announce()
     void launch.flow.lead([])
     const started = launch.follow(null, execution, branch, 0, begun, take)
@@ -175,3 +225,22 @@ export class Outside {
 }
 
 const expects = (moments: Moments) => moments.break_output !== null || moments.break_listen !== null
+
+/** Files that the branch has written, as of its next checkpoint or its end. What was in them before is not known. */
+function noteWrites(record: BranchRecord, paths: readonly string[]): void {
+  const known = new Set(record.writes.map(({ path }) => path))
+  const seq = record.checkpoints.length + 1
+  for (const path of paths) {
+    if (known.has(path)) continue
+    const pre = record.sandbox?.met?.has(path) === false ? null : ({ other: true } as const)
+    record.writes.push({ seq, path, pre, mode: null })
+  }
+}
+
+const joined = (parts: readonly (string | null)[]) => parts.filter((part) => part !== null).join('; ') || null
+
+function staying(paths: ReadonlySet<string>): string | null {
+  if (paths.size === 0) return null
+  const named = [...paths].slice(0, 3).join(', ')
+  return `changed since, and left so: ${named}${paths.size > 3 ? ` and ${paths.size - 3} more` : ''}`
+}

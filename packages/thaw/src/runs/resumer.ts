@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { ResumeSpec, RunReport } from '@thaw/protocol'
 import type { FilePatch, StopPlace } from '@thaw/protocol/agent'
-import { isParked, RestoreRefused, type StreamsSpec } from '../engines/engine.js'
+import { RestoreRefused, type StreamsSpec } from '../engines/engine.js'
 import { ThawError, type Scope } from '../system/index.js'
 import { unitTitle } from './changes.js'
 import type { RunSink } from './flow.js'
@@ -54,9 +54,10 @@ export class Resumer {
   async start(sinks: readonly RunSink[]): Promise<Resumed> {
     const checkpoint = this.#checkpoint
     await this.#run.settling
-    if (checkpoint.image.engine === 'process') return this.#fromOutside(sinks)
-    const group = this.#run.groupOf.get(checkpoint.branch)
-    if (checkpoint.state !== 'parked' || !checkpoint.image.alive || group?.alive !== true) {
+    const { branch } = checkpoint
+    if (!branch.watched) return this.#fromOutside(sinks)
+    const group = await this.#group()
+    if (checkpoint.state !== 'parked' || !checkpoint.image.alive || !group?.alive) {
       throw new ThawError('CHECKPOINT_GONE', `${checkpoint.id} cannot be restored any more.`)
     }
     const streams = this.#streams()
@@ -70,6 +71,12 @@ export class Resumer {
       return this.#begin(this.#newLaunch(sink, streams), group, patches, stops, number, begun, notes)
     }
     return this.#allOf(sinks.map((sink, i) => begin(sink, i + 1)))
+  }
+
+  async #group(): Promise<Group | undefined> {
+    const { branch } = this.#checkpoint
+    if (branch.engine === 'fork') return this.#run.groupOf.get(branch)
+    return await this.#shop.watchers(this.#run, branch.root, this.#run.optimize, this.#scope)
   }
 
   /** A program that is copied from outside goes on as it stood, in as many sandboxes as there are to be branches. */
@@ -97,7 +104,9 @@ export class Resumer {
         : null
     const how = { streams, force, isPrivate, notice, break_output, break_listen }
     return this.#allOf(
-      sinks.map((sink) => outside.resume(this.#newLaunch(sink, streams), checkpoint, how, this.#began)),
+      sinks.map((sink, i) =>
+        outside.resume(this.#newLaunch(sink, streams), checkpoint, { ...how, number: i + 1 }, this.#began),
+      ),
     )
   }
 
@@ -183,9 +192,7 @@ export class Resumer {
     run.recognizeFiles()
     const { branch } = this.#checkpoint
     return {
-      branches: run.branches.filter(
-        ({ end, kind, engine }) => end !== null && kind === 'run' && engine === 'fork',
-      ),
+      branches: run.branches.filter(({ end, kind, watched }) => end !== null && kind === 'run' && watched),
       present: lookNow(branch.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope),
       last: run.onDisk,
       oracle: (other) => run.groupOf.get(other) ?? group,
@@ -223,15 +230,16 @@ export class Resumer {
     notes: readonly string[],
   ): Promise<Started> {
     const checkpoint = this.#checkpoint
-    const { image } = checkpoint
-    if (!isParked(image)) throw new ThawError('INTERNAL', 'This image is of another engine.')
-    const record = launch.newRecord(group.root, checkpoint.branch.env, checkpoint)
+    const { root, env, engine } = checkpoint.branch
+    const record = launch.newRecord(root, env, checkpoint, { engine, watched: true })
+    // Several at once would write the same files.
+    launch.isPrivate = this.#spec.count > 1 || this.#run.live.size > 0
     record.kind = this.#spec.mode
     inherit(record, checkpoint, files)
     const execution = launch.newExecution(record)
     const from = performance.now()
     try {
-      const branch = await launch.restore(group, image, execution, {
+      const branch = await launch.restore(group, checkpoint.image, execution, {
         env: null,
         files,
         stops,

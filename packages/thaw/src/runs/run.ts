@@ -9,6 +9,7 @@ import { ProcessGroup } from '../engines/process/group.js'
 import type { Log } from '../system/index.js'
 import type { Group } from './group.js'
 import type { Execution } from './execution.js'
+import { LeftFiles } from './left.js'
 import { writtenUntil, type BranchRecord, type Checkpoint } from './lineage.js'
 
 /** Bytes of written files kept when a branch ends. */
@@ -56,12 +57,22 @@ export class Run {
     }
   }
 
+  /** Of its programs that run in sandboxes with an agent; and the level at which their code is compiled. */
+  watchers: Group | null = null
+  optimize = 0
   #sandboxes: ProcessGroup | null = null
 
   /** Where its programs live that are copied from outside, and their images. */
   sandboxes(log: Log): ProcessGroup {
     const { directory } = this.identity
     return (this.#sandboxes ??= ProcessGroup.open(join(directory, 'images'), join(directory, 'work'), log))
+  }
+
+  #left: LeftFiles | null = null
+
+  /** How those programs left their files. */
+  get leftFiles(): LeftFiles {
+    return (this.#left ??= new LeftFiles(join(this.identity.directory, 'left', 'outside.json')))
   }
 
   get store(): string {
@@ -200,6 +211,8 @@ export class Run {
     await Promise.all([...this.groups].map((group) => this.dropGroup(group)))
     await this.#sandboxes?.[Symbol.asyncDispose]()
     this.#sandboxes = null
+    await this.watchers?.[Symbol.asyncDispose]()
+    this.watchers = null
   }
 
   #contentAt(path: string, branch: BranchRecord, seq: number): Content {

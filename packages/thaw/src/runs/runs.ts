@@ -29,12 +29,13 @@ import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import { summaryOf, treeOf } from './listing.js'
 import { OutputFlow, type RunSink } from './flow.js'
+import { recallHistory } from './history.js'
 import { inputsOf } from './inputs.js'
-import { outlasts, revive } from './kept.js'
+import { outlasts, revive, watchedImage } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
-import { Run } from './run.js'
+import { Run, type RunIdentity } from './run.js'
 import type { Started } from './launch.js'
 import { Resumer } from './resumer.js'
 import { Starter } from './starter.js'
@@ -403,7 +404,7 @@ export class Runs implements AsyncDisposable {
     const id = row?.id ?? this.#shop.newId('r')
     const run =
       this.#shop.runs.get(id) ??
-      new Run({
+      this.#recalled({
         id,
         command,
         cwd,
@@ -447,10 +448,25 @@ export class Runs implements AsyncDisposable {
     return row === undefined ? known : this.#remembered(row)
   }
 
+  /** A run that this daemon does not know yet, with what one before it knew. */
+  #recalled(identity: RunIdentity): Run {
+    const run = new Run(identity)
+    recallHistory(run, this.#shop.log)
+    const known = new Set(run.parked().map(({ id }) => id))
+    for (const row of this.#journal.listCheckpoints(identity.id)) {
+      const image = watchedImage(row)
+      if (image === null || known.has(row.id)) continue
+      // Of a branch that its daemon did not see the end of.
+      rmSync(image, { recursive: true, force: true })
+      this.#journal.recordCheckpoint({ ...row, state: 'lost' })
+    }
+    return run
+  }
+
   #remembered({ id, command, cwd, interpreter, createdAt }: RunRow): Run {
     const project = findProject(cwd, null)
     const directory = join(this.#shop.paths.runs, id)
-    const run = new Run({ id, command, cwd, interpreter, project, createdAt, directory })
+    const run = this.#recalled({ id, command, cwd, interpreter, project, createdAt, directory })
     this.#shop.runs.set(id, run)
     return run
   }

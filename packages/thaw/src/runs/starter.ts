@@ -2,10 +2,18 @@
 import { join } from 'node:path'
 import type { Change, StartRequest } from '@thaw/protocol'
 import type { StopPlace } from '@thaw/protocol/agent'
-import { isParked, RestoreRefused, type Branch, type StreamsSpec } from '../engines/engine.js'
+import { RestoreRefused, type BaseSpec, type Branch, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
 import { launcherEnvironment, type Adapted } from '../languages/index.js'
-import { checkScope, grant, ownAllowance, ThawError, type Grant, type Scope } from '../system/index.js'
+import {
+  checkScope,
+  grant,
+  ownAllowance,
+  ThawError,
+  withLack,
+  type Grant,
+  type Scope,
+} from '../system/index.js'
 import type { RunSink } from './flow.js'
 import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
@@ -21,6 +29,7 @@ import { findStops, withStops } from './stops.js'
 import type { Workshop } from './workshop.js'
 
 const GROUPS_KEPT = 2
+const IN_SANDBOX = { engine: 'process', watched: true } as const
 
 export class Starter {
   readonly #shop: Workshop
@@ -67,11 +76,12 @@ export class Starter {
     })
   }
 
-  /** Whether it is to be copied from outside: so asked for, or because nothing else can do what was asked for. */
+  /** Whether it is copied from outside without an agent: because nothing else can do what was asked for. */
   get #outside(): boolean {
     const { engine, break_output, break_listen, every } = this.#request
-    if (engine !== 'auto') return engine === 'process'
-    return break_output !== null || break_listen !== null || (every !== null && this.#adapted.agent === null)
+    if (engine === 'fork') return false
+    const plain = this.#adapted.agent === null && (engine === 'process' || every !== null)
+    return break_output !== null || break_listen !== null || plain
   }
 
   get feed(): StdinFeed {
@@ -103,18 +113,27 @@ export class Starter {
         )
       }
       const outside = new Outside(this.#shop, this.#run, this.#scope)
-      return outside.start(this.#launch, this.#request, this.#root(), this.#began)
+      return outside.start(this.#launch, this.#request, this.#root(), this.#grant, this.#began)
     }
     if (agent === null) return this.#plain(plainReason)
     if (this.#launch.apart) {
+      if (this.#request.engine === 'process') {
+        const group = await this.#shop.newWatchers(this.#run, this.#root(), this.#scope)
+        await this.#findStops(group)
+        return this.#coldInSandbox(group, 'the same command is running already', [])
+      }
       const group = await this.#newGroup()
       await this.#findStops(group)
       return this.#coldFrom(group, 'the same command is running already', [])
     }
     const { breaks, fresh } = this.#request
-    if (breaks.length > 0) await this.#findStops(this.#group() ?? (await this.#keepGroup()))
+    const here = () => (this.#request.engine === 'process' ? this.#watchers() : this.#keptGroup())
+    if (breaks.length > 0) await this.#findStops(await here())
     if (fresh) {
-      const group = this.#group() ?? (await this.#keepGroup())
+      if (await this.#prefersSandbox(null)) {
+        return this.#coldInSandbox(await this.#watchers(), 'a fresh run was asked for', [])
+      }
+      const group = await this.#keptGroup()
       return this.#coldFrom(group, 'a fresh run was asked for', [])
     }
     for (;;) {
@@ -124,11 +143,18 @@ export class Starter {
       if (plan.kind === 'replay') return this.#replay(plan.branch, plan, planned)
       if (plan.kind === 'cold') {
         const reason = this.#run.branches.length === 0 ? this.#shop.firstRunReason(this.#run) : plan.reason
+        if (await this.#prefersSandbox(null)) {
+          return this.#coldInSandbox(await this.#watchers(), this.#moved(reason, null), plan.changed)
+        }
         return this.#coldFrom(
-          this.#group() ?? (await this.#keepGroup()),
+          await this.#keptGroup(),
           this.#groupReason ?? this.#withRefusal(reason, null),
           plan.changed,
         )
+      }
+      if (await this.#prefersSandbox(plan.checkpoint)) {
+        const reason = this.#moved(plan.reason, plan.checkpoint)
+        return this.#coldInSandbox(await this.#watchers(), reason, plan.changed)
       }
       try {
         return await this.#resume(plan, planned)
@@ -159,6 +185,7 @@ export class Starter {
       joined: this.#request.joined,
       umask: this.#request.umask,
       allowance: this.#request.allowance ?? ownAllowance(),
+      network: this.#request.net,
     }
   }
 
@@ -167,13 +194,19 @@ export class Starter {
     return misfit(root, this.#root()) === null
   }
 
+  /** Whether a program of that branch is of the right engine, and finds what it had: in a sandbox it keeps its kind of stdin. */
+  #suits({ engine, streams }: BranchRecord): boolean {
+    if (engine === 'fork') return this.#request.engine !== 'process'
+    return this.#request.engine !== 'fork' && streams.stdin === this.#request.stdin
+  }
+
   #groupReason: string | null = null
 
   #group(): Group | null {
     const { groups } = this.#run
     const alive = groups.filter((candidate) => candidate.alive)
     const fitting = alive.filter((candidate) => this.#fits(candidate.root))
-    const group = fitting.find(({ base }) => base.inPlace) ?? null
+    const group = fitting.find(({ base }) => base?.inPlace) ?? null
     if (group === null && fitting.length > 0) this.#groupReason = 'the working directory was replaced'
     else if (group === null && alive.length > 0) {
       this.#groupReason = misfit((alive[0] as Group).root, this.#root())
@@ -181,7 +214,9 @@ export class Starter {
     return group
   }
 
-  async #keepGroup(): Promise<Group> {
+  async #keptGroup(): Promise<Group> {
+    const kept = this.#group()
+    if (kept !== null) return kept
     const group = await this.#newGroup()
     const { groups } = this.#run
     groups.unshift(group)
@@ -190,33 +225,13 @@ export class Starter {
   }
 
   async #newGroup(): Promise<Group> {
-    const { agent, interpreter, project } = this.#adapted
+    const { agent, interpreter } = this.#adapted
     if (agent === null || interpreter === null)
       throw new ThawError('INTERNAL', 'A plain program has no base.')
-    const { paths } = this.#shop
-    const family = await Family.open(interpreter, paths.runtime, paths.cache, agent.optimize, this.#scope)
+    const { runtime, cache } = this.#shop.paths
+    const family = await Family.open(interpreter, runtime, cache, agent.optimize, this.#scope)
     try {
-      const base = await this.#shop.engine.prepare(
-        family,
-        {
-          argv: agent.argv,
-          python: interpreter,
-          env: this.#request.env,
-          cwd: this.#request.cwd,
-          umask: this.#request.umask,
-          allowance: this.#grant.given,
-          setup: {
-            project,
-            store: this.#run.store,
-            temp: this.#request.env['TMPDIR'] || '/tmp',
-            main: agent.main,
-            orig_argv: agent.origArgv,
-            min_gap: this.#request.settings.min_gap,
-            factor: this.#request.settings.factor,
-          },
-        },
-        this.#scope,
-      )
+      const base = await this.#shop.engine.prepare(family, this.#base(), this.#scope)
       return new Group(this.#root(), family, base)
     } catch (error) {
       await family[Symbol.asyncDispose]()
@@ -224,13 +239,69 @@ export class Starter {
     }
   }
 
-  #plan(): Promise<Plan> {
+  /** For programs in sandboxes: they have no base. */
+  #watchers(): Promise<Group> {
+    const optimize = this.#adapted.agent?.optimize ?? 0
+    return this.#shop.watchers(this.#run, this.#root(), optimize, this.#scope)
+  }
+
+  /** How an interpreter with the agent in it is started. */
+  #base(): BaseSpec {
+    const { agent, interpreter, project } = this.#adapted
+    if (agent === null || interpreter === null)
+      throw new ThawError('INTERNAL', 'A plain program has no agent.')
+    const { env, cwd, umask, settings } = this.#request
+    return {
+      argv: agent.argv,
+      python: interpreter,
+      env,
+      cwd,
+      umask,
+      allowance: this.#grant.given,
+      setup: {
+        project,
+        store: this.#run.store,
+        temp: env['TMPDIR'] || '/tmp',
+        main: agent.main,
+        orig_argv: agent.origArgv,
+        min_gap: settings.min_gap,
+        factor: settings.factor,
+      },
+    }
+  }
+
+  /**
+   * Whether a run that begins anew does so in a sandbox: the last one could not be copied otherwise, and nothing
+   * else would make a copy useless.
+   *
+   * @param instead where it could go on from instead
+   */
+  async #prefersSandbox(instead: Checkpoint | null): Promise<boolean> {
+    const { engine, effects, terminal, net } = this.#request
+    if (engine === 'fork' || instead?.branch.engine === 'process') return false
+    if (engine === 'process' || net !== 'host') return true
+    // Without root a program would find itself to be root there.
+    if (process.geteuid?.() !== 0) return false
+    const last = this.#run.branches.findLast(({ kind, watched, end }) => kind === 'run' && watched && end)
+    if (last === undefined || terminal !== null) return false
+    const wanted = last.engine === 'process' || isHeldBack(last, effects === 'keep')
+    // Where most of it is spared already, the sandbox would cost more than it saves.
+    if (!wanted || (instead !== null && instead.work > (last.end?.work ?? 0) / 2)) return false
+    return (await this.#shop.process.missing(this.#scope)) === null
+  }
+
+  async #plan(): Promise<Plan> {
     const run = this.#run
     run.recognizeFiles()
     const usable = run.branches.filter(
-      ({ end, kind, engine, root }) =>
-        end !== null && kind === 'run' && engine === 'fork' && this.#fits(root),
+      (branch) =>
+        branch.end !== null &&
+        branch.kind === 'run' &&
+        branch.watched &&
+        this.#fits(branch.root) &&
+        this.#suits(branch),
     )
+    const watchers = usable.some(({ engine }) => engine === 'process') ? await this.#watchers() : null
     return makePlan({
       branches: usable,
       last: run.onDisk,
@@ -242,7 +313,7 @@ export class Starter {
         this.#scope,
       ),
       oracle: (branch) => {
-        const group = run.groupOf.get(branch)
+        const group = branch.engine === 'process' ? watchers : run.groupOf.get(branch)
         if (group?.family.host.alive === true) return group
         const unknown = () => Promise.resolve(null)
         return { diff: unknown, remap: unknown, mentioned: unknown }
@@ -272,9 +343,12 @@ export class Starter {
     return `${reason === null ? '' : `${reason}; `}no checkpoint was possible for a while: ${why}`
   }
 
-  #withGrant(reason: string | null): string | null {
-    const { lacking } = this.#grant
-    return lacking === null || reason === null ? (reason ?? lacking) : `${reason}; ${lacking}`
+  /** Why a run begins anew in a sandbox. */
+  #moved(reason: string | null, instead: Checkpoint | null): string | null {
+    const held = this.#withRefusal(reason, instead)
+    if (this.#run.branches.findLast(({ watched }) => watched)?.engine !== 'fork') return held
+    const moved = 'it runs in a sandbox from now on'
+    return held === null ? moved : `${held}; ${moved}`
   }
 
   /** Everything printed in the lineage before a point. */
@@ -290,6 +364,7 @@ export class Starter {
     this.#run.restoreFiles(branch, Infinity)
     if (this.#request.below !== null) this.#run.renewTimes(branch, Infinity)
     this.feed.close()
+    this.#launch.engine = branch.engine
     this.#sink.started({ run: this.#run.identity.id, branch: branch.id })
     const end = branch.end
     if (end === null) throw new ThawError('INTERNAL', 'A branch without an end was to be replayed.')
@@ -316,19 +391,19 @@ export class Starter {
 
   async #resume(plan: Plan & { kind: 'resume' }, planned: number): Promise<Started> {
     const { checkpoint, files } = plan
-    const group = this.#run.groupOf.get(checkpoint.branch)
+    const { engine } = checkpoint.branch
+    const group = engine === 'process' ? await this.#watchers() : this.#run.groupOf.get(checkpoint.branch)
     if (group === undefined) throw new ThawError('INTERNAL', 'A checkpoint has lost its processes.')
     this.#run.restoreFiles(checkpoint.branch, checkpoint.seq)
     if (this.#request.below !== null) this.#run.renewTimes(checkpoint.branch, checkpoint.seq)
     const launch = this.#launch
-    const record = launch.newRecord(group.root, this.#request.env, checkpoint)
+    const { root } = checkpoint.branch
+    const record = launch.newRecord(root, this.#request.env, checkpoint, { engine, watched: true })
     inherit(record, checkpoint, files)
     const from = performance.now()
     const execution = launch.newExecution(record)
-    const { image } = checkpoint
-    if (!isParked(image)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     const branch = await launch
-      .restore(group, image, execution, {
+      .restore(group, checkpoint.image, execution, {
         env: environmentChange(checkpoint.branch.env, this.#request.env),
         files: withStops(files, checkpoint, this.#stops),
         stops: this.#stops,
@@ -345,7 +420,7 @@ export class Starter {
       outcome: 'resumed',
       checkpoint,
       changed: plan.changed,
-      reason: this.#withGrant(this.#withRefusal(plan.reason, checkpoint)),
+      reason: withLack(this.#withRefusal(plan.reason, checkpoint), this.#grant),
       effects: plan.effects,
       planned,
       restored: seconds(from),
@@ -353,6 +428,7 @@ export class Starter {
   }
 
   async #coldFrom(group: Group, reason: string | null, changed: Change[]): Promise<Started> {
+    if (group.base === null) throw new ThawError('INTERNAL', 'This group has no base.')
     const planned = seconds(this.#began)
     const from = performance.now()
     const launch = this.#launch
@@ -377,12 +453,46 @@ export class Starter {
       outcome: 'cold' as const,
       checkpoint: null,
       changed,
-      reason: this.#withGrant(reason),
+      reason: withLack(reason, this.#grant),
       effects: [],
       planned,
       restored,
     }
     return launch.follow(group, execution, branch, 0, begun)
+  }
+
+  /** From its start, in a sandbox, with the agent in it. */
+  async #coldInSandbox(group: Group, reason: string | null, changed: Change[]): Promise<Started> {
+    const planned = seconds(this.#began)
+    const from = performance.now()
+    const launch = this.#launch
+    const { net: network, tcp } = this.#request
+    const record = launch.newRecord(this.#root(), this.#request.env, null, IN_SANDBOX)
+    const execution = launch.newExecution(record)
+    launch.stops = this.#stops.length > 0
+    const [streams, stops, listener] = [this.#streams, this.#stops, execution]
+    const branch = await this.#shop.watched
+      .launch(
+        launch.site(group),
+        { ...this.#base(), branch: launch.id, streams, listener, stops, network, tcp },
+        this.#scope,
+      )
+      .catch(async (error: unknown) => {
+        if (launch.apart) await group[Symbol.asyncDispose]()
+        execution.recorded.close()
+        throw error
+      })
+    launch.announce()
+    void launch.flow.lead([])
+    return launch.follow(group, execution, branch, 0, {
+      outcome: 'cold',
+      checkpoint: null,
+      changed,
+      reason: withLack(reason, this.#grant),
+      effects: [],
+      planned,
+      restored: seconds(from),
+    })
   }
 
   async #plain(reason: string | null): Promise<Started> {
@@ -426,7 +536,7 @@ export class Starter {
       outcome: 'cold',
       checkpoint: null,
       changed: [],
-      reason: this.#withGrant(reason),
+      reason: withLack(reason, this.#grant),
       effects: [],
       planned,
       restored: seconds(from),
@@ -453,4 +563,10 @@ export class Starter {
       flags,
     })
   }
+}
+
+/** Whether checkpoints of a branch were impossible for what a copy from outside can hold, before any effect. */
+function isHeldBack(branch: BranchRecord, effectsAllowed: boolean): boolean {
+  const effect = effectsAllowed ? undefined : branch.events.find(([, kind]) => kind === 'effect')?.[0]
+  return branch.refusals.some(({ sandbox, seq }) => sandbox && seq < (effect ?? Infinity))
 }

@@ -7,6 +7,7 @@ import { isParked, type AnyImage, type Branch, type BranchExit } from '../engine
 import { ForkEngine } from '../engines/fork/fork.js'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessImage } from '../engines/process/image.js'
+import { WatchedEngine } from '../engines/process/watched.js'
 import { ProcessEngine } from '../engines/process/process.js'
 import { ContentHashes } from '../files/signature.js'
 import { describeInterpreter, findProgram } from '../languages/index.js'
@@ -14,12 +15,17 @@ import type { CheckpointRow, Journal } from '../store/index.js'
 import { ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import type { Execution } from './execution.js'
 import { keptOf } from './kept.js'
+import { Family } from '../engines/fork/family.js'
+import { Group } from './group.js'
 import { Launches } from './launches.js'
-import type { Checkpoint } from './lineage.js'
+import type { Checkpoint, Root } from './lineage.js'
 import { SourceHashes } from './present.js'
 import type { Run } from './run.js'
 import { availableMemory, leastUseful } from './thinning.js'
 
+/** Most checkpoints on disk that thaw takes by itself for one run, and most bytes of them. */
+const IMAGES_KEPT = 16
+const IMAGES_SIZE = 4 * 1024 ** 3
 /** Between two measurements of parked processes. Milliseconds. */
 const MEASURE_EVERY = 1000
 
@@ -28,6 +34,7 @@ export class Workshop {
   readonly log: Log
   readonly engine = new ForkEngine()
   readonly process: ProcessEngine
+  readonly watched: WatchedEngine
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
   readonly launches = new Launches()
@@ -44,6 +51,7 @@ export class Workshop {
     this.log = log
     this.#settings = settings
     this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
+    this.watched = new WatchedEngine(this.process)
   }
 
   newId(kind: 'r' | 'b' | 'c' | 'v'): string {
@@ -85,6 +93,20 @@ export class Workshop {
     return interpreter.executable
   }
 
+  /** Who answers for a run's programs in sandboxes. */
+  async watchers(run: Run, root: Root, optimize: number, scope: Scope): Promise<Group> {
+    if (run.watchers?.alive === true) return run.watchers
+    await run.watchers?.[Symbol.asyncDispose]()
+    run.optimize = optimize
+    return (run.watchers = await this.newWatchers(run, root, scope))
+  }
+
+  async newWatchers(run: Run, root: Root, scope: Scope): Promise<Group> {
+    const { runtime, cache } = this.paths
+    const interpreter = run.identity.interpreter ?? (await this.anyPython(scope))
+    return new Group(root, await Family.open(interpreter, runtime, cache, run.optimize, scope), null)
+  }
+
   began(run: Run, execution: Execution, branch: Branch): void {
     this.live.set(branch.id, { run, execution, branch })
     this.#recordBranch(run, execution, branch.pid, null)
@@ -102,6 +124,11 @@ export class Workshop {
     if (parked.length > most) {
       const victim = leastUseful(parked)
       if (victim !== null) this.drop(run, victim)
+    }
+    for (let crowd = crowdOn(run); crowd.length > 0; crowd = crowdOn(run)) {
+      const victim = leastUseful(crowd)
+      if (victim === null) break
+      this.drop(run, victim)
     }
     this.#measureSoon()
   }
@@ -230,4 +257,15 @@ export class Workshop {
       this.log.error('The journal could not be written.', { error })
     }
   }
+}
+
+/** Checkpoints on disk that nobody asked for, where they are too many or too large; else none. */
+function crowdOn(run: Run): Checkpoint[] {
+  let size = 0
+  const found = run.parked().filter(({ image, kind }) => {
+    if (!(image instanceof ProcessImage) || kind !== 'moment') return false
+    size += image.size
+    return true
+  })
+  return found.length > IMAGES_KEPT || size > IMAGES_SIZE ? found : []
 }

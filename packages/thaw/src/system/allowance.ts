@@ -81,6 +81,12 @@ export function grant(wanted: Allowance): Grant {
   return { given: { limits, nice, cpus: wanted.cpus }, lacking }
 }
 
+/** A reason with what is lacking behind it. */
+export function withLack<Reason extends string | null>(reason: Reason, { lacking }: Grant): Reason | string {
+  if (lacking === null) return reason
+  return reason === null ? lacking : `${reason}; ${lacking}`
+}
+
 function exceeds(a: string, b: string): boolean {
   if (b === 'unlimited') return false
   return a === 'unlimited' || BigInt(a) > BigInt(b)

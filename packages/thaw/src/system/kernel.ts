@@ -18,9 +18,17 @@ const RESOLVE_NO_MAGICLINKS = 0x02
 const RESOLVE_BENEATH = 0x08
 const RESOLVE_IN_ROOT = 0x10
 
-let calls: { pipe2: IntCall; ioctl: IntCall; syscall: IntCall } | undefined
+const AT_FDCWD = -100
+/** FAN_CLOEXEC, FAN_NONBLOCK, FAN_UNLIMITED_QUEUE. */
+const FAN_FLAGS = 0x1 | 0x2 | 0x10
+/** FAN_MARK_ADD, FAN_MARK_MOUNT. */
+const FAN_MARK = 0x1 | 0x10
+const FAN_CLOSE_WRITE = 0x8
 
-function libc(): NonNullable<typeof calls> {
+type Calls = Record<'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'syscall', IntCall>
+let calls: Calls | undefined
+
+function libc(): Calls {
   if (calls === undefined) {
     const library = koffi.load(null)
     calls = {
@@ -29,6 +37,10 @@ function libc(): NonNullable<typeof calls> {
       // As openat2 needs it: the C library has no function for that call.
       syscall: library.func(
         'long syscall(long number, int directory, const char *path, const uint8_t *how, size_t size)',
+      ) as IntCall,
+      fanotifyInit: library.func('int fanotify_init(unsigned int flags, unsigned int how)') as IntCall,
+      fanotifyMark: library.func(
+        'int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int at, const char *path)',
       ) as IntCall,
     }
   }
@@ -55,6 +67,15 @@ export function waitingBytes(fd: number): number {
   const count = Buffer.alloc(4)
   ioctl(fd, FIONREAD, count, 'to count what waits in a pipe')
   return count.readInt32LE()
+}
+
+/** A descriptor, not blocking, that tells which files were written and closed by way of a directory's mount; null: not allowed. */
+export function fanotifyWatch(directory: string): number | null {
+  const fd = libc().fanotifyInit(FAN_FLAGS, constants.O_RDONLY | O_CLOEXEC)
+  if (fd < 0) return null
+  if (libc().fanotifyMark(fd, FAN_MARK, FAN_CLOSE_WRITE, AT_FDCWD, directory) === 0) return fd
+  closeSync(fd)
+  return null
 }
 
 export interface PseudoTerminal {

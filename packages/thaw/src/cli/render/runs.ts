@@ -62,6 +62,7 @@ export function renderCheckpoint(node: CheckpointNode): string {
     ['memory', bytes(node.memory_bytes) || 'not measured'],
     ['state', STATES[node.state]],
     ['taken', node.created_at],
+    ...node.not_covered.map((what): [string, string] => ['not covered', what]),
   ])
 }
 

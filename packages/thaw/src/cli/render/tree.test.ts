@@ -21,6 +21,7 @@ const checkpoint = (
   memory_bytes: 1_500_000,
   state: 'parked',
   created_at: at,
+  not_covered: [],
 })
 const live: BranchNode = {
   id: 'b_2',

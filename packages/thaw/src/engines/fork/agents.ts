@@ -1,8 +1,24 @@
 /** The socket on which the agents of one run report. */
+import { readFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { agentMessage, type AgentMessage, type DaemonMessage } from '@thaw/protocol/agent'
+import type { BranchListener } from '../engine.js'
 import type { Log } from '../../system/index.js'
 import { splitLines } from './lines.js'
+
+/** Asks the agent for a checkpoint (agents/python/thaw_agent/marks.py). */
+export const ASK = 'SIGRTMAX'
+export const ASK_NUMBER = 64
+
+/** Whether a process has a handler for what asks its agent. */
+export function canBeAsked(pid: number): boolean {
+  try {
+    const mask = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(ASK_NUMBER - 1)) & 1n) === 1n
+  } catch {
+    return false
+  }
+}
 
 export type Hello = Extract<AgentMessage, { t: 'hello' }>
 
@@ -96,5 +112,21 @@ export class AgentServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.hangUp()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+  }
+}
+
+/** Hands on what an agent says of its program; a checkpoint is left to the engine. */
+export function hearsay(message: Exclude<AgentMessage, { t: 'checkpoint' }>, listener: BranchListener): void {
+  switch (message.t) {
+    case 'events':
+      return listener.events(message.list)
+    case 'write':
+      return listener.write(message.path, message.seq, message.pre, message.mode ?? null)
+    case 'refused':
+      return listener.refused(message.why, message.asked, message.sandbox)
+    case 'end':
+      return listener.end(message.seq, message.work)
+    default:
+      throw new Error(`a branch does not send ${message.t}`)
   }
 }

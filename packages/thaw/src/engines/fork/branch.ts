@@ -1,5 +1,5 @@
 /** A live process: its streams, its agent's messages, its end. */
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import type { AgentMessage } from '@thaw/protocol/agent'
 import type { ExitNotice } from '@thaw/protocol/host'
 import type {
@@ -11,7 +11,7 @@ import type {
   TerminalSize,
 } from '../engine.js'
 import { ThawError } from '../../system/index.js'
-import type { AgentLine } from './agents.js'
+import { ASK, canBeAsked, hearsay, type AgentLine } from './agents.js'
 import { hasOpen, type Family } from './family.js'
 import { ForkImage } from './image.js'
 import { InputPipe, OutputPipe } from '../pipes.js'
@@ -19,20 +19,6 @@ import { InputPipe, OutputPipe } from '../pipes.js'
 /** Processes left behind by the program may finish what they print for so long. Milliseconds. */
 const STRAY_GRACE = 100
 const LINE_GRACE = 2000
-
-/** Asks the agent for a checkpoint (agents/python/thaw_agent/marks.py). */
-const ASK = 'SIGRTMAX'
-const ASK_NUMBER = 64
-
-/** Whether a process has a handler for a signal. */
-function catches(pid: number, signal: number): boolean {
-  try {
-    const mask = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
-    return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n
-  } catch {
-    return false
-  }
-}
 
 /** The streams of a branch that is about to start. */
 export class BranchStreams {
@@ -182,7 +168,7 @@ export class ForkBranch implements Branch {
     if (!this.#hasAgent) {
       throw new ThawError('UNSUPPORTED', 'This program runs plainly: nothing in it can make a checkpoint.')
     }
-    if (!catches(this.pid, ASK_NUMBER)) {
+    if (!canBeAsked(this.pid)) {
       throw new ThawError('CHECKPOINT_REFUSED', `The program uses ${ASK} for itself.`)
     }
     await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: ASK, group: false })
@@ -198,29 +184,16 @@ export class ForkBranch implements Branch {
   }
 
   async #on(message: AgentMessage, line: AgentLine, listener: BranchListener): Promise<void> {
-    switch (message.t) {
-      case 'events':
-        return listener.events(message.list)
-      case 'write':
-        return listener.write(message.path, message.seq, message.pre, message.mode ?? null)
-      case 'refused':
-        return listener.refused(message.why, message.asked)
-      case 'end':
-        return listener.end(message.seq, message.work)
-      case 'checkpoint': {
-        const image = new ForkImage(this.#family, message.pid, null)
-        // It did not wait: by now it may have printed more, none of which belongs before the checkpoint.
-        if (message.quiet) return listener.checkpoint(image, message, 0)
-        try {
-          await this.#streams.drain()
-          await listener.checkpoint(image, message, this.#streams.taken())
-        } finally {
-          line.send({ t: 'go' })
-        }
-        return
-      }
-      default:
-        throw new Error(`a branch does not send ${message.t}`)
+    if (message.t !== 'checkpoint') return hearsay(message, listener)
+    const image = new ForkImage(this.#family, message.pid, null)
+    // It did not wait: by now it may have printed more, none of which belongs before the checkpoint.
+    if (message.quiet) return listener.checkpoint(image, message)
+    try {
+      await this.#streams.drain()
+      listener.cut(this.#streams.taken())
+      await listener.checkpoint(image, message)
+    } finally {
+      line.send({ t: 'go' })
     }
   }
 

@@ -8,7 +8,7 @@ import {
   type BaseSpec,
   type Branch,
   type Image,
-  type PlainSpec,
+  type LaunchSpec,
   type RestoreSpec,
 } from '../engine.js'
 import type { AgentMessage } from '@thaw/protocol/agent'
@@ -34,7 +34,7 @@ export class ForkEngine implements AgentEngine<Family> {
     ])
   }
 
-  async launch(family: Family, spec: PlainSpec, scope: Scope): Promise<Branch> {
+  async launch(family: Family, spec: LaunchSpec, scope: Scope): Promise<Branch> {
     const streams = await BranchStreams.open(family, spec.streams, spec.listener)
     try {
       const { pid } = await within(

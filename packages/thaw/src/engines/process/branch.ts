@@ -1,6 +1,7 @@
 /** A live program in its sandbox. */
 import { rmSync } from 'node:fs'
 import type { Branch, BranchExit, TerminalSize } from '../engine.js'
+import type { WrittenFiles } from '../../files/written.js'
 import { ThawError } from '../../system/index.js'
 import type { Network, Pids, Sandbox } from './sandbox.js'
 import { outerPid } from './sandbox.js'
@@ -16,6 +17,8 @@ export interface BranchParts {
   pids: Pids
   setting: Setting
   network: Network
+  /** Processors that it may run on, as the kernel lists them; null: not known. */
+  cpus: string | null
   /** Directory of the branch, removed with it. */
   work: string
   /** Other things that end with the sandbox. */
@@ -24,6 +27,12 @@ export interface BranchParts {
   reaper: string
   /** Directories of the layers below what it writes, the oldest first; where its setting is layered. */
   layers: readonly string[]
+  /** `private`: what it writes in its directory is its own, and gone with it. */
+  view: 'shared' | 'private'
+  /** Whether somebody else keeps account of what it writes: its agent, or its layer. */
+  accounted: boolean
+  /** What it writes in its directory; null where the kernel does not tell. */
+  written: WrittenFiles | null
 }
 
 export class ProcessBranch implements Branch, AsyncDisposable {
@@ -38,6 +47,7 @@ export class ProcessBranch implements Branch, AsyncDisposable {
   readonly root: number
   #over = false
   #killed = false
+  #wrote: ReadonlyMap<string, string | null> | null = null
 
   constructor(id: string, parts: BranchParts) {
     this.id = id
@@ -51,6 +61,11 @@ export class ProcessBranch implements Branch, AsyncDisposable {
 
   get over(): boolean {
     return this.#over
+  }
+
+  /** The real files that it has written and closed, and how they looked then; known at its end, null where it is not. */
+  get wrote(): ReadonlyMap<string, string | null> | null {
+    return this.#wrote
   }
 
   async writeStdin(bytes: Uint8Array): Promise<void> {
@@ -114,6 +129,8 @@ export class ProcessBranch implements Branch, AsyncDisposable {
       const silent = Promise.all([...streams.outputs.map((output) => output.ended), sandbox.gone])
       await Promise.race([silent, new Promise((resolve) => setTimeout(resolve, STRAY_GRACE))])
     }
+    const { view, written } = this.parts
+    if (view === 'shared') this.#wrote = written?.now(false) ?? null
     const stdinConsumed = streams.close(strays > 0 && !this.#killed)
     return { code, signal, strays, stdinConsumed }
   }
@@ -122,6 +139,7 @@ export class ProcessBranch implements Branch, AsyncDisposable {
     await this.parts.sandbox.gone
     await Promise.all(this.parts.beside.map((one) => one[Symbol.asyncDispose]()))
     await this.exited
+    this.parts.written?.[Symbol.dispose]()
     rmSync(this.parts.work, { recursive: true, force: true })
   }
 }

@@ -1,12 +1,17 @@
 /** Files that belong to a checkpoint, and the way back. */
-import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { constants, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { copyFile, mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { putBack as putContents } from '../../files/undo.js'
 import { startProcess, ThawError, type Scope } from '../../system/index.js'
+import type { Manifest } from './image.js'
 import type { OpenFile } from './inspect.js'
 import { DIRECTORY } from './criu/criu.js'
 import { directoryPath, type Sandbox } from './sandbox.js'
 import { SHARED_MEMORY, TEMPORARY, WORK, type Setting } from './setting.js'
+
+/** Bytes of closed files that one checkpoint keeps. */
+const WRITTEN_LIMIT = 64 * 1024 * 1024
 
 /** Copies what is in a directory, with owners, modes, links, sockets and holes. */
 export async function copyTree(from: string, to: string, scope: Scope): Promise<void> {
@@ -51,6 +56,58 @@ export async function saveFiles(files: readonly OpenFile[], directory: string): 
 }
 
 /**
+ * Copies what was written and closed into `directory`, each file under its index, as far as there is room.
+ *
+ * @param root the program's `/`, as seen from here
+ */
+export async function saveWritten(
+  paths: readonly string[],
+  root: string,
+  directory: string,
+): Promise<Pick<Manifest['written'], 'files' | 'left'>> {
+  const files: { path: string; mode: number }[] = []
+  const left: string[] = []
+  let room = WRITTEN_LIMIT
+  for (const path of paths) {
+    const stat = lstatSync(root + path, { throwIfNoEntry: false })
+    if (!stat?.isFile()) continue
+    if (stat.size > room) {
+      left.push(path)
+      continue
+    }
+    room -= stat.size
+    if (files.length === 0) await mkdir(directory, { recursive: true })
+    await copyFile(root + path, join(directory, String(files.length)), constants.COPYFILE_FICLONE)
+    files.push({ path, mode: stat.mode & 0o7777 })
+  }
+  return { files, left }
+}
+
+/**
+ * Gives what was written and closed the content it had, through the program's view; what has it already is not touched.
+ *
+ * @param stays paths that keep what they hold now
+ */
+export function putWritten(
+  files: Manifest['written']['files'],
+  from: string,
+  root: string,
+  stays: ReadonlySet<string>,
+): void {
+  const contents = files.flatMap(({ path, mode }, index): [string, { pre: string; mode: number }][] =>
+    stays.has(path) ? [] : [[root + path, { pre: join(from, String(index)), mode }]],
+  )
+  try {
+    putContents(new Map(contents))
+  } catch (error) {
+    const why = (error as Error).message
+    throw new ThawError('ENGINE_FAILED', `A file of the checkpoint could not be put back (${why}).`, {
+      cause: error,
+    })
+  }
+}
+
+/**
  * Puts saved files back where the program will look for them. In a private view the directory's own are written
  * through the view, which keeps inode numbers (SQLite compares them); others become files of the sandbox's own.
  *
@@ -63,6 +120,7 @@ export async function putBack(
   cwd: string,
   isPrivate: boolean,
   work: string,
+  scope: Scope,
 ): Promise<void> {
   for (const [index, path] of paths.entries()) {
     const saved = join(from, String(index))
@@ -78,7 +136,7 @@ export async function putBack(
     await copyFile(saved, join(work, name), constants.COPYFILE_FICLONE)
     sandbox.tell('bind', join(directoryPath(DIRECTORY.work), name), path)
   }
-  await sandbox.settle()
+  await sandbox.settle(scope)
 }
 
 /** Fills what is mounted empty. */

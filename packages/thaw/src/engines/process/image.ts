@@ -20,6 +20,7 @@ export const PART = {
   memory: 'shm',
   files: 'files',
   layers: 'layers',
+  written: 'written',
 } as const
 
 const Streams = z.discriminatedUnion('kind', [
@@ -52,6 +53,8 @@ const Manifest = z.object({
   program: z.object({ path: z.string(), size: z.number(), mtime: z.number() }).nullable(),
   pids: z.object({ root: z.number(), program: z.number(), last: z.string() }),
   network: z.enum(['host', 'private', 'private+out']),
+  /** Those that it may run on, which criu does not keep; null: it was not noted. */
+  processors: z.string().nullable().default(null),
   tcp: z.enum(['keep', 'close']).nullable(),
   streams: Streams,
   stdinEnded: z.boolean(),
@@ -68,6 +71,16 @@ const Manifest = z.object({
   place: z.object({ dev: z.string(), ino: z.string() }),
   /** Files that were open for writing; each is in the part `files` under its index. */
   files: z.array(z.string()),
+  /** Files of the directory that the program had written and closed; each is in the part `written` under its index. */
+  written: z
+    .object({
+      files: z.array(z.object({ path: z.string(), mode: z.number() })),
+      /** Those whose content is not in the image: they are found as they are then. */
+      left: z.array(z.string()),
+      /** Whether these are all. */
+      complete: z.boolean(),
+    })
+    .default({ files: [], left: [], complete: false }),
   processes: z.number(),
   /** Bytes of every file of it. */
   sizes: z.record(z.string(), z.number()),
@@ -114,6 +127,12 @@ export class ProcessImage implements AnyImage {
 
   part(name: keyof typeof PART): string {
     return join(this.directory, PART[name])
+  }
+
+  /** What the program had written that is found as it is when it goes on, in words. */
+  get notCovered(): string[] {
+    const { left, complete } = this.manifest.written
+    return complete ? left : [...left, 'files that it had closed, of which not all are known']
   }
 
   /** Bytes of its files. */

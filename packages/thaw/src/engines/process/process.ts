@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
+import { checkScope, nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
 import type {
   Ability,
   AnyImage,
@@ -25,7 +25,8 @@ import {
 import type { Criu } from './criu/criu.js'
 import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
 import { asDiskFull, asThawError, dumpFailure, restoreFailure } from './errors.js'
-import { copyTree, fillMemory, putBack, saveFiles, worthSaving } from './files.js'
+import { WrittenFiles } from '../../files/written.js'
+import { copyTree, fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
 import { keepLayers, listLayers } from './layers.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
@@ -38,13 +39,19 @@ import {
   makeSetting,
   makeView,
   neededOfTemporary,
+  showCopy,
+  tellBranch,
   SHARED_MEMORY,
   TEMPORARY,
   WORK,
+  type Copy,
   type Setting,
 } from './setting.js'
 import { BranchStreams } from './streams.js'
 
+/** How long each step may take; what takes longer hangs. Milliseconds. */
+const LAUNCH_TIMEOUT = 60_000
+const DUMP_TIMEOUT = 300_000
 const RESTORE_TIMEOUT = 120_000
 
 export interface ProcessLaunch extends LaunchSpec {
@@ -66,6 +73,10 @@ export interface ProcessLaunch extends LaunchSpec {
   admit?: (initPid: number) => void
   /** Called when everything is mounted as the program will find it, before it is started. */
   prepare?: (initPid: number) => Promise<void>
+  /** Whether somebody else keeps account of what it writes: an agent. Default: no. */
+  accounted?: boolean
+  /** What it is to find in the place of a project, and to write into. */
+  instead?: Copy
 }
 
 export interface ProcessCheckpoint {
@@ -75,6 +86,8 @@ export interface ProcessCheckpoint {
   stop?: boolean
   /** Called while the program stands still and all it had printed has been handed over. */
   cut?: (crossed: { stdin: number }) => void
+  /** Called when the program runs again; its image is still being brought to disk. */
+  goesOn?: () => void
 }
 
 export interface ProcessRestore extends StartSpec {
@@ -82,6 +95,15 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** Called when the sandbox is furnished, and the program is not there yet. */
+  furnished?: (sandbox: Sandbox) => void
+  /** Whether the program finds on stdin what it had not read. Default: yes. */
+  unread?: boolean
+  /** Files that the program had written and that keep what they hold now. */
+  stays?: ReadonlySet<string>
+  /** Which of the branches of one resume it is, from 1. */
+  number?: number
+  accounted?: boolean
   /** As at a launch; null: what it had. */
   hostname?: string | null
   admit?: (initPid: number) => void
@@ -108,6 +130,12 @@ export class ProcessEngine implements OutsideEngine<
   constructor(provider: CriuProvider, say: (what: string) => void = () => {}) {
     this.#provider = provider
     this.#say = say
+  }
+
+  /** Why it cannot be used as things are, without anything being fetched; null when it can. */
+  async missing(scope: Scope): Promise<ThawError | null> {
+    const criu = await this.#provider.look(scope)
+    return criu instanceof ThawError ? criu : null
   }
 
   async probe(): Promise<Ability[]> {
@@ -159,26 +187,36 @@ export class ProcessEngine implements OutsideEngine<
       user === null && hostname === null
         ? []
         : [OWN_PROGRAM, 'as', String(user?.uid ?? -1), String(user?.gid ?? -1), hostname ?? '']
-    return await this.#open(group, spec, network, setting, [], criu, scope, async (parts) => {
-      const { sandbox, streams, work, reaper } = parts
-      spec.admit?.(sandbox.initPid)
-      if (layered) adoptMode(root ?? spec.cwd, work)
-      makeSetting(sandbox, setting, criu, { images: group.images, work }, reaper)
-      if (spec.prepare !== undefined) {
-        await sandbox.settle()
-        await spec.prepare(sandbox.initPid)
-      }
-      try {
-        return await sandbox.start({
-          ...spec,
-          argv: [...as, ...spec.argv],
-          terminal: streams.terminal !== null,
-          streams: streams.given,
-        })
-      } catch (error) {
-        throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
-      }
-    })
+    const bounded = withTimeout(scope, LAUNCH_TIMEOUT)
+    const { cpus } = spec.allowance
+    const accounted = layered || spec.accounted === true
+    return await this.#open(
+      group,
+      spec,
+      { network, setting, cpus, view: 'shared', layers: [], accounted },
+      criu,
+      bounded,
+      async (parts, follow) => {
+        const { sandbox, streams, work, reaper } = parts
+        const { instead } = spec
+        spec.admit?.(sandbox.initPid)
+        if (layered) adoptMode(root ?? spec.cwd, work)
+        const directories = { images: group.images, work, ...(instead && { copy: instead.directory }) }
+        makeSetting(sandbox, setting, criu, directories, reaper)
+        if (instead !== undefined) showCopy(sandbox, instead)
+        try {
+          await sandbox.settle(bounded)
+          await spec.prepare?.(sandbox.initPid)
+          tellBranch(sandbox, spec.branch, 0)
+          if (!accounted) follow([])
+          const argv = [...as, ...spec.argv]
+          const program = { ...spec, argv, terminal: streams.terminal !== null, streams: streams.given }
+          return await sandbox.start(program, bounded)
+        } catch (error) {
+          throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
+        }
+      },
+    )
   }
 
   async checkpoint(
@@ -191,7 +229,8 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('INTERNAL', 'This branch is of another engine.')
     if (branch.over) throw new ThawError('CHECKPOINT_REFUSED', 'The program has ended.')
     const criu = await this.#provider.get(this.#say, scope)
-    const { sandbox, streams, pids, setting, network, work, reaper, layers } = branch.parts
+    const { sandbox, streams, pids, setting, network, work, reaper, cpus, written, layers } = branch.parts
+    const bounded = withTimeout(scope, DUMP_TIMEOUT)
     const tcp = how.tcp ?? null
     const alone = network !== 'host'
     inspectTree(sandbox.initPid, branch.root, tcp, alone)
@@ -202,7 +241,7 @@ export class ProcessEngine implements OutsideEngine<
     try {
       await mkdir(join(directory, PART.criu), { recursive: true, mode: 0o700 })
       await copyFile(reaper, join(directory, PART.reaper), constants.COPYFILE_FICLONE)
-      let held: Pick<Manifest, 'counts' | 'files' | 'processes'> | null = null
+      let held: Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'> | null = null
       let undone: unknown = null
       const paused = async () => {
         try {
@@ -211,14 +250,17 @@ export class ProcessEngine implements OutsideEngine<
           how.cut?.(counts)
           const tree = readTree(branch.root)
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
-          await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), scope)
+          const closed = [...(written?.now(true).keys() ?? [])].filter((path) => !files.includes(path))
+          const kept = await saveWritten(closed, sandbox.inside(''), join(directory, PART.written))
+          const complete = branch.parts.accounted || written?.overflow === false
+          await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), bounded)
           if (setting.ownTemporary)
-            await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), scope)
+            await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), bounded)
           if (setting.layered) {
             const part = join(directory, PART.layers)
-            undoLayers = await keepLayers(layers, join(work, WORK.upper), part, how.stop === true, scope)
+            undoLayers = await keepLayers(layers, join(work, WORK.upper), part, how.stop === true, bounded)
           }
-          held = { counts, files, processes: tree.pids.length }
+          held = { counts, files, written: { ...kept, complete }, processes: tree.pids.length }
         } catch (error) {
           undone = error
           throw error
@@ -234,9 +276,10 @@ export class ProcessEngine implements OutsideEngine<
         tcp,
         how.stop === true ? 'stands' : 'runs',
       )
-      const { status, lastPid } = await sandbox.criu(argv, paused)
+      const { status, lastPid } = await sandbox.criu(argv, bounded, paused)
       if (undone !== null) throw undone as Error
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
+      how.goesOn?.()
       const image = await sealImage(directory, join(group.images, final), {
         format: 1,
         engine: 'process',
@@ -244,12 +287,13 @@ export class ProcessEngine implements OutsideEngine<
         program,
         pids: { ...pids, last: lastPid },
         network,
+        processors: cpus,
         tcp,
         streams: streams.names,
         stdinEnded: streams.inputEnded,
         setting,
         place: notePlace(setting.root ?? setting.cwd),
-        ...(held as Pick<Manifest, 'counts' | 'files' | 'processes'>),
+        ...(held as Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'>),
       })
       if (how.stop === true) branch.end()
       return image
@@ -313,29 +357,39 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
     image.check()
-    const { network, setting, streams: old } = manifest
-    const isPrivate = (spec.view ?? 'private') === 'private'
+    const { network, setting, streams: old, processors: cpus } = manifest
+    const view = spec.view ?? 'private'
+    const isPrivate = view === 'private'
     const adapted = { ...spec, streams: adaptStreams(spec.streams, old) }
+    const bounded = withTimeout(scope, RESTORE_TIMEOUT)
+    const accounted = setting.layered || spec.accounted === true
     return await this.#open(
       group,
       adapted,
-      network,
-      setting,
-      listLayers(image.part('layers')),
+      { network, setting, cpus, view, accounted, layers: listLayers(image.part('layers')) },
       criu,
-      scope,
-      async ({ sandbox, streams, work, layers }) => {
+      // One that is held may stay so for long.
+      standing === null ? bounded : scope,
+      async ({ sandbox, streams, work, layers }, follow) => {
         spec.admit?.(sandbox.initPid)
         const reaper = image.part('reaper')
-        if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), scope)
+        if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), bounded)
+        if (cpus !== null) sandbox.tell('processors', cpus)
         const directories = { images: group.images, work, image: image.directory }
         if (setting.layered) adoptMode(setting.root ?? setting.cwd, work)
         makeSetting(sandbox, setting, criu, directories, reaper, layers)
         if (isPrivate && !setting.layered) makeView(sandbox, setting.cwd, work)
-        await sandbox.settle()
-        await fillMemory(sandbox, image.part('memory'), scope)
-        await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work)
-        if (streams.terminal === null && streams.input !== null) {
+        await sandbox.settle(bounded)
+        await fillMemory(sandbox, image.part('memory'), bounded)
+        await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work, bounded)
+        if (!accounted) {
+          const { files } = manifest.written
+          putWritten(files, image.part('written'), sandbox.inside(''), spec.stays ?? new Set())
+          follow(files.map(({ path }) => path))
+        }
+        tellBranch(sandbox, spec.branch, spec.number ?? 0)
+        spec.furnished?.(sandbox)
+        if (streams.terminal === null && streams.input !== null && spec.unread !== false) {
           await streams.input.write(readFileSync(image.part('stdin')))
           if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
         }
@@ -362,7 +416,7 @@ export class ProcessEngine implements OutsideEngine<
         const restored = sandbox.restore(pids, pids.last, argv, stands ? paused : null)
         // criu waits for ever for some of what a damaged image lacks; a program that stands waits for its caller.
         const step = stands ? Promise.race([stood, restored]) : restored
-        await within(withTimeout(scope, RESTORE_TIMEOUT), 'restoring', step)
+        await within(bounded, 'restoring', step)
         const whole = await restored
         if (failure !== null) throw failure as Error
         if (!whole) {
@@ -384,24 +438,28 @@ export class ProcessEngine implements OutsideEngine<
   async #open(
     group: ProcessGroup,
     spec: StartSpec,
-    network: Network,
-    setting: Setting,
-    layers: readonly string[],
+    about: Pick<BranchParts, 'network' | 'setting' | 'cpus' | 'view' | 'layers' | 'accounted'>,
     criu: Criu,
     scope: Scope,
-    begin: (parts: Omit<BranchParts, 'pids'>) => Promise<BranchParts['pids']>,
+    begin: (
+      parts: Omit<BranchParts, 'pids' | 'written'>,
+      /** To be called before the program goes on. */
+      follow: (written: readonly string[]) => void,
+    ) => Promise<BranchParts['pids']>,
   ): Promise<ProcessBranch> {
+    const { network, setting } = about
     if (network === 'private+out' && findCarrier() === null) await carry(0, criu.user, scope)
     const work = group.makeWork()
     const beside: AsyncDisposable[] = []
     let streams: BranchStreams | undefined
     let sandbox: Sandbox | undefined
+    let written: WrittenFiles | null = null
     try {
       const { terminal } = spec.streams
       if (terminal === null) streams = BranchStreams.openPipes(spec.streams, spec.listener)
       const ends = streams?.ends ?? [null, null, null]
       sandbox = await Sandbox.start({ user: criu.user, network, streams: ends }, scope)
-      streams ??= await BranchStreams.openTerminal(terminal as TerminalSize, sandbox, spec.listener)
+      streams ??= await BranchStreams.openTerminal(terminal as TerminalSize, sandbox, spec.listener, scope)
       const { initPid } = sandbox
       if (network === 'private+out') {
         beside.push(await carry(initPid, criu.user, scope))
@@ -410,15 +468,18 @@ export class ProcessEngine implements OutsideEngine<
           sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
         }
       }
-      const reaper = nativeProgram('sandbox')
-      const parts = { sandbox, streams, setting, network, work, beside, reaper, layers }
-      const pids = await begin(parts)
+      const parts = { ...about, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
+      const pids = await begin(parts, (earlier) => {
+        written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
+      })
+      checkScope(scope, 'starting the program')
       streams.handedOver()
-      const branch = new ProcessBranch(spec.branch, { ...parts, pids })
+      const branch = new ProcessBranch(spec.branch, { ...parts, pids, written })
       group.keep(branch, branch.gone)
       return branch
     } catch (error) {
       await sandbox?.[Symbol.asyncDispose]()
+      ;(written as WrittenFiles | null)?.[Symbol.dispose]()
       await Promise.all(beside.map((one) => one[Symbol.asyncDispose]()))
       streams?.close(false)
       await rm(work, { recursive: true, force: true })

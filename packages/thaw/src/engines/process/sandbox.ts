@@ -1,6 +1,7 @@
 /** The daemon's side of a sandbox: namespaces with a PID 1 of ours (native/sandbox). */
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import type { Allowance } from '@thaw/protocol'
 import { readFileSync } from 'node:fs'
 import {
   nativeProgram,
@@ -19,6 +20,8 @@ export type Network = 'host' | 'private' | 'private+out'
 export const FIRST_STREAM = 4
 const FIRST_DIRECTORY = 16
 const STDERR_KEPT = 4096
+/** What does not come to its end by itself is ended, after so long. Milliseconds. */
+const GRACE = 2000
 
 export interface SandboxSpec {
   /** In a user namespace, without root. */
@@ -69,6 +72,7 @@ export function directoryPath(number: number): string {
 }
 
 export class Sandbox implements AsyncDisposable {
+  readonly #child: Child
   readonly #control: ReturnType<Child['pipe']>
   readonly #log: Log
   #waiting: Waiting | null = null
@@ -83,6 +87,7 @@ export class Sandbox implements AsyncDisposable {
   readonly gone: Promise<void>
 
   private constructor(child: Child, log: Log) {
+    this.#child = child
     this.#control = child.pipe(3)
     this.#log = log
     this.exited = new Promise((resolve) => (this.#exited = resolve))
@@ -152,11 +157,11 @@ export class Sandbox implements AsyncDisposable {
     if (this.#control.writable) this.#control.write(encodeRecord(words))
   }
 
-  /** Waits for everything told so far. @throws SandboxRefused */
-  async settle(): Promise<void> {
+  /** Waits for everything told so far. @throws SandboxRefused, ThawError TIMEOUT, CANCELLED */
+  async settle(scope: Scope): Promise<void> {
     const ready = this.#expect('ready')
     this.tell('ready')
-    await ready
+    await within(scope, 'making a sandbox ready', ready)
   }
 
   /**
@@ -164,45 +169,62 @@ export class Sandbox implements AsyncDisposable {
    *
    * @param streams what stands at stdin, stdout and stderr; `terminal`: stdin is to be its controlling terminal
    * @returns pids inside
-   * @throws SandboxRefused (`exec`, `chdir`, …)
+   * @throws SandboxRefused (`exec`, `chdir`, …), ThawError TIMEOUT, CANCELLED
    */
-  async start(program: {
-    argv: readonly string[]
-    env: Readonly<Record<string, string>>
-    cwd: string
-    umask: number
-    terminal: boolean
-    streams: readonly (number | null)[]
-  }): Promise<Pids> {
-    const { argv, cwd, umask, terminal } = program
+  async start(
+    program: {
+      argv: readonly string[]
+      env: Readonly<Record<string, string>>
+      cwd: string
+      umask: number
+      terminal: boolean
+      streams: readonly (number | null)[]
+      allowance: Allowance
+    },
+    scope: Scope,
+  ): Promise<Pids> {
+    const { argv, cwd, umask, terminal, allowance } = program
     const env = Object.entries(program.env).map(([name, value]) => `${name}=${value}`)
     const streams = program.streams.map((fd) => (fd === null ? '-' : String(fd)))
     const started = this.#expect('started')
+    this.tell('processors', allowance.cpus)
     this.tell(
       'start',
       cwd,
       umask.toString(8),
       terminal ? '1' : '0',
       ...streams,
+      String(allowance.nice),
+      allowance.limits.map((pair) => pair.join(':')).join(','),
       String(argv.length),
       ...argv,
       ...env,
     )
-    const [, root, pid] = await started
+    const [, root, pid] = await within(scope, 'starting the program', started)
     return { root: Number(root), program: Number(pid) }
   }
 
-  /** Runs criu inside. `paused` is called while the program stands still with its image written; when it throws, the dump is undone. */
+  /**
+   * Runs criu inside. At the end of the scope criu is ended; a program that stood still for it goes on.
+   *
+   * @param paused called while the program stands still with its image written; when it throws, the dump is undone
+   * @throws ThawError TIMEOUT, CANCELLED
+   */
   async criu(
     argv: readonly string[],
+    scope: Scope,
     paused: () => Promise<void> = () => Promise.resolve(),
   ): Promise<{ status: number; lastPid: string }> {
+    const ended = this.#expect('ended')
     this.#onPaused = paused
+    this.tell('criu', ...argv)
     try {
-      const ended = this.#expect('ended')
-      this.tell('criu', ...argv)
-      const [, status, lastPid = ''] = await ended
+      const [, status, lastPid = ''] = await within(scope, 'running criu', ended)
       return { status: Number(status), lastPid }
+    } catch (error) {
+      this.tell('abandon')
+      await ended
+      throw error
     } finally {
       this.#onPaused = null
     }
@@ -245,13 +267,16 @@ export class Sandbox implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#control.destroy()
+    const timer = setTimeout(() => void this.#child.end(), GRACE)
     await this.gone
+    clearTimeout(timer)
   }
 
+  /** @throws ThawError at once, before anything is told, where no answer can be waited for */
   #expect(...verbs: string[]): Promise<string[]> {
-    if (this.#failure !== null) return Promise.reject(this.#failure as Error)
+    if (this.#failure !== null) throw this.#failure as Error
     if (this.#waiting !== null) {
-      return Promise.reject(new ThawError('RUN_BUSY', 'Another operation on this program is under way.'))
+      throw new ThawError('RUN_BUSY', 'Another operation on this program is under way.')
     }
     return new Promise((resolve, reject) => (this.#waiting = { verbs, resolve, reject }))
   }

@@ -1,6 +1,15 @@
 /** What a program finds mounted in its sandbox. */
-import { chmodSync, chownSync, existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, isAbsolute, join } from 'node:path'
 import { ThawError } from '../../system/index.js'
 import { DIRECTORY, type Criu } from './criu/criu.js'
 import { directoryPath, type Sandbox } from './sandbox.js'
@@ -30,9 +39,25 @@ export const WORK = {
   names: 'resolv.conf',
 } as const
 
+/** Where a program finds which branch it is: docs/any-program.md. */
+const BRANCH = '/run/thaw/branch'
+/** Digits of its number: the file has the same size in every branch, since a program may have it open. */
+const DIGITS = 6
+
+/**
+ * Tells the program which branch it is. Prerequisite: it is not there yet, or stands still.
+ *
+ * @param number which of the branches of one resume, from 1; 0 elsewhere
+ */
+export function tellBranch(sandbox: Sandbox, branch: string, number: number): void {
+  const file = sandbox.inside(BRANCH)
+  mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
+  writeFileSync(file, `${branch} ${String(number).padEnd(DIGITS)}\n`, { mode: 0o644 })
+}
+
 /** /run with everything that is in it, and criu's cache of kernel features, which criu looks for there only. */
 export function coverRun(sandbox: Sandbox, features: string | null): void {
-  const keep = listed('/run').filter((name) => name !== 'criu.kdat')
+  const keep = listed('/run').filter((name) => name !== 'criu.kdat' && name !== 'thaw')
   sandbox.tell('cover', '/run', '-', '755', ...keep.map((name) => join('/run', name)))
   if (features !== null) sandbox.tell('copy', features, '/run/criu.kdat')
 }
@@ -81,6 +106,21 @@ export function makeSetting(
   if (!setting.ownTemporary) return
   const source = join(directoryPath(DIRECTORY.work), WORK.temporary)
   sandbox.tell('cover', TEMPORARY, source, '1777', ...setting.visible.filter((path) => existsSync(path)))
+}
+
+/** A directory that stands in the place of a project. */
+export interface Copy {
+  project: string
+  directory: string
+  /** Directories of the project that are not in it, relative: seen as they are, read only. */
+  shared: readonly string[]
+}
+
+/** Prerequisite: the copy is one of the directories of `makeSetting`. */
+export function showCopy(sandbox: Sandbox, { project, shared }: Copy): void {
+  const copy = directoryPath(DIRECTORY.copy)
+  for (const name of shared) sandbox.tell('show', join(project, name), join(copy, name))
+  sandbox.tell('bind', copy, project)
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The streams of one branch: pipes, or a terminal. New ones for every clone. */
 import { closeSync, fstatSync } from 'node:fs'
-import { makePipe } from '../../system/index.js'
+import { makePipe, type Scope } from '../../system/index.js'
 import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
 import { InputPipe, OutputPipe } from '../pipes.js'
 import { FIRST_STREAM, type Sandbox } from './sandbox.js'
@@ -54,10 +54,11 @@ export class BranchStreams {
     size: TerminalSize,
     sandbox: Sandbox,
     listener: OutputListener,
+    scope: Scope,
   ): Promise<BranchStreams> {
     const streams = BranchStreams.besideTerminal(size, sandbox, listener)
     sandbox.tell('terminal', streams.terminal?.path ?? '')
-    await sandbox.settle()
+    await sandbox.settle(scope)
     return streams
   }
 

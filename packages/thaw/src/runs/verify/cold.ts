@@ -66,7 +66,9 @@ export async function runCold(
     )
     scope.signal.addEventListener('abort', stop, { once: true })
     if (scope.signal.aborted) stop()
-    if (leaf.streams.stdin === 'stream') void feed(branch, join(run.branchDirectory(leaf.id), 'stdin'))
+    if (leaf.streams.stdin === 'stream') {
+      void feed(branch, [{ file: join(run.branchDirectory(leaf.id), 'stdin'), bytes: Infinity }])
+    }
     const { code, signal } = await branch.exited
     const took = seconds(from)
     if (scope.signal.aborted) throw new ThawError('CANCELLED', 'Cancelled while the cold run was under way.')
@@ -82,7 +84,7 @@ export async function runCold(
   }
 }
 
-function listenInto(output: OutputRecord): BranchListener {
+export function listenInto(output: OutputRecord): BranchListener {
   return {
     output: (stream, bytes) => {
       output.append(stream, bytes)
@@ -90,23 +92,34 @@ function listenInto(output: OutputRecord): BranchListener {
     },
     events: () => {},
     write: () => {},
+    cut: () => {},
     checkpoint: () => Promise.resolve(),
     refused: () => {},
     end: () => {},
   }
 }
 
+/** A file with what came on stdin, and how much of it counts. */
+export interface Sent {
+  file: string
+  bytes: number
+}
+
 /** Everything that the recorded run was sent, and then its end. */
-async function feed(branch: Branch, spool: string): Promise<void> {
-  const fd = openSync(spool, 'r')
-  try {
-    for (const buffer = Buffer.allocUnsafe(CHUNK); ;) {
-      const size = readSync(fd, buffer)
-      if (size === 0) break
-      await branch.writeStdin(buffer.subarray(0, size))
+export async function feed(branch: Branch, sent: readonly Sent[]): Promise<void> {
+  for (const { file, bytes } of sent) {
+    const fd = openSync(file, 'r')
+    try {
+      for (let left = bytes; left > 0;) {
+        const buffer = Buffer.allocUnsafe(Math.min(CHUNK, left))
+        const size = readSync(fd, buffer)
+        if (size === 0) break
+        left -= size
+        await branch.writeStdin(buffer.subarray(0, size))
+      }
+    } finally {
+      closeSync(fd)
     }
-    branch.endStdin()
-  } finally {
-    closeSync(fd)
   }
+  branch.endStdin()
 }

@@ -31,7 +31,10 @@ export function isBelow(path: string, directory: string): boolean {
   return path.startsWith(`${directory}/`)
 }
 
-/** What each path held before the lineage of `leaf` wrote it first. */
+/**
+ * What each path held before the lineage of `leaf` wrote it first. Of what is copied from outside only what it made is
+ * known so: the rest is met as it is now.
+ */
 export function contentsMet(leaf: BranchRecord): Map<string, Exclude<Content, 'unknown'>> {
   const met = new Map<string, Exclude<Content, 'unknown'>>()
   for (const { branch, limit } of segmentsOf(leaf)) {
@@ -39,6 +42,7 @@ export function contentsMet(leaf: BranchRecord): Map<string, Exclude<Content, 'u
       const { seq, path } = write
       if (seq > limit || met.has(path)) continue
       const content = contentBefore(write)
+      if (content === 'unknown' && leaf.engine === 'process') continue
       if (content === 'unknown') {
         throw new ThawError('NOT_VERIFIABLE', `What ${path} was before the program changed it was not kept.`)
       }

@@ -19,6 +19,36 @@ export function effectsOf(leaf: BranchRecord): string[] {
   return [...found]
 }
 
+/**
+ * Why a cold run of what was copied from outside may differ without anybody's fault: what the program uses is not known,
+ * and what it found where it wrote was not kept.
+ *
+ * @param began when its lineage began, in milliseconds since 1970
+ */
+export function doubtsOf(run: Run, leaf: BranchRecord, began: number): string[] {
+  const written = new Set<string>()
+  const unmet = new Set<string>()
+  for (const { branch, limit } of segmentsOf(leaf)) {
+    for (const { seq, path, pre } of branch.writes) {
+      if (seq > limit || written.has(path)) continue
+      written.add(path)
+      if (pre !== null) unmet.add(path)
+    }
+  }
+  const others = run.tree
+    .changedSince(began)
+    .filter((path) => !written.has(path) && !run.leftFiles.isLeft(path))
+  return [
+    ...(unmet.size > 0 ? [`what it found in ${listed(unmet)}, where it wrote, was not kept`] : []),
+    ...(others.length > 0 ? [`${listed(others)} changed after it had begun`] : []),
+  ]
+}
+
+function listed(paths: Iterable<string>): string {
+  const all = [...paths]
+  return all.slice(0, 3).join(', ') + (all.length > 3 ? ` and ${all.length - 3} more` : '')
+}
+
 /** Why a cold run in the copy would not be one of what this branch ran on; null when nothing speaks against it. */
 export async function whyOutdated(
   shop: Workshop,

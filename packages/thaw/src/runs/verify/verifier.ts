@@ -7,7 +7,7 @@ import type { RunReport, VerifyReport } from '@thaw/protocol'
 import { diskState, isUnlisted } from '../../files/signature.js'
 import type { Journal } from '../../store/index.js'
 import { checkScope, ThawError, type Scope } from '../../system/index.js'
-import { chainOf, writtenUntil, type BranchRecord } from '../lineage.js'
+import { chainOf, segmentsOf, writtenUntil, type BranchRecord } from '../lineage.js'
 import { printedOn } from '../printed.js'
 import type { Run } from '../run.js'
 import { SPOOL_LIMIT } from '../stdin.js'
@@ -16,7 +16,8 @@ import { keepBundle } from './bundle.js'
 import { runCold, type ColdRun } from './cold.js'
 import { compare, printedIn, thingAt, thingOf, type Result, type Thing } from './compare.js'
 import { contentsMet, copyProject, isBelow, lookAt, type ProjectCopy } from './copy.js'
-import { effectsOf, whyOutdated } from './past.js'
+import { doubtsOf, effectsOf, whyOutdated } from './past.js'
+import { runSandboxed } from './sandboxed.js'
 
 /** Bytes of each stream kept of a cold run beyond what was recorded. */
 const EXCESS = 16 * 1024 * 1024
@@ -97,14 +98,18 @@ export class Verifier implements AsyncDisposable {
       const { subject, copy, left } = await inTurn(async () => {
         await run.settling
         const found = { ...this.#subject(run, branch), python }
-        checkEffects(found.leaf, run, redoEffects, notes)
+        const isOutside = found.leaf.engine === 'process'
+        if (isOutside) notes.push(UNSEEN)
+        if (isApart(found.leaf)) notes.push('not compared: what it wrote in a view of its own, which is gone')
+        else checkEffects(found.leaf, run, redoEffects, notes)
         const made = await this.#copy(found, work, scope)
-        const why = await whyOutdated(this.#shop, run, found.leaf, made, scope)
+        const why = isOutside ? null : await whyOutdated(this.#shop, run, found.leaf, made, scope)
         if (why !== null) {
           throw new ThawError('NOT_VERIFIABLE', `It is not what ran any more: ${why}.`)
         }
         return { subject: found, copy: made, left: leftBy(run, found.leaf, notes) }
       })
+      const doubts = this.#doubts(subject)
       const { leaf, outcome } = subject
       const recorded = await this.#recorded(subject, join(work, 'recorded'), left.files)
       if (!copy.private) {
@@ -122,6 +127,13 @@ export class Verifier implements AsyncDisposable {
         differences = compare(recorded, first.result, second.result)
       }
       const defect = differences.some(({ own }) => !own)
+      if (defect && doubts.length > 0) {
+        throw new ThawError(
+          'NOT_VERIFIABLE',
+          `A cold run does otherwise, which need not be a defect: ${doubts.join('; ')}.`,
+        )
+      }
+      notes.push(...doubts)
       const report: VerifyReport = {
         run: run.identity.id,
         branch: leaf.id,
@@ -154,7 +166,9 @@ export class Verifier implements AsyncDisposable {
     const no = (why: string, hint?: string) =>
       new ThawError('NOT_VERIFIABLE', why, hint === undefined ? {} : { hint })
     if (run.live.size > 0) throw new ThawError('RUN_BUSY', `${run.identity.id} is running.`)
-    const ended = run.branches.filter(({ kind, end }) => kind === 'run' && end !== null)
+    const ended = run.branches.filter(
+      ({ kind, end, engine }) => (kind === 'run' || engine === 'process') && end !== null,
+    )
     const shown = run.onDisk !== null && ended.includes(run.onDisk) ? run.onDisk : ended.at(-1)
     const leaf = branch === null ? shown : run.branches.find(({ id }) => id === branch)
     if (leaf === undefined) {
@@ -163,29 +177,41 @@ export class Verifier implements AsyncDisposable {
         'Programs that thaw resumes can be verified once they have run again.',
       )
     }
-    if (leaf.kind !== 'run') {
+    if (leaf.kind !== 'run' && leaf.engine === 'fork') {
       throw no('What `thaw resume` began goes on from a state that was chosen; a cold run is something else.')
     }
     const outcome = this.#journal.getOutcome(leaf.id)
     if (leaf.end === null || outcome === undefined) throw no('It has not ended.')
     if (outcome.exit === null)
       throw no('It stopped at a checkpoint.', 'Let it run to its end, then verify it.')
-    const broken = chainOf(leaf).find((one) => one.broken !== null)?.broken
-    if (broken !== undefined && broken !== null) throw no(`Not all is known of what it did: ${broken.why}.`)
+    for (const { branch: one, limit } of segmentsOf(leaf)) {
+      if (one.broken !== null && one.broken.seq <= limit)
+        throw no(`Not all is known of what it did: ${one.broken.why}.`)
+    }
     if (!leaf.end.complete && leaf.end.signal !== null && ENDED_BY_USERS.has(leaf.end.signal)) {
       throw no(`It was ended from outside, by ${leaf.end.signal}.`)
     }
     if (printedBytes(leaf) > PRINTED_LIMIT) {
       throw no(`It printed more than the ${PRINTED_LIMIT} bytes that are compared.`)
     }
-    const sent = statSync(join(run.branchDirectory(leaf.id), 'stdin'), { throwIfNoEntry: false })?.size ?? 0
-    if (leaf.streams.terminal !== null && sent > 0) {
+    const sent = chainOf(leaf).some(({ id }) => {
+      const spool = statSync(join(run.branchDirectory(id), 'stdin'), { throwIfNoEntry: false })
+      return spool !== undefined && spool.size > 0
+    })
+    if (leaf.streams.terminal !== null && sent) {
       throw no(
         'When something is typed at a terminal decides where its echo stands: that cannot be repeated.',
       )
     }
     if (leaf.end.stdin > SPOOL_LIMIT) throw no('It took more on stdin than is kept.')
     return { run, leaf, outcome }
+  }
+
+  /** Why a difference would prove nothing. */
+  #doubts({ run, leaf }: Subject): string[] {
+    if (leaf.engine !== 'process') return []
+    const began = this.#journal.getBranch(chainOf(leaf)[0]?.id ?? '')?.startedAt ?? 0
+    return doubtsOf(run, leaf, began)
   }
 
   #copy({ run, leaf, python }: Subject, work: string, scope: Scope): Promise<ProjectCopy> {
@@ -223,11 +249,17 @@ export class Verifier implements AsyncDisposable {
     const before = await lookAt(copy)
     checkScope(scope, 'copying the project')
     const limit = Math.max(recorded.stdout.length, recorded.stderr.length) + EXCESS
-    const cold = await runCold(this.#shop, run, leaf, copy, { python, directory, limit }, scope)
+    const cold =
+      leaf.engine === 'process'
+        ? await runSandboxed(this.#shop, run, leaf, copy, { directory, limit }, scope)
+        : await runCold(this.#shop, run, leaf, copy, { python, directory, limit }, scope)
     const after = await lookAt(copy)
-    const touched = [...new Set([...before.keys(), ...after.keys()])].filter(
-      (path) => before.get(path) !== after.get(path) && !unknown.has(path),
-    )
+    if (isApart(leaf)) recorded.files.clear()
+    const touched = isApart(leaf)
+      ? []
+      : [...new Set([...before.keys(), ...after.keys()])].filter(
+          (path) => before.get(path) !== after.get(path) && !unknown.has(path),
+        )
     const place = (bytes: Buffer) => (copy.private ? bytes : translated(bytes, copy))
     const files = new Map<string, Thing>()
     for (const path of new Set([...recorded.files.keys(), ...touched])) {
@@ -251,7 +283,11 @@ export class Verifier implements AsyncDisposable {
   }
 }
 
+const UNSEEN =
+  'what it does outside of its project is not known: network traffic and writes elsewhere, if any, were done again'
 const ENDED_BY_USERS = new Set(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL', 'SIGQUIT'])
+
+const isApart = (leaf: BranchRecord) => leaf.sandbox?.isPrivate === true
 
 /** Of the stream on which more was printed, in the whole lineage. */
 function printedBytes(leaf: BranchRecord): number {

@@ -7,7 +7,7 @@ import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
 import type { ProcessImage } from '../../engines/process/image.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
-import { ThawError, within, type Scope } from '../../system/index.js'
+import { checkScope, ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
 import { findFile } from '../images/within.js'
 import { writeFileOf } from './files.js'
 import { admit, placeOf, type Living } from './living.js'
@@ -63,11 +63,12 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
     throw notReady(living, `ended (${signal ?? `exit code ${code}`})`)
   })
   ended.catch(() => {})
+  const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
   const steps = async () => {
+    await hasBegun(branch, inner)
     const ports = request.ports ?? image.ports.map((port) => ({ port, host: 0 }))
     await living.publishPorts(ports, scope)
     const { after_restore: hook } = image
-    const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
     if (source.kind !== 'cold' && hook !== null && !(await succeeds(living, hook, inner))) {
       throw notReady(living, `was restored, but ${hook.join(' ')} failed in it`)
     }
@@ -112,6 +113,16 @@ export async function checkReady(
   await becomeReady(probed, due, restored, scope)
 }
 
+/** The program itself runs, not what becomes it within the sandbox: a command that is not there has then been told. */
+async function hasBegun(branch: ProcessBranch, scope: Scope): Promise<void> {
+  const program = (pid: number) => statSync(`/proc/${pid}/exe`, { throwIfNoEntry: false })?.ino
+  const own = program(branch.parts.sandbox.initPid)
+  while (program(branch.pid) === own) {
+    checkScope(scope, 'starting a program')
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
 async function begin(bench: Bench, living: Living, source: Source, scope: Scope): Promise<ProcessBranch> {
   const { engine, group } = bench
   const { image, request, document } = living
@@ -144,6 +155,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
       },
       cwd: image.cwd,
       umask: 0o022,
+      allowance: ownAllowance(),
       network: document.network,
       root,
       layered: true,

@@ -2,8 +2,8 @@
 import { join } from 'node:path'
 import { directoryPath } from '../sandbox.js'
 
-/** Directories that PID 1 of a sandbox has open, for criu and for mounts: native/sandbox `directory`. From `layers` on, one a layer. */
-export const DIRECTORY = { criu: 0, images: 1, work: 2, image: 3, layers: 4 } as const
+/** Directories that PID 1 of a sandbox has open, whatever is mounted: native/sandbox `directory`. From `layers` on, one a layer. */
+export const DIRECTORY = { criu: 0, images: 1, work: 2, image: 3, copy: 4, layers: 5 } as const
 
 export interface Criu {
   readonly version: string

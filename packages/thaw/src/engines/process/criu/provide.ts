@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
-import { startProcess, ThawError, writeFileAtomic, type Scope } from '../../../system/index.js'
+import { startProcess, ThawError, withTimeout, writeFileAtomic, type Scope } from '../../../system/index.js'
 import { Sandbox } from '../sandbox.js'
 import { coverRun } from '../setting.js'
 import { criuCommand, DIRECTORY, isAtLeast, plainCommand, type Criu } from './criu.js'
@@ -12,6 +12,8 @@ import { fetchCriu, findFetched } from './fetch.js'
 const NEW_SOCKETS = [6, 13] as const
 const OLDEST = [3, 17] as const
 const NEWEST_NEEDED = [4, 2] as const
+/** How long criu may look at the kernel. Milliseconds. */
+const CHECK_TIMEOUT = 60_000
 
 type Found = Pick<Criu, 'version' | 'source' | 'path' | 'parts'>
 
@@ -119,10 +121,14 @@ export class CriuProvider {
  * @throws ThawError ENGINE_MISSING saying what is missing
  */
 async function readFeatures(criu: Criu, scope: Scope): Promise<Buffer> {
+  const bounded = withTimeout(scope, CHECK_TIMEOUT)
   let sandbox: Sandbox
   try {
     // With a network of its own: what the cache says of sockets needs a loopback interface that is up.
-    sandbox = await Sandbox.start({ user: criu.user, network: 'private', streams: [null, null, null] }, scope)
+    sandbox = await Sandbox.start(
+      { user: criu.user, network: 'private', streams: [null, null, null] },
+      bounded,
+    )
   } catch (error) {
     throw new ThawError('ENGINE_MISSING', ThawError.from(error).message, {
       cause: error,
@@ -134,15 +140,10 @@ async function readFeatures(criu: Criu, scope: Scope): Promise<Buffer> {
   await using _ = sandbox
   coverRun(sandbox, null)
   if (criu.parts !== null) sandbox.tell('directory', String(DIRECTORY.criu), criu.path)
-  await sandbox.settle()
+  await sandbox.settle(bounded)
   const unprivileged = criu.user ? ['--unprivileged'] : []
-  const { status } = await sandbox.criu([
-    ...criuCommand(criu),
-    'check',
-    '-o',
-    '/run/check.log',
-    ...unprivileged,
-  ])
+  const argv = [...criuCommand(criu), 'check', '-o', '/run/check.log', ...unprivileged]
+  const { status } = await sandbox.criu(argv, bounded)
   const features = readIfThere(sandbox.inside('/run/criu.kdat'))
   // Without root the check asks for more than copying needs.
   if (status !== 0 && !(criu.user && features !== null)) {
