@@ -17,8 +17,7 @@ async function openApi(): Promise<string> {
   const server = await buildServer({} as ApiContext)
   try {
     await server.ready()
-    const answer = await server.inject('/openapi.json')
-    return `${JSON.stringify(JSON.parse(answer.body), null, 2)}\n`
+    return `${JSON.stringify(server.swagger(), null, 2)}\n`
   } finally {
     await server.close()
   }

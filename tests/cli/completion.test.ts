@@ -39,6 +39,8 @@ describe('thaw completion bash', () => {
     expect(bash('tr')).toEqual(['tree'])
     expect(bash('wa')).toEqual(['watch'])
     expect(bash('daemon', 'st')).toEqual(['start', 'stop', 'status'])
+    expect(bash('daemon', 'token', 'c')).toEqual(['create'])
+    expect(bash('daemon', 'token', 'create', '--sc')).toEqual(['--scope'])
     expect(bash('completion', 'z')).toEqual(['zsh'])
     expect(bash('logs', '--f')).toEqual(['--follow'])
     expect(bash('run', '--f')).toEqual(['--fresh'])

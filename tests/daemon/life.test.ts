@@ -144,7 +144,7 @@ describe('the API', () => {
     expect(Object.keys(served.paths)).toContain('/v1/runs/{id}/tree')
     expect(await get(socket, '/healthz')).toMatchObject({ status: 200 })
     expect(JSON.parse((await get(socket, '/v1/runs/r_none')).body)).toMatchObject({ code: 'RUN_NOT_FOUND' })
-    expect(await get(socket, '/v2/nothing')).toMatchObject({ status: 400 })
+    expect(await get(socket, '/v2/nothing')).toMatchObject({ status: 404 })
   })
 })
 

@@ -142,6 +142,20 @@ describe('a place to stop at', () => {
     expect(await project.run(['python3', 'app.py'])).toMatchObject({ ...cold, stderr: '' })
   })
 
+  it('also where a checkpoint has come to it already', async () => {
+    const project = new Project(home, 'come-to')
+    project.write(
+      'app.py',
+      'import time\ndef load():\n    time.sleep(0.4)\n    return 1\ndef show(n):\n    print(n)\n\nshow(load())\n',
+    )
+    expect((await project.run(['python3', 'app.py'])).report.outcome).toBe('cold')
+    const stopped = await project.run(['python3', 'app.py'], { flags: ['--break', 'app.py:show'] })
+    expect(stopped).toMatchObject({
+      stdout: '',
+      report: { outcome: 'stopped', checkpoint: { before: 'show' } },
+    })
+  })
+
   it('in a package, by the name of its module', async () => {
     const project = new Project(home, 'module')
     project.write('pkg/__init__.py', '')

@@ -109,58 +109,62 @@ export const BelowEntry = z.object({
 export type BelowEntry = z.infer<typeof BelowEntry>
 
 /** What `--report FILE` writes. Times are seconds. */
-export const RunReport = z.object({
-  run: z.string(),
-  outcome: Outcome,
-  checkpoint: z
-    .object({
-      id: z.string(),
-      before: z.string().nullable(),
-      file: z.string().nullable(),
-      line: z.number().int().nullable(),
-      at_seconds: z.number(),
-    })
-    .nullable()
-    .describe('Where the run was resumed from, null when cold; with outcome stopped: where it stopped.'),
-  changed: z.array(Change),
-  reason: z
-    .string()
-    .nullable()
-    .describe('Why it was not resumed later, or why cold; null when nothing held it back.'),
-  kept_effects: z.array(z.string()),
-  engine: z.string(),
-  seconds: z.object({
-    total: z.number(),
-    plan: z.number(),
-    restore: z.number(),
-    program: z.number(),
-    cold_estimate: z.number().nullable(),
-  }),
-  exit: ProgramExit.nullable().describe('Null when the run was stopped at a checkpoint.'),
-  branches: z.array(ResumedBranch).optional().describe('Of `thaw resume`: what each branch came to.'),
-  below: z
-    .array(BelowEntry)
-    .optional()
-    .describe('Python programs that the command, which is not Python itself, has started.'),
-})
+export const RunReport = z
+  .object({
+    run: z.string(),
+    outcome: Outcome,
+    checkpoint: z
+      .object({
+        id: z.string(),
+        before: z.string().nullable(),
+        file: z.string().nullable(),
+        line: z.number().int().nullable(),
+        at_seconds: z.number(),
+      })
+      .nullable()
+      .describe('Where the run was resumed from, null when cold; with outcome stopped: where it stopped.'),
+    changed: z.array(Change),
+    reason: z
+      .string()
+      .nullable()
+      .describe('Why it was not resumed later, or why cold; null when nothing held it back.'),
+    kept_effects: z.array(z.string()),
+    engine: z.string(),
+    seconds: z.object({
+      total: z.number(),
+      plan: z.number(),
+      restore: z.number(),
+      program: z.number(),
+      cold_estimate: z.number().nullable(),
+    }),
+    exit: ProgramExit.nullable().describe('Null when the run was stopped at a checkpoint.'),
+    branches: z.array(ResumedBranch).optional().describe('Of `thaw resume`: what each branch came to.'),
+    below: z
+      .array(BelowEntry)
+      .optional()
+      .describe('Python programs that the command, which is not Python itself, has started.'),
+  })
+  .meta({ id: 'RunReport' })
 export type RunReport = z.infer<typeof RunReport>
 
 export const RunState = z.enum(['live', 'ended', 'lost'])
 
-export const RunSummary = z.object({
-  id: z.string(),
-  command: z.array(z.string()),
-  cwd: z.string(),
-  interpreter: z.string().nullable(),
-  state: RunState,
-  created_at: z.string().describe('ISO 8601.'),
-  last_at: z.string().describe('When it was last run, ISO 8601.'),
-  times_run: z.number().int(),
-  outcome: Outcome.nullable().describe('Of the last time it was run.'),
-  exit: ProgramExit.nullable(),
-  checkpoints: z.number().int().describe('How many can be restored now.'),
-  memory_bytes: z.number().int().describe('What its parked checkpoints hold of their own.'),
-})
+export const RunSummary = z
+  .object({
+    id: z.string(),
+    command: z.array(z.string()),
+    cwd: z.string(),
+    interpreter: z.string().nullable(),
+    state: RunState,
+    created_at: z.string().describe('ISO 8601.'),
+    last_at: z.string().describe('When it was last run, ISO 8601.'),
+    times_run: z.number().int(),
+    outcome: Outcome.nullable().describe('Of the last time it was run.'),
+    exit: ProgramExit.nullable(),
+    checkpoints: z.number().int().describe('How many can be restored now.'),
+    memory_bytes: z.number().int().describe('What its parked checkpoints hold of their own.'),
+  })
+  .meta({ id: 'RunSummary' })
 export type RunSummary = z.infer<typeof RunSummary>
 
 export const CheckpointState = z.enum(['parked', 'dropped', 'lost'])
@@ -169,60 +173,68 @@ export const CheckpointState = z.enum(['parked', 'dropped', 'lost'])
 export const CheckpointKind = z.enum(['moment', 'stop', 'mark', 'asked'])
 export type CheckpointKind = z.infer<typeof CheckpointKind>
 
-export const CheckpointNode = z.object({
-  id: z.string(),
-  run: z.string(),
-  branch: z.string(),
-  parent: z.string().nullable(),
-  kind: CheckpointKind,
-  name: z.string().nullable(),
-  before: Place,
-  at_seconds: z.number().describe('Work of the program before this point.'),
-  memory_bytes: z.number().int().nullable(),
-  state: CheckpointState,
-  created_at: z.string(),
-  not_covered: z
-    .array(z.string())
-    .describe('Files that the program had written and closed and that are not part of it.'),
-})
+export const CheckpointNode = z
+  .object({
+    id: z.string(),
+    run: z.string(),
+    branch: z.string(),
+    parent: z.string().nullable(),
+    kind: CheckpointKind,
+    name: z.string().nullable(),
+    before: Place,
+    at_seconds: z.number().describe('Work of the program before this point.'),
+    memory_bytes: z.number().int().nullable(),
+    state: CheckpointState,
+    created_at: z.string(),
+    not_covered: z
+      .array(z.string())
+      .describe('Files that the program had written and closed and that are not part of it.'),
+  })
+  .meta({ id: 'Checkpoint' })
 export type CheckpointNode = z.infer<typeof CheckpointNode>
 
 /** What made a branch: `thaw run`, or a `thaw resume` of either mode. */
 export const BranchKind = z.enum(['run', 'exact', 'hot'])
 export type BranchKind = z.infer<typeof BranchKind>
 
-export const BranchNode = z.object({
-  id: z.string(),
-  run: z.string(),
-  kind: BranchKind,
-  from: z.string().nullable().describe('The checkpoint it was restored from; null when cold.'),
-  state: RunState,
-  pid: z.number().int().nullable(),
-  started_at: z.string(),
-  ended_at: z.string().nullable(),
-  outcome: Outcome.nullable(),
-  exit: ProgramExit.nullable(),
-})
+export const BranchNode = z
+  .object({
+    id: z.string(),
+    run: z.string(),
+    kind: BranchKind,
+    from: z.string().nullable().describe('The checkpoint it was restored from; null when cold.'),
+    state: RunState,
+    pid: z.number().int().nullable(),
+    started_at: z.string(),
+    ended_at: z.string().nullable(),
+    outcome: Outcome.nullable(),
+    exit: ProgramExit.nullable(),
+  })
+  .meta({ id: 'Branch' })
 export type BranchNode = z.infer<typeof BranchNode>
 
-export const RunTree = z.object({
-  run: RunSummary,
-  branches: z.array(BranchNode),
-  checkpoints: z.array(CheckpointNode),
-  refusals: z
-    .array(z.object({ branch: z.string(), at_seconds: z.number(), why: z.string() }))
-    .describe('Where a checkpoint was due but not possible.'),
-})
+export const RunTree = z
+  .object({
+    run: RunSummary,
+    branches: z.array(BranchNode),
+    checkpoints: z.array(CheckpointNode),
+    refusals: z
+      .array(z.object({ branch: z.string(), at_seconds: z.number(), why: z.string() }))
+      .describe('Where a checkpoint was due but not possible.'),
+  })
+  .meta({ id: 'RunTree' })
 export type RunTree = z.infer<typeof RunTree>
 
 /** What a run has to do with files. Paths are absolute. */
-export const RunInputs = z.object({
-  project: z.string(),
-  used: z.array(z.string()).describe('Read or looked at; what lies in installed packages left out.'),
-  listed: z.array(z.string()).describe('Directories whose entries were listed.'),
-  written: z.array(z.string()),
-  complete: z.boolean().describe('Whether these are all: nothing is known of what other programs do.'),
-})
+export const RunInputs = z
+  .object({
+    project: z.string(),
+    used: z.array(z.string()).describe('Read or looked at; what lies in installed packages left out.'),
+    listed: z.array(z.string()).describe('Directories whose entries were listed.'),
+    written: z.array(z.string()),
+    complete: z.boolean().describe('Whether these are all: nothing is known of what other programs do.'),
+  })
+  .meta({ id: 'RunInputs' })
 export type RunInputs = z.infer<typeof RunInputs>
 
 export const SignalName = z.enum(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGKILL'])

@@ -22,22 +22,24 @@ export const Difference = z.object({
 export type Difference = z.infer<typeof Difference>
 
 /** What came of comparing a recorded run with a cold one. Times are seconds. */
-export const VerifyReport = z.object({
-  run: z.string(),
-  branch: z.string(),
-  verdict: Verdict,
-  differences: z.array(Difference),
-  files: z.number().int().describe('How many files of the project were compared.'),
-  exit: z.object({ recorded: ProgramExit, cold: ProgramExit }),
-  seconds: z.object({
-    recorded: z.number().describe('What the run took under thaw.'),
-    cold: z.number(),
-    again: z.number().nullable().describe('The second cold run, which only a difference calls for.'),
-  }),
-  same_path: z
-    .boolean()
-    .describe('Whether the copy stood at the place of the project; else paths were translated.'),
-  notes: z.array(z.string()).describe('What could not be compared, and why.'),
-  bundle: z.string().nullable().describe('The directory with what reproduces a difference.'),
-})
+export const VerifyReport = z
+  .object({
+    run: z.string(),
+    branch: z.string(),
+    verdict: Verdict,
+    differences: z.array(Difference),
+    files: z.number().int().describe('How many files of the project were compared.'),
+    exit: z.object({ recorded: ProgramExit, cold: ProgramExit }),
+    seconds: z.object({
+      recorded: z.number().describe('What the run took under thaw.'),
+      cold: z.number(),
+      again: z.number().nullable().describe('The second cold run, which only a difference calls for.'),
+    }),
+    same_path: z
+      .boolean()
+      .describe('Whether the copy stood at the place of the project; else paths were translated.'),
+    notes: z.array(z.string()).describe('What could not be compared, and why.'),
+    bundle: z.string().nullable().describe('The directory with what reproduces a difference.'),
+  })
+  .meta({ id: 'VerifyReport' })
 export type VerifyReport = z.infer<typeof VerifyReport>

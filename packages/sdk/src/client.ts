@@ -1,73 +1,76 @@
 import {
+  BranchList,
   BranchNode,
+  CheckpointList,
   CheckpointNode,
   Collected,
+  Comparison,
   DaemonStatus,
   Finding,
   Health,
   IdList,
+  NewToken,
+  Operation,
+  OperationList,
   Removed,
+  RunDetail,
   RunInputs,
   RunList,
-  RunReport,
-  RunSummary,
   RunTree,
   SettingInForce,
   SetupReport,
   Stopped,
-  ThawError,
+  TcpAddress,
+  TokenList,
   VerifyReport,
   Version,
+  type ResumeCheckpointInput,
+  type RunSummary,
+  type StartRunInput,
+  type Token,
+  type TokenRequestInput,
 } from '@thaw/protocol'
 import { z } from 'zod'
+import { all, at, callOver, pages, query, type Call } from './call.js'
+import { OperationHandle, type StartOptions } from './operation.js'
+import { settled, type SettledBranch } from './settled.js'
 import type { Transport } from './transport.js'
-
-const RunDetail = RunSummary.extend({ report: RunReport.nullable() })
 
 /**
  * Every operation of the daemon but the streaming ones. Ids may be shortened to a prefix that fits nothing else.
  * All of them throw ThawError with a code of the catalogue.
  */
 export class Client {
-  readonly #transport: Transport
   readonly runs: RunsClient
+  readonly branches: BranchesClient
+  readonly checkpoints: CheckpointsClient
+  readonly operations: OperationsClient
   readonly daemon: DaemonClient
+  readonly tokens: TokensClient
 
   constructor(transport: Transport) {
-    this.#transport = transport
-    const call: Call = (method, path, schema, body) => this.#call(method, path, schema, body)
+    const call = callOver(transport)
     this.runs = new RunsClient(call, transport)
+    this.branches = new BranchesClient(call, transport)
+    this.checkpoints = new CheckpointsClient(call, transport)
+    this.operations = new OperationsClient(call, transport)
     this.daemon = new DaemonClient(call)
-  }
-
-  async #call<S extends z.ZodType>(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    schema: S,
-    body?: unknown,
-  ): Promise<z.output<S>> {
-    const answer = await this.#transport.request(method, path, body)
-    if (answer.status < 200 || answer.status > 299) throw ThawError.fromBody(answer.body)
-    const parsed = schema.safeParse(answer.body)
-    if (parsed.success) return parsed.data
-    throw new ThawError(
-      'VERSION_MISMATCH',
-      `The daemon's answer to ${method} ${path} does not fit this client.`,
-      {
-        cause: parsed.error,
-      },
-    )
+    this.tokens = new TokensClient(call)
   }
 }
 
-type Call = <S extends z.ZodType>(
-  method: 'GET' | 'POST' | 'DELETE',
+function begin(
+  call: Call,
+  transport: Transport,
   path: string,
-  schema: S,
-  body?: unknown,
-) => Promise<z.output<S>>
-
-const at = (id: string) => encodeURIComponent(id)
+  body: unknown,
+  { idempotencyKey, signal }: StartOptions,
+): Promise<OperationHandle> {
+  const headers: Record<string, string> =
+    idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }
+  const options = { body, headers, ...(signal === undefined ? {} : { signal }) }
+  return call('POST', path, Operation, options).then((begun) => new OperationHandle(call, transport, begun))
+}
 
 class RunsClient {
   readonly #call: Call
@@ -78,11 +81,29 @@ class RunsClient {
     this.#transport = transport
   }
 
-  async list(): Promise<RunSummary[]> {
-    return (await this.#call('GET', '/v1/runs', RunList)).runs
+  /**
+   * Runs a command, exactly, skipping what an earlier run already did. Returns once its program runs.
+   *
+   * @throws ThawError what the catalogue says for `thaw run`
+   */
+  start(request: StartRunInput, options: StartOptions = {}): Promise<OperationHandle> {
+    return begin(this.#call, this.#transport, '/v1/runs', request, options)
   }
 
-  get(id: string): Promise<z.infer<typeof RunDetail>> {
+  /** All runs, the latest first. */
+  list(): Promise<RunSummary[]> {
+    return all(this.each())
+  }
+
+  /** The same, page by page. */
+  each(): AsyncGenerator<RunSummary> {
+    return pages(async (cursor) => {
+      const { runs, next } = await this.#call('GET', `/v1/runs${query({ limit: 1000, cursor })}`, RunList)
+      return { items: runs, next }
+    })
+  }
+
+  get(id: string): Promise<RunDetail> {
     return this.#call('GET', `/v1/runs/${at(id)}`, RunDetail)
   }
 
@@ -104,28 +125,20 @@ class RunsClient {
     return this.#call('GET', `/v1/runs/${at(id)}/inputs`, RunInputs)
   }
 
-  branch(id: string): Promise<BranchNode> {
-    return this.#call('GET', `/v1/branches/${at(id)}`, BranchNode)
-  }
-
-  checkpoint(id: string): Promise<CheckpointNode> {
-    return this.#call('GET', `/v1/checkpoints/${at(id)}`, CheckpointNode)
-  }
-
   /** A checkpoint of what is live of a run or branch, at its next safe moment. */
   takeCheckpoint(id: string, name: string | null = null): Promise<CheckpointNode> {
-    return this.#call('POST', `/v1/runs/${at(id)}/checkpoints`, CheckpointNode, { name })
+    return this.#call('POST', `/v1/runs/${at(id)}/checkpoints`, CheckpointNode, { body: { name } })
   }
 
   /** Compares what was recorded of a run or branch with a cold run in a private copy; takes as long as that, or twice. */
   verify(id: string, how: { redoEffects?: boolean } = {}): Promise<VerifyReport> {
     const request = { redo_effects: how.redoEffects ?? false }
-    return this.#call('POST', `/v1/runs/${at(id)}/verify`, VerifyReport, request)
+    return this.#call('POST', `/v1/runs/${at(id)}/verify`, VerifyReport, { body: request })
   }
 
-  /** Recorded output of the last branch of a run, or of one branch. `both`: stdout, then stderr. */
-  logs(id: string, stream: 'stdout' | 'stderr' | 'both' = 'both'): AsyncIterable<Uint8Array> {
-    return this.#transport.bytes(`/v1/runs/${at(id)}/logs?stream=${stream}`)
+  /** Recorded output of the last branch of a run, or of one branch. `both`: stdout, then stderr. @param tail so many of the last bytes of each */
+  logs(id: string, stream: 'stdout' | 'stderr' | 'both' = 'both', tail?: number): AsyncIterable<Uint8Array> {
+    return this.#transport.bytes(`/v1/runs/${at(id)}/logs${query({ stream, tail })}`)
   }
 
   /** Ends what is live of a run or a branch. Returns the branches that were. */
@@ -141,6 +154,141 @@ class RunsClient {
 
   collect(): Promise<Collected> {
     return this.#call('POST', '/v1/gc', Collected)
+  }
+}
+
+class BranchesClient {
+  readonly #call: Call
+  readonly #transport: Transport
+
+  constructor(call: Call, transport: Transport) {
+    this.#call = call
+    this.#transport = transport
+  }
+
+  /** The branches of a run, the latest first. */
+  list(run: string): Promise<BranchNode[]> {
+    return all(
+      pages(async (cursor) => {
+        const path = `/v1/branches${query({ run, limit: 1000, cursor })}`
+        const { branches, next } = await this.#call('GET', path, BranchList)
+        return { items: branches, next }
+      }),
+    )
+  }
+
+  /** A branch, or the last one of a run. */
+  get(id: string): Promise<BranchNode> {
+    return this.#call('GET', `/v1/branches/${at(id)}`, BranchNode)
+  }
+
+  /** All that it printed, what came before its checkpoint included. @param tail so many of the last bytes of each */
+  logs(id: string, stream: 'stdout' | 'stderr' | 'both' = 'both', tail?: number): AsyncIterable<Uint8Array> {
+    return this.#transport.bytes(`/v1/branches/${at(id)}/logs${query({ stream, tail })}`)
+  }
+
+  /** How the output and the exit of two branches differ. */
+  compare(a: string, b: string): Promise<Comparison> {
+    return this.#call('GET', `/v1/compare${query({ a, b })}`, Comparison)
+  }
+}
+
+class CheckpointsClient {
+  readonly #call: Call
+  readonly #transport: Transport
+
+  constructor(call: Call, transport: Transport) {
+    this.#call = call
+    this.#transport = transport
+  }
+
+  /** The latest first. */
+  list(which: { run?: string; state?: CheckpointNode['state'] } = {}): Promise<CheckpointNode[]> {
+    return all(
+      pages(async (cursor) => {
+        const path = `/v1/checkpoints${query({ ...which, limit: 1000, cursor })}`
+        const { checkpoints, next } = await this.#call('GET', path, CheckpointList)
+        return { items: checkpoints, next }
+      }),
+    )
+  }
+
+  get(id: string): Promise<CheckpointNode> {
+    return this.#call('GET', `/v1/checkpoints/${at(id)}`, CheckpointNode)
+  }
+
+  /**
+   * Goes on from a checkpoint, in `count` branches. Returns once all of them run; when one cannot, none does.
+   *
+   * @throws ThawError NOT_EXACT, CHECKPOINT_GONE and what else the catalogue says for `thaw resume`
+   */
+  start(id: string, how: ResumeCheckpointInput = {}, options: StartOptions = {}): Promise<OperationHandle> {
+    return begin(this.#call, this.#transport, `/v1/checkpoints/${at(id)}/resume`, how, options)
+  }
+
+  /**
+   * The same, to the end of each branch: what came of it, in order, or why that cannot be told. Like
+   * Promise.allSettled, it fails only when no branch was begun.
+   */
+  async resume(
+    id: string,
+    how: ResumeCheckpointInput = {},
+    options: StartOptions = {},
+  ): Promise<SettledBranch[]> {
+    return settled(await this.start(id, how, options), options.signal)
+  }
+
+  /** Gives it up, with its process or files. Returns the ids of all that went with it. */
+  async remove(id: string, how: { cascade?: boolean; force?: boolean } = {}): Promise<string[]> {
+    return (await this.#call('DELETE', `/v1/checkpoints/${at(id)}${query(how)}`, Removed)).removed
+  }
+}
+
+class OperationsClient {
+  readonly #call: Call
+  readonly #transport: Transport
+
+  constructor(call: Call, transport: Transport) {
+    this.#call = call
+    this.#transport = transport
+  }
+
+  /** Those that the daemon remembers, the latest first. */
+  list(which: { state?: Operation['state'] } = {}): Promise<Operation[]> {
+    return all(
+      pages(async (cursor) => {
+        const path = `/v1/operations${query({ ...which, limit: 1000, cursor })}`
+        const { operations, next } = await this.#call('GET', path, OperationList)
+        return { items: operations, next }
+      }),
+    )
+  }
+
+  /** One that was begun before, to be waited for or followed. */
+  async get(id: string): Promise<OperationHandle> {
+    const found = await this.#call('GET', `/v1/operations/${at(id)}`, Operation)
+    return new OperationHandle(this.#call, this.#transport, found)
+  }
+}
+
+class TokensClient {
+  readonly #call: Call
+
+  constructor(call: Call) {
+    this.#call = call
+  }
+
+  async list(): Promise<Token[]> {
+    return (await this.#call('GET', '/v1/tokens', TokenList)).tokens
+  }
+
+  /** The token itself is in the answer this once. */
+  create(request: TokenRequestInput): Promise<NewToken> {
+    return this.#call('POST', '/v1/tokens', NewToken, { body: request })
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#call('DELETE', `/v1/tokens/${at(id)}`, z.object({}))
   }
 }
 
@@ -166,7 +314,12 @@ class DaemonClient {
   /** Returns the pid of the daemon that is ending. */
   async stop(how: { force?: boolean } = {}): Promise<number> {
     const answer = z.object({ pid: z.number() })
-    return (await this.#call('POST', '/v1/daemon/stop', answer, { force: how.force ?? false })).pid
+    return (await this.#call('POST', '/v1/daemon/stop', answer, { body: { force: how.force ?? false } })).pid
+  }
+
+  /** Listens on a TCP address as well. @throws ThawError LISTEN_FAILED, TOKEN_REQUIRED */
+  listen(address: { host: string; port: number; tokens?: boolean }): Promise<TcpAddress> {
+    return this.#call('PUT', '/v1/daemon/tcp', TcpAddress, { body: address })
   }
 
   async doctor(): Promise<Finding[]> {
@@ -180,6 +333,6 @@ class DaemonClient {
 
   async settings(cwd: string, env: Record<string, string>): Promise<SettingInForce[]> {
     const answer = z.object({ settings: z.array(SettingInForce) })
-    return (await this.#call('POST', '/v1/settings', answer, { cwd, env })).settings
+    return (await this.#call('POST', '/v1/settings', answer, { body: { cwd, env } })).settings
   }
 }

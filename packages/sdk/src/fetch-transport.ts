@@ -1,36 +1,68 @@
 import { ThawError } from '@thaw/protocol/errors'
-import type { Transport } from './transport.js'
+import type { Method, RequestOptions, Transport } from './transport.js'
 
-/** Over HTTP, as in a browser. */
+/**
+ * Over HTTP, as in a browser.
+ *
+ * @param baseUrl as `http://127.0.0.1:18080`
+ * @param token of `thaw daemon token create`; none for a daemon that was started with --no-token
+ */
 export function fetchTransport(baseUrl: string, token?: string): Transport {
-  const send = async (method: string, path: string, body?: unknown): Promise<Response> => {
-    const headers: Record<string, string> = {}
+  const send = async (method: Method, path: string, options: RequestOptions = {}): Promise<Response> => {
+    const { body, signal } = options
+    const headers: Record<string, string> = { ...options.headers }
     if (token !== undefined) headers['authorization'] = `Bearer ${token}`
     if (body !== undefined) headers['content-type'] = 'application/json'
     try {
       return await fetch(new URL(path, baseUrl), {
         method,
         headers,
+        ...(signal === undefined ? {} : { signal }),
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
     } catch (error) {
-      throw new ThawError('DAEMON_UNREACHABLE', `No daemon answers at ${baseUrl}.`, { cause: error })
+      throw signal?.aborted === true
+        ? cancelled(error)
+        : new ThawError('DAEMON_UNREACHABLE', `No daemon answers at ${baseUrl}.`, { cause: error })
     }
   }
   return {
-    request: async (method, path, body) => {
-      const answer = await send(method, path, body)
-      return { status: answer.status, body: await answer.json() }
+    request: async (method, path, options) => {
+      const answer = await send(method, path, options)
+      return { status: answer.status, body: parse(await answer.text()) }
     },
-    bytes: async function* (path) {
-      const answer = await send('GET', path)
-      if (!answer.ok) throw ThawError.fromBody(await answer.json())
+    bytes: async function* (path, options) {
+      const answer = await send('GET', path, options)
+      if (!answer.ok) throw ThawError.fromBody(parse(await answer.text()))
       const reader = answer.body?.getReader()
-      for (;;) {
-        const part = await reader?.read()
-        if (part === undefined || part.done) return
-        yield part.value
+      try {
+        for (;;) {
+          const part = await reader?.read()
+          if (part === undefined || part.done) return
+          yield part.value
+        }
+      } catch (error) {
+        throw options?.signal?.aborted === true ? cancelled(error) : lost(error)
+      } finally {
+        await reader?.cancel().catch(() => {})
       }
     },
+  }
+}
+
+export function cancelled(cause: unknown): ThawError {
+  return new ThawError('CANCELLED', 'The call was given up by its caller.', { cause })
+}
+
+export function lost(cause: unknown): ThawError {
+  return new ThawError('DAEMON_LOST', 'The daemon went away before its answer had ended.', { cause })
+}
+
+/** An answer's body; the text itself when it is not JSON. */
+export function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
   }
 }

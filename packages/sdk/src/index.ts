@@ -1,4 +1,17 @@
 export { Client } from './client.js'
 export { fetchTransport } from './fetch-transport.js'
-export type { Transport } from './transport.js'
+export { OperationHandle, type StartOptions } from './operation.js'
+export type { FinishedBranch, SettledBranch } from './settled.js'
+export type { Method, RequestOptions, Transport } from './transport.js'
 export { ThawError, type ErrorCode } from '@thaw/protocol'
+export type {
+  BranchNode,
+  CheckpointNode,
+  Comparison,
+  Operation,
+  OperationEvent,
+  ResumeCheckpointInput,
+  RunReport,
+  RunSummary,
+  StartRunInput,
+} from '@thaw/protocol'

@@ -4,8 +4,7 @@ import { Client } from './client.js'
 import { RunStream } from './run-stream.js'
 import { socketTransport } from './socket-transport.js'
 
-export { ThawError, type ErrorCode } from '@thaw/protocol'
-export { Client } from './client.js'
+export * from './index.js'
 export { RunStream, type StreamEnd, type StreamHandlers } from './run-stream.js'
 export { socketTransport } from './socket-transport.js'
 
@@ -30,8 +29,9 @@ export interface RunResult {
 export class NodeClient extends Client {
   readonly #socketPath: string
 
-  constructor(socketPath: string) {
-    super(socketTransport(socketPath))
+  /** @param build when given, a daemon of another build refuses with VERSION_MISMATCH */
+  constructor(socketPath: string, build?: string) {
+    super(socketTransport(socketPath, build))
     this.#socketPath = socketPath
   }
 

@@ -1,11 +1,20 @@
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+
+export interface RequestOptions {
+  body?: unknown
+  headers?: Record<string, string>
+  /** Gives the request up; what it has begun goes on. */
+  signal?: AbortSignal
+}
+
 /** How a client reaches a daemon. */
 export interface Transport {
-  /** @throws ThawError DAEMON_UNREACHABLE */
-  request(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    body?: unknown,
-  ): Promise<{ status: number; body: unknown }>
-  /** The body of a GET as it arrives. */
-  bytes(path: string): AsyncIterable<Uint8Array>
+  /** @throws ThawError DAEMON_UNREACHABLE; CANCELLED when `signal` was aborted */
+  request(method: Method, path: string, options?: RequestOptions): Promise<{ status: number; body: unknown }>
+  /**
+   * The body of a GET as it arrives.
+   *
+   * @throws ThawError as `request`, DAEMON_LOST when it ends early, and what the daemon answers
+   */
+  bytes(path: string, options?: Omit<RequestOptions, 'body'>): AsyncIterable<Uint8Array>
 }

@@ -1,22 +1,22 @@
 import {
   API_VERSION,
   DaemonStatus,
-  ErrorAnswer,
   Finding,
   Health,
+  ListenRequest,
   SettingInForce,
   SetupReport,
+  TcpAddress,
   Version,
 } from '@thaw/protocol'
 import { z } from 'zod'
 import { openScope, ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
-import type { Routes } from './run-routes.js'
+import type { Routes } from './server.js'
 import { describeSettings, resolveSettings } from './settings.js'
 
 const tags = ['daemon']
-const errors = { '4xx': ErrorAnswer, '5xx': ErrorAnswer }
 
 const SettingsQuestion = z.strictObject({
   cwd: z.string().startsWith('/'),
@@ -26,7 +26,15 @@ const SettingsQuestion = z.strictObject({
 export function daemonRoutes(app: Routes, context: ApiContext): void {
   app.get(
     '/healthz',
-    { schema: { tags, summary: 'Whether the daemon answers', response: { 200: Health } } },
+    {
+      config: { scope: 'public' },
+      schema: {
+        operationId: 'getHealth',
+        tags,
+        summary: 'Whether the daemon answers',
+        response: { 200: Health },
+      },
+    },
     () => ({
       ok: true as const,
       pid: process.pid,
@@ -36,7 +44,15 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
 
   app.get(
     '/version',
-    { schema: { tags, summary: 'Versions of daemon and API', response: { 200: Version } } },
+    {
+      config: { scope: 'public' },
+      schema: {
+        operationId: 'getVersion',
+        tags,
+        summary: 'Versions of daemon and API',
+        response: { 200: Version },
+      },
+    },
     () => ({
       version: VERSION,
       api: API_VERSION,
@@ -45,7 +61,14 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
 
   app.get(
     '/v1/daemon',
-    { schema: { tags, summary: 'What the daemon is doing', response: { 200: DaemonStatus, ...errors } } },
+    {
+      schema: {
+        operationId: 'getDaemon',
+        tags,
+        summary: 'What the daemon is doing',
+        response: { 200: DaemonStatus },
+      },
+    },
     () => ({
       pid: process.pid,
       version: VERSION,
@@ -53,6 +76,7 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
       socket: context.paths.socket,
       state: context.paths.state,
       log: context.paths.log,
+      tcp: context.tcp.address,
       live: context.runs.live(),
       busy: context.runs.busy(),
       idle_exit_seconds: context.idle.secondsLeft(),
@@ -63,11 +87,13 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
   app.post(
     '/v1/daemon/stop',
     {
+      config: { scope: 'admin' },
       schema: {
+        operationId: 'stopDaemon',
         tags,
         summary: 'End the daemon with all parked checkpoints; refused while commands run, unless forced',
         body: z.strictObject({ force: z.boolean().default(false) }),
-        response: { 202: z.object({ pid: z.number().int() }), ...errors },
+        response: { 202: z.object({ pid: z.number().int() }) },
       },
     },
     async (request, reply) => {
@@ -87,13 +113,29 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
     },
   )
 
+  app.put(
+    '/v1/daemon/tcp',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        tags,
+        operationId: 'listenOnTcp',
+        summary: 'Listen on a TCP address as well; without tokens only on a loopback one',
+        body: ListenRequest,
+        response: { 200: TcpAddress },
+      },
+    },
+    (request) => context.tcp.open(request.body),
+  )
+
   app.get(
     '/v1/doctor',
     {
       schema: {
+        operationId: 'getDoctor',
         tags,
         summary: 'What works on this machine, and how to get the rest',
-        response: { 200: z.object({ findings: z.array(Finding) }), ...errors },
+        response: { 200: z.object({ findings: z.array(Finding) }) },
       },
     },
     async () => ({
@@ -107,10 +149,12 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
   app.post(
     '/v1/setup',
     {
+      config: { scope: 'admin' },
       schema: {
+        operationId: 'setUpEngines',
         tags,
         summary: 'Fetch what engines lack on this machine; nothing of the system is changed',
-        response: { 200: SetupReport, ...errors },
+        response: { 200: SetupReport },
       },
     },
     async () => await context.engines.setup(openScope(context.log)),
@@ -119,11 +163,13 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
   app.post(
     '/v1/settings',
     {
+      config: { scope: 'read' },
       schema: {
+        operationId: 'resolveSettings',
         tags,
         summary: 'The settings in force for a directory and an environment, and where each comes from',
         body: SettingsQuestion,
-        response: { 200: z.object({ settings: z.array(SettingInForce) }), ...errors },
+        response: { 200: z.object({ settings: z.array(SettingInForce) }) },
       },
     },
     (request) => ({

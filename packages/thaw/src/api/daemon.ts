@@ -6,6 +6,7 @@ import {
   Disposables,
   fileLog,
   findPaths,
+  Metrics,
   preparePaths,
   takeLock,
   ThawError,
@@ -13,16 +14,21 @@ import {
   type Paths,
 } from '../system/index.js'
 import { BUILD, VERSION } from '../version.js'
+import { Access } from './access.js'
 import type { ApiContext } from './context.js'
 import { IdleExit } from './idle.js'
+import { Operations } from './operations.js'
 import type { RunsPort, SetupPort } from './ports.js'
-import { buildServer } from './server.js'
+import { buildServer, serveAlso } from './server.js'
 import { daemonSettings, resolveSettings } from './settings.js'
+import { TcpListener } from './tcp.js'
+import { Tokens } from './tokens.js'
 
 export type CreateRuns = (options: {
   paths: Paths
   journal: Journal
   log: Log
+  metrics: Metrics
   settings: DaemonSettings
 }) => Promise<RunsPort & AsyncDisposable>
 
@@ -65,7 +71,23 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
   // Streams end with their runs, so the server is closed after those: this is undone later than what follows.
   let closeServer = async () => {}
   cleanup.add(() => closeServer())
-  const runs = cleanup.use(await createRuns({ paths, journal, log, settings }))
+  const metrics = new Metrics({ version: VERSION, build: BUILD })
+  const runs = cleanup.use(await createRuns({ paths, journal, log, metrics, settings }))
+  const tokens = new Tokens(paths.tokens)
+  const access = new Access(tokens)
+  const operations = new Operations(log)
+  // Nothing would start the daemon again when a call comes over TCP, so that it then stays.
+  const idle: IdleExit = cleanup.use(
+    new IdleExit(
+      settings.idle,
+      () => runs.live() > 0 || runs.busy() || tcp.address !== null,
+      () => stop(),
+    ),
+  )
+  const tcp = new TcpListener(access, (listener) => {
+    listener.on('connection', () => idle.touch())
+    serveAlso(server, context)(listener)
+  })
 
   let stopping = false
   const stop = () => {
@@ -82,7 +104,6 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
       },
     )
   }
-  const idle = cleanup.use(new IdleExit(settings.idle, () => runs.live() > 0 || runs.busy(), stop))
   const context: ApiContext = {
     runs,
     engines: createEngines(paths),
@@ -90,11 +111,22 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
     paths,
     settings,
     log,
+    metrics,
     idle,
+    access,
+    tokens,
+    tcp,
+    operations,
     takeNotices: () => notices.splice(0),
     stopping: () => stopping,
     stop,
   }
+  metrics.gauge('live_branches', 'Programs that run now.', () => runs.live())
+  metrics.gauge('operations_running', 'Operations of the API that go on now.', () => operations.running())
+  metrics.gauge('parked_memory_bytes', 'What parked checkpoints hold of their own, as last measured.', () =>
+    runs.memory(),
+  )
+  metrics.gauge('parked_checkpoints', 'Checkpoints in memory that can be restored now.', () => runs.parked())
   const server = await buildServer(context)
   const connections = new Set<Socket>()
   server.server.on('connection', (socket: Socket) => {
@@ -108,6 +140,7 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
   chmodSync(paths.socket, 0o600)
   closeServer = async () => {
     for (const socket of connections) socket.destroySoon()
+    await tcp[Symbol.asyncDispose]()
     await server.close()
   }
   // Gone at once, so that the next command starts a daemon of its own instead of talking to one that ends.

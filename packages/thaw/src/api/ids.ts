@@ -108,3 +108,11 @@ function nearest(journal: Journal, tries: readonly string[], prefixes: readonly 
     if (found.length > 0) return found.slice(0, 3)
   }
 }
+
+/** The branch itself, or the latest of a run. @throws ThawError RUN_NOT_FOUND when there is none yet */
+export function branchOf(journal: Journal, id: string): string {
+  if (id.startsWith('b_')) return id
+  const last = journal.listBranches(id).at(-1)
+  if (last === undefined) throw new ThawError('RUN_NOT_FOUND', `The run ${id} has no branch yet.`)
+  return last.id
+}

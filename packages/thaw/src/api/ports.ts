@@ -67,4 +67,6 @@ export interface RunsPort {
   busy(): boolean
   live(): number
   memory(): number
+  /** Checkpoints in memory. */
+  parked(): number
 }

@@ -1,46 +1,38 @@
 import {
-  BranchNode,
   CheckpointNode,
   CheckpointRequest,
   Collected,
-  ErrorAnswer,
   IdList,
   IdParams,
   IdsQuery,
   LogsQuery,
+  Operation,
+  PageQuery,
   Removed,
   RemoveQuery,
+  RunDetail,
   RunInputs,
   RunList,
-  RunReport,
-  RunSummary,
+  RunRequest,
   RunTree,
+  StartRun,
   Stopped,
   VerifyReport,
   VerifyRequest,
+  type RunSummary,
 } from '@thaw/protocol'
-import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
-import type { ZodTypeProvider } from 'fastify-type-provider-zod'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { openScope, ThawError } from '../system/index.js'
 import type { ApiContext } from './context.js'
-import { listIds, resolveId, type IdKind } from './ids.js'
-
-export type Routes = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  ZodTypeProvider
->
+import { branchOf, listIds, resolveId, type IdKind } from './ids.js'
+import { startCommand } from './launching.js'
+import { LogBytes, sendLogs } from './logs.js'
+import { answerOperation, WaitHeaders } from './operation-routes.js'
+import { pageOf, timeKey } from './paging.js'
+import type { Sink } from './ports.js'
+import type { Routes } from './server.js'
 
 const tags = ['runs']
-const errors = { '4xx': ErrorAnswer, '5xx': ErrorAnswer }
-
-/** What GET /v1/runs/ID also tells: the last report. */
-const RunDetail = RunSummary.extend({ report: RunReport.nullable() })
 
 export function runRoutes(app: Routes, context: ApiContext): void {
   const { runs, journal } = context
@@ -53,13 +45,66 @@ export function runRoutes(app: Routes, context: ApiContext): void {
 
   app.get(
     '/v1/runs',
-    { schema: { tags, summary: 'All runs, the latest first', response: { 200: RunList, ...errors } } },
-    () => ({ runs: runs.list() }),
+    {
+      schema: {
+        tags,
+        operationId: 'listRuns',
+        summary: 'Runs, the latest first',
+        querystring: PageQuery,
+        response: { 200: RunList },
+      },
+    },
+    (request) => {
+      const { items, next } = pageOf(journal.listRuns(), request.query, (row) => timeKey(row.lastAt, row.id))
+      return { runs: items.flatMap(({ id }) => runs.get(id) ?? []), next }
+    },
+  )
+
+  app.post(
+    '/v1/runs',
+    {
+      schema: {
+        tags,
+        operationId: 'startRun',
+        summary: 'Run a command, skipping what an earlier run already did',
+        description:
+          'Answers once the program runs, or at its end within `Prefer: wait=SECONDS`; its output and end are the events of the operation.',
+        headers: WaitHeaders,
+        body: StartRun,
+        response: { 200: Operation, 202: Operation },
+      },
+    },
+    async (request, reply) => {
+      const { stdin, env, ...rest } = request.body
+      const whole = RunRequest.parse({
+        ...rest,
+        env: env ?? { ...process.env },
+        stdin: stdin === null ? 'null' : 'stream',
+      })
+      const task = await context.operations.begin(
+        'run',
+        1,
+        async ([sink], signal) => ({
+          handle: await startCommand(whole, () => sink as Sink, context, { signal, log: context.log }),
+          command: whole.command,
+        }),
+        stdin,
+      )
+      return answerOperation(task, request.headers, reply)
+    },
   )
 
   app.get(
     '/v1/runs/:id',
-    { schema: { tags, summary: 'One run', params: IdParams, response: { 200: RunDetail, ...errors } } },
+    {
+      schema: {
+        operationId: 'getRun',
+        tags,
+        summary: 'One run',
+        params: IdParams,
+        response: { 200: RunDetail },
+      },
+    },
     (request) => {
       const id = whole(request.params.id, 'run')
       return { ...summary(id), report: journal.lastOutcome(id) ?? null }
@@ -70,10 +115,11 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/runs/:id/tree',
     {
       schema: {
+        operationId: 'getRunTree',
         tags,
         summary: 'The branches and checkpoints of a run',
         params: IdParams,
-        response: { 200: RunTree, ...errors },
+        response: { 200: RunTree },
       },
     },
     (request) => runs.tree(whole(request.params.id, 'run')),
@@ -83,10 +129,11 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/runs/:id/inputs',
     {
       schema: {
+        operationId: 'getRunInputs',
         tags,
         summary: 'The files that a run read and wrote',
         params: IdParams,
-        response: { 200: RunInputs, ...errors },
+        response: { 200: RunInputs },
       },
     },
     (request) => runs.inputs(whole(request.params.id, 'run')),
@@ -97,19 +144,15 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     {
       schema: {
         tags,
+        operationId: 'readRunLogs',
         summary: 'The recorded output of the last branch of a run, or of one branch, as bytes',
         params: IdParams,
         querystring: LogsQuery,
+        response: { 200: LogBytes },
       },
     },
     (request, reply) => {
-      const branch = branchOf(context, whole(request.params.id, 'run', 'branch'))
-      const { stream } = request.query
-      const parts =
-        stream === 'both'
-          ? [runs.logs(branch, 'stdout'), runs.logs(branch, 'stderr')]
-          : [runs.logs(branch, stream)]
-      return reply.type('application/octet-stream').send(Readable.from(concat(parts), { objectMode: false }))
+      sendLogs(runs, branchOf(journal, whole(request.params.id, 'run', 'branch')), request.query, reply)
     },
   )
 
@@ -117,11 +160,12 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/launches/:id/plain',
     {
       schema: {
+        operationId: 'noteLaunch',
         tags,
         summary: 'Told by the agent: a program below a launcher runs as it is',
         params: IdParams,
         body: z.strictObject({ command: z.array(z.string()), reason: z.string() }),
-        response: { 200: z.object({}), ...errors },
+        response: { 200: z.object({}) },
       },
     },
     (request) => {
@@ -134,55 +178,26 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/ids',
     {
       schema: {
+        operationId: 'listIds',
         tags,
         summary: 'Ids that begin so, each with what it stands for; the newest runs first',
         querystring: IdsQuery,
-        response: { 200: IdList, ...errors },
+        response: { 200: IdList },
       },
     },
     (request) => ({ ids: listIds(journal, request.query.prefix, request.query.kinds.split(',')) }),
-  )
-
-  app.get(
-    '/v1/branches/:id',
-    { schema: { tags, summary: 'One branch', params: IdParams, response: { 200: BranchNode, ...errors } } },
-    (request) => {
-      const id = whole(request.params.id, 'branch')
-      const run = journal.getBranch(id)?.run
-      const branch = run === undefined ? undefined : runs.tree(run).branches.find((one) => one.id === id)
-      if (branch === undefined) throw new ThawError('RUN_NOT_FOUND', `The branch ${id} is gone.`)
-      return branch
-    },
-  )
-
-  app.get(
-    '/v1/checkpoints/:id',
-    {
-      schema: {
-        tags,
-        summary: 'One checkpoint',
-        params: IdParams,
-        response: { 200: CheckpointNode, ...errors },
-      },
-    },
-    (request) => {
-      const id = whole(request.params.id, 'checkpoint')
-      const run = journal.getCheckpoint(id)?.run
-      const found = run === undefined ? undefined : runs.tree(run).checkpoints.find((one) => one.id === id)
-      if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `The checkpoint ${id} is gone.`)
-      return found
-    },
   )
 
   app.post(
     '/v1/runs/:id/checkpoints',
     {
       schema: {
+        operationId: 'takeCheckpoint',
         tags,
         summary: 'Take a checkpoint of what is live of a run or a branch, at its next safe moment',
         params: IdParams,
         body: CheckpointRequest,
-        response: { 200: CheckpointNode, ...errors },
+        response: { 200: CheckpointNode },
       },
     },
     (request) => runs.checkpoint(whole(request.params.id, 'run', 'branch'), request.body.name),
@@ -192,12 +207,13 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/runs/:id/verify',
     {
       schema: {
+        operationId: 'verifyRun',
         tags,
         summary: 'Compare what was recorded of a run or a branch with a cold run in a private copy',
         description: 'Takes as long as one cold run, or two. It is given up when the caller goes away.',
         params: IdParams,
         body: VerifyRequest,
-        response: { 200: VerifyReport, ...errors },
+        response: { 200: VerifyReport },
       },
     },
     (request, reply) => {
@@ -212,10 +228,11 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/runs/:id/stop',
     {
       schema: {
+        operationId: 'stopRun',
         tags,
         summary: 'End what is live of a run or a branch; nothing live is no error',
         params: IdParams,
-        response: { 200: Stopped, ...errors },
+        response: { 200: Stopped },
       },
     },
     async (request) => ({ stopped: await runs.stop(whole(request.params.id, 'run', 'branch')) }),
@@ -225,11 +242,12 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/runs/:id',
     {
       schema: {
+        operationId: 'removeRun',
         tags,
         summary: 'Forget a run or a checkpoint, with its processes and records',
         params: IdParams,
         querystring: RemoveQuery,
-        response: { 200: Removed, ...errors },
+        response: { 200: Removed },
       },
     },
     async (request) => ({
@@ -241,25 +259,13 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     '/v1/gc',
     {
       schema: {
+        operationId: 'collectGarbage',
         tags,
         summary: 'End checkpoints that save least, remove records that nothing needs',
         body: z.strictObject({}).nullish(),
-        response: { 200: Collected, ...errors },
+        response: { 200: Collected },
       },
     },
     () => runs.collect(),
   )
-}
-
-/** The branch itself, or the latest of a run. */
-export function branchOf(context: ApiContext, id: string): string {
-  if (id.startsWith('b_')) return id
-  const branches = context.journal.listBranches(id)
-  const last = branches.at(-1)
-  if (last === undefined) throw new ThawError('RUN_NOT_FOUND', `The run ${id} has no branch yet.`)
-  return last.id
-}
-
-async function* concat(parts: readonly AsyncIterable<Uint8Array>[]): AsyncIterable<Uint8Array> {
-  for (const part of parts) yield* part
 }

@@ -1,59 +1,158 @@
 import swagger from '@fastify/swagger'
-import { API_VERSION } from '@thaw/protocol'
-import Fastify, { type FastifyInstance } from 'fastify'
+import { API_VERSION, ERRORS } from '@thaw/protocol'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  type RawServerDefault,
+} from 'fastify'
 import {
-  createJsonSchemaTransform,
   hasZodFastifySchemaValidationErrors,
   serializerCompiler,
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
+import { finished } from 'node:stream'
 import { ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
+import type { Needed } from './access.js'
+import { branchRoutes } from './branch-routes.js'
+import { checkpointRoutes } from './checkpoint-routes.js'
 import type { ApiContext } from './context.js'
 import { daemonRoutes } from './daemon-routes.js'
+import { documentRoutes } from './document-routes.js'
+import { acceptKeys } from './idempotency.js'
+import { completeSchema, openApi } from './openapi.js'
+import { operationRoutes } from './operation-routes.js'
 import { runRoutes } from './run-routes.js'
-import { acceptStreams } from './stream.js'
+import { acceptStreams, checkBuild } from './stream.js'
+import { tokenRoutes } from './token-routes.js'
 
-export type Server = FastifyInstance
+export type Routes = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a caller over TCP must be allowed; when left out, `read` for GET and `run` for all else. */
+    scope?: Needed
+  }
+}
+
+/** A resource of the API is one of these and its schemas in the protocol. */
+const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
+  runRoutes,
+  branchRoutes,
+  checkpointRoutes,
+  operationRoutes,
+  daemonRoutes,
+  tokenRoutes,
+  documentRoutes,
+]
 
 /** The whole HTTP surface, not yet listening. */
-export async function buildServer(context: ApiContext): Promise<Server> {
-  const app = Fastify({ logger: false, bodyLimit: 8 * 1024 * 1024, forceCloseConnections: true })
+export async function buildServer(context: ApiContext): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: 8 * 1024 * 1024,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 1000 },
+  })
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     const known = toThawError(error)
-    if (known.code === 'INTERNAL') context.log.error('request failed', { url: request.url, error })
-    return reply.status(known.status).type('application/json').send(JSON.stringify(known.toBody()))
+    if (known.status === 413) await passOver(request.raw)
+    if (known.code === 'INTERNAL') context.log.error('request failed', { route: routeOf(request), error })
+    if (known.code === 'UNAUTHORIZED') reply.header('www-authenticate', 'Bearer realm="thaw"')
+    if (known.status === 429) reply.header('retry-after', '1')
+    return reply
+      .status(known.status)
+      .type('application/problem+json')
+      .send(JSON.stringify(problem(known)))
   })
   app.setNotFoundHandler((request) => {
-    throw new ThawError('INVALID_REQUEST', `There is no ${request.method} ${request.url}.`)
+    throw new ThawError('NOT_FOUND', `There is no ${request.method} ${request.url.slice(0, 200)}.`)
   })
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'thaw',
-        version: VERSION,
-        description: 'Run a program once; from then on, run only what your edit changed.',
-      },
-      tags: [{ name: 'runs' }, { name: 'daemon' }],
-    },
-    transform: createJsonSchemaTransform({}),
-  })
-  const typed = app.withTypeProvider<ZodTypeProvider>()
-  await typed.register(async (scope) => {
-    runRoutes(scope.withTypeProvider<ZodTypeProvider>(), context)
-    daemonRoutes(scope.withTypeProvider<ZodTypeProvider>(), context)
-  })
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
-  app.addHook('onSend', async (_request, reply) => {
-    reply.header('thaw-version', VERSION)
-    reply.header('thaw-api', API_VERSION)
+  const callers = new WeakMap<FastifyRequest, string>()
+  guard(app, context, callers)
+  acceptKeys(app, (request) => callers.get(request) ?? '')
+  app.addHook('onRoute', completeSchema)
+  await app.register(swagger, openApi())
+  await app.register(async (scope) => {
+    for (const routes of ROUTES) routes(scope.withTypeProvider<ZodTypeProvider>(), context)
   })
   acceptStreams(app.server, context)
   return app
+}
+
+/** Serves the API on another server as well. Prerequisite: `app` is ready. */
+export function serveAlso(app: FastifyInstance, context: ApiContext): (server: HttpServer) => void {
+  return (server) => {
+    server.on('request', (request, response) => app.routing(request, response))
+    acceptStreams(server, context)
+  }
+}
+
+/** Who calls is settled before anything of the request is read. */
+function guard(app: FastifyInstance, context: ApiContext, callers: WeakMap<FastifyRequest, string>): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'thaw-version': VERSION, 'thaw-api': API_VERSION, 'x-content-type-options': 'nosniff' })
+    if (context.access.isShared(request.raw)) {
+      reply.headers({
+        'access-control-allow-origin': '*',
+        'access-control-expose-headers': 'location, thaw-version, idempotency-replayed',
+      })
+      if (request.method === 'OPTIONS') {
+        return reply
+          .headers({
+            'access-control-allow-methods': 'GET, POST, PUT, DELETE',
+            'access-control-allow-headers':
+              'authorization, content-type, idempotency-key, prefer, last-event-id',
+            'access-control-max-age': '600',
+          })
+          .status(204)
+          .send()
+      }
+    }
+    checkBuild(request.headers['thaw-build'], context)
+    const needed = request.is404 ? 'read' : (request.routeOptions.config.scope ?? 'admin')
+    callers.set(request, context.access.check(request.raw, needed))
+    const leave = context.access.enter(request.raw)
+    reply.raw.once('close', leave)
+    return undefined
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    context.metrics.request(request.method, routeOf(request), reply.statusCode, reply.elapsedTime / 1000)
+  })
+}
+
+/** Milliseconds for the rest of a body that is too large. */
+const REST_TIME = 5000
+
+/** Who is still sending would lose the answer when the connection closed under him. */
+async function passOver(body: IncomingMessage): Promise<void> {
+  const timer = setTimeout(() => body.destroy(), REST_TIME)
+  body.resume()
+  await new Promise((resolve) => finished(body, resolve))
+  clearTimeout(timer)
+}
+
+const routeOf = (request: FastifyRequest) => request.routeOptions.url ?? 'none'
+
+/** RFC 9457, with thaw's own members. */
+function problem(error: ThawError): Record<string, unknown> {
+  return {
+    type: `/docs#${error.code}`,
+    title: ERRORS[error.code].when,
+    status: error.status,
+    ...error.toBody(),
+  }
 }
 
 function toThawError(error: unknown): ThawError {

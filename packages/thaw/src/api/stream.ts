@@ -5,6 +5,7 @@ import {
   RunRequest,
   type BranchNode,
   type RunReport,
+  type RunSettings,
   type ServerControl,
 } from '@thaw/protocol'
 import {
@@ -20,12 +21,10 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { ThawError, type Log } from '../system/index.js'
 import { BUILD, VERSION } from '../version.js'
-import { parseBreak } from './breaks.js'
 import type { ApiContext } from './context.js'
-import { resolveId } from './ids.js'
+import { branchOf, resolveId } from './ids.js'
+import { resumeCheckpoint, startCommand } from './launching.js'
 import type { Handle, Sink } from './ports.js'
-import { branchOf } from './run-routes.js'
-import { resolveSettings, runSettings } from './settings.js'
 import { summaryLine } from './summary.js'
 
 /** Bytes of stdin that may be on their way at a time: what a FIFO holds. */
@@ -42,6 +41,7 @@ export function acceptStreams(server: Server, context: ApiContext): void {
     // Without a listener an ECONNRESET of a client that went away would end the daemon.
     socket.on('error', (error) => context.log.debug('stream', { error }))
     try {
+      context.access.check(request, 'run')
       const serve = route(request, context)
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: thaw-stream\r\nthaw-version: ${VERSION}\r\n\r\n`,
@@ -58,25 +58,36 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
     throw new ThawError('INVALID_REQUEST', `No such upgrade: ${request.headers.upgrade}.`)
   }
   if (context.stopping()) throw new ThawError('DAEMON_STOPPING', 'The daemon is shutting down.')
-  const build = request.headers['thaw-build']
-  if (build !== undefined && build !== BUILD) {
-    throw new ThawError('VERSION_MISMATCH', `The daemon is thaw ${VERSION} of another build.`, {
-      details: { pid: process.pid, live: context.runs.live() },
-    })
-  }
+  checkBuild(request.headers['thaw-build'], context)
   const path = request.url ?? ''
   if (path === '/v1/runs/stream') return (stream) => stream.serve((first) => startRun(first, stream, context))
   const branch = /^\/v1\/branches\/([^/?]+)\/stream$/.exec(path)?.[1]
   if (branch !== undefined) {
-    const id = branchOf(context, resolveId(context.journal, decodeURIComponent(branch), ['run', 'branch']))
+    const id = branchOf(context.journal, resolveId(context.journal, decoded(branch), ['run', 'branch']))
     return (stream) => stream.serve((first) => attach(id, first, stream, context))
   }
   const checkpoint = /^\/v1\/checkpoints\/([^/?]+)\/stream$/.exec(path)?.[1]
   if (checkpoint !== undefined) {
-    const id = resolveId(context.journal, decodeURIComponent(checkpoint), ['checkpoint'])
+    const id = resolveId(context.journal, decoded(checkpoint), ['checkpoint'])
     return (stream) => stream.serve((first) => resume(id, first, stream, context))
   }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
+}
+
+/** @param build what the caller is of, if he says so @throws ThawError VERSION_MISMATCH */
+export function checkBuild(build: string | string[] | undefined, context: ApiContext): void {
+  if (build === undefined || build === BUILD) return
+  throw new ThawError('VERSION_MISMATCH', `The daemon is thaw ${VERSION} of another build.`, {
+    details: { pid: process.pid, live: context.runs.live() },
+  })
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new ThawError('INVALID_REQUEST', `${text} is no part of a path.`)
+  }
 }
 
 function refuse(socket: Socket, error: ThawError): void {
@@ -88,31 +99,8 @@ function refuse(socket: Socket, error: ThawError): void {
 
 async function startRun(first: unknown, stream: Stream, context: ApiContext): Promise<Handle<RunReport>> {
   const request = parse(RunRequest, first)
-  checkPattern(request.break_output)
-  const { engine, effects, quiet } = request
-  const resolved = resolveSettings({
-    env: request.env,
-    cwd: request.cwd,
-    userFile: context.paths.settings,
-    flags: { engine, effects, quiet },
-  })
-  const settings = runSettings(resolved)
-  const notices = context.takeNotices()
-  const sink = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: settings.quiet, notices }))
-  const scope = { signal: stream.gone, log: context.log }
-  const breaks = request.break.map(parseBreak)
-  const handle = await context.runs.start(
-    {
-      ...request,
-      engine: settings.engine,
-      effects: settings.effects,
-      settings,
-      breaks,
-      flags: flagsOf(request),
-    },
-    sink,
-    scope,
-  )
+  const sink = (settings: RunSettings) => stream.sink(told(stream, settings, context))
+  const handle = await startCommand(request, sink, context, { signal: stream.gone, log: context.log })
   return follow(handle, stream, request.stdin, request.command)
 }
 
@@ -123,35 +111,19 @@ async function resume(
   context: ApiContext,
 ): Promise<Handle<RunReport>> {
   const request = parse(ResumeRequest, first)
-  checkPattern(request.break_output)
-  const run = context.runs.get(context.journal.getCheckpoint(id)?.run ?? '')
-  const resolved = resolveSettings({
-    env: {},
-    ...(run === undefined ? {} : { cwd: run.cwd }),
-    userFile: context.paths.settings,
-    flags: { quiet: request.quiet },
-  })
-  const settings = runSettings(resolved)
-  const notices = context.takeNotices()
-  const told = (ids: { run: string; branch: string }) =>
-    stream.send({ t: 'started', ...ids, quiet: settings.quiet, notices })
-  const numbers = Array.from({ length: request.count }, (_, i) => i + 1)
-  const sinks = request.count === 1 ? [stream.sink(told)] : numbers.map((n) => stream.numberedSink(n, told))
+  const sinks = (settings: RunSettings) => {
+    const started = told(stream, settings, context)
+    if (request.count === 1) return [stream.sink(started)]
+    return Array.from({ length: request.count }, (_, i) => stream.numberedSink(i + 1, started))
+  }
   const scope = { signal: stream.gone, log: context.log }
-  const breaks = request.break.map(parseBreak)
-  const handle = await context.runs.resume(id, { ...request, breaks, settings }, sinks, scope)
-  return follow(handle, stream, request.stdin, run?.command ?? [])
+  const { handle, command } = await resumeCheckpoint(id, request, sinks, context, scope)
+  return follow(handle, stream, request.stdin, command)
 }
 
-function checkPattern(text: string | null): void {
-  try {
-    if (text !== null) RegExp(text, 'm')
-  } catch (error) {
-    throw new ThawError('INVALID_REQUEST', `break_output: ${(error as Error).message}.`, {
-      cause: error,
-      hint: 'See `thaw run --help`.',
-    })
-  }
+function told(stream: Stream, { quiet }: RunSettings, context: ApiContext): Sink['started'] {
+  const notices = context.takeNotices()
+  return (ids) => stream.send({ t: 'started', ...ids, quiet, notices })
 }
 
 function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
@@ -175,15 +147,6 @@ function follow(
     (error: unknown) => stream.fail(error),
   )
   return handle
-}
-
-/** What the caller asked for on the command line, as options of a command line. */
-function flagsOf({ fresh, engine, effects }: RunRequest): string[] {
-  return [
-    ...(fresh ? ['--fresh'] : []),
-    ...(engine === null ? [] : ['--engine', engine]),
-    ...(effects === null ? [] : ['--effects', effects]),
-  ]
 }
 
 /** The client is gone: the program is told as a closed terminal tells, and ended when that does not help. */

@@ -1,11 +1,12 @@
 import { NodeClient } from '@thaw/sdk/node'
 import { findPaths } from '../system/paths.js'
+import { BUILD } from '../version.js'
 import { withDaemon } from './connect.js'
 
 /** Calls the daemon, which is started when there is none. */
 export function ask<T>(work: (client: NodeClient) => Promise<T>): Promise<T> {
   const paths = findPaths()
-  const client = new NodeClient(paths.socket)
+  const client = new NodeClient(paths.socket, BUILD)
   return withDaemon(paths, () => work(client))
 }
 

@@ -12,7 +12,7 @@ import type { Group } from './group.js'
 import { keepHistory } from './history.js'
 import { newBranch, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { OutputRecord } from './record.js'
-import { reportOf, type Begun } from './report.js'
+import { coldReasonOf, reportOf, type Begun } from './report.js'
 import type { Run } from './run.js'
 import { StdinFeed } from './stdin.js'
 import type { Workshop } from './workshop.js'
@@ -151,6 +151,7 @@ export class Launch {
   ): Started {
     const run = this.#run
     const { record } = execution
+    this.counted(begun)
     execution.attach(branch, consumed, take)
     if (!this.apart) {
       run.live.add(execution)
@@ -165,6 +166,13 @@ export class Launch {
       return this.#finish(group, execution, exit, begun, from)
     })
     return this.started(execution, done)
+  }
+
+  /** Counts a start, whose outcome is known before its end. */
+  counted(begun: Begun): void {
+    const { outcome, planned, restored } = begun
+    const cold = outcome === 'cold' ? coldReasonOf(begun) : null
+    this.#shop.metrics.began(outcome, this.#spec.engine, { plan: planned, restore: restored }, cold)
   }
 
   started(execution: Execution, done: Promise<RunReport>): Started {

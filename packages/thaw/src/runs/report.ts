@@ -1,5 +1,6 @@
 /** What a start has come to, for people and programs. */
 import type { BelowEntry, Change, RunReport } from '@thaw/protocol'
+import type { ColdReason } from '../system/index.js'
 import type { Checkpoint } from './lineage.js'
 
 /** What a start has come to, before the program's end is known. */
@@ -58,4 +59,27 @@ export function reportOf(
     exit: exit === null ? null : { code: exit.code, signal: exit.signal },
     ...(below.length === 0 ? {} : { below }),
   }
+}
+
+const REASONS: readonly [RegExp, ColdReason][] = [
+  [/^first run/, 'first_run'],
+  [/^nothing was kept/, 'nothing_kept'],
+  [/^a fresh run/, 'fresh'],
+  [/running already/, 'busy'],
+]
+const CHANGES: Record<Change['kind'], ColdReason> = {
+  body: 'edit',
+  added: 'edit',
+  removed: 'edit',
+  statement: 'edit',
+  input: 'input',
+  env: 'env',
+  package: 'package',
+}
+
+/** The kind of reason for which a program runs from its start. */
+export function coldReasonOf({ reason, changed: [change] }: Begun): ColdReason {
+  const [, known] = REASONS.find(([pattern]) => pattern.test(reason ?? '')) ?? []
+  if (known !== undefined) return known
+  return change === undefined ? 'other' : CHANGES[change.kind]
 }

@@ -26,7 +26,7 @@ import {
   withoutLauncher,
 } from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
-import { openScope, ThawError, type Log, type Paths, type Scope } from '../system/index.js'
+import { openScope, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import { summaryOf, treeOf } from './listing.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { recallHistory } from './history.js'
@@ -74,15 +74,16 @@ export class Runs implements AsyncDisposable {
     paths: Paths
     journal: Journal
     log: Log
+    metrics: Metrics
     settings: DaemonSettings
   }): Promise<Runs> {
-    const shop = new Workshop(options.paths, options.journal, options.log, options.settings)
+    const { paths, journal, log, metrics, settings } = options
+    const shop = new Workshop(paths, journal, log, metrics, settings)
     // FIFOs and sockets of a daemon that was killed; its processes ended with it.
-    for (const name of readdirSync(options.paths.runtime)) {
-      if (/^f[A-Za-z0-9]{6}$/.test(name))
-        rmSync(join(options.paths.runtime, name), { recursive: true, force: true })
+    for (const name of readdirSync(paths.runtime)) {
+      if (/^f[A-Za-z0-9]{6}$/.test(name)) rmSync(join(paths.runtime, name), { recursive: true, force: true })
     }
-    return Promise.resolve(new Runs(shop, options.journal, options.settings))
+    return Promise.resolve(new Runs(shop, journal, settings))
   }
 
   async start(request: StartRequest, sink: RunSink, scope: Scope): Promise<RunHandle<RunReport>> {
@@ -359,6 +360,10 @@ export class Runs implements AsyncDisposable {
 
   memory(): number {
     return this.#shop.memory()
+  }
+
+  parked(): number {
+    return [...this.#shop.runs.values()].reduce((sum, run) => sum + run.parked().length, 0)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -382,6 +382,7 @@ export class Starter {
       yield* readRecord(this.#run.branchDirectory(branch.id), end.offsets)
     }
     const launch = this.#launch
+    launch.counted(begun)
     const done = launch.flow.lead(printed.call(this)).then(() => {
       this.#shop.removeDirectory(launch.directory)
       return launch.report(begun, { code: end.code, signal: end.signal }, 0, end.work)
@@ -541,6 +542,7 @@ export class Starter {
       planned,
       restored: seconds(from),
     }
+    launch.counted(begun)
     const done = branch.exited.then(async (exit) => {
       execution.finish(exit)
       await launch.flow.finished()

@@ -66,6 +66,9 @@ function notFound(place: BreakPlace, file: string, names: readonly string[]): Th
 /** Whether nothing in which the program is to stop has run before a checkpoint: times are counted from the start. */
 export function countsFrom(checkpoint: Checkpoint, stops: readonly StopPlace[]): boolean {
   if (stops.length === 0) return true
+  // The copy has come to that unit already, and would go on behind the place where it is to stop.
+  const { before } = checkpoint
+  if (stops.some(({ file, unit }) => file === before.file && unit === before.unit)) return false
   for (const { branch, limit } of segmentsOf(checkpoint.branch)) {
     for (const event of branch.events) {
       if (event[0] > Math.min(limit, checkpoint.seq)) break

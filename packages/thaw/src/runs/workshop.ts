@@ -12,7 +12,7 @@ import { ProcessEngine } from '../engines/process/process.js'
 import { ContentHashes } from '../files/signature.js'
 import { describeInterpreter, findProgram } from '../languages/index.js'
 import type { CheckpointRow, Journal } from '../store/index.js'
-import { ThawError, type Log, type Paths, type Scope } from '../system/index.js'
+import { ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import type { Execution } from './execution.js'
 import { keptOf } from './kept.js'
 import { Family } from '../engines/fork/family.js'
@@ -32,6 +32,7 @@ const MEASURE_EVERY = 1000
 export class Workshop {
   readonly paths: Paths
   readonly log: Log
+  readonly metrics: Metrics
   readonly engine = new ForkEngine()
   readonly process: ProcessEngine
   readonly watched: WatchedEngine
@@ -45,10 +46,11 @@ export class Workshop {
   readonly #settings: DaemonSettings
   #measuring: NodeJS.Timeout | null = null
 
-  constructor(paths: Paths, journal: Journal, log: Log, settings: DaemonSettings) {
+  constructor(paths: Paths, journal: Journal, log: Log, metrics: Metrics, settings: DaemonSettings) {
     this.paths = paths
     this.#journal = journal
     this.log = log
+    this.metrics = metrics
     this.#settings = settings
     this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
     this.watched = new WatchedEngine(this.process)
@@ -113,12 +115,15 @@ export class Workshop {
   }
 
   ended(run: Run, execution: Execution, exit: BranchExit): void {
+    const { stdout, stderr } = execution.recorded.offsets()
+    this.metrics.printed(stdout + stderr)
     this.live.delete(execution.record.id)
     this.#recordBranch(run, execution, null, exit)
     this.#measureSoon()
   }
 
   keep(run: Run, checkpoint: Checkpoint, most: number): void {
+    this.metrics.checkpoint(checkpoint.image.engine)
     this.#recordCheckpoint(run, checkpoint)
     const parked = run.parked()
     if (parked.length > most) {
@@ -154,10 +159,12 @@ export class Workshop {
   }
 
   refused(branch: string, work: number, why: string): void {
+    this.metrics.refusal()
     this.#safely(() => this.#journal.recordRefusal(branch, work, why))
   }
 
   tell(run: Run, branch: string, report: RunReport): void {
+    this.metrics.ended(report.outcome, report.seconds.total)
     this.#safely(() => this.#journal.recordOutcome(run.identity.id, branch, report))
   }
 

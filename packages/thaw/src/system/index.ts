@@ -17,6 +17,7 @@ export {
 } from './kernel.js'
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
 export { matcher } from './match.js'
+export { Metrics, type ColdReason } from './metrics.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
 export { identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
 export { checkScope, openScope, within, withTimeout, type Scope } from './scope.js'

@@ -1,3 +1,4 @@
+import { pino, stdTimeFunctions, type Logger } from 'pino'
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -11,23 +12,37 @@ export interface Log {
   child(fields: Record<string, unknown>): Log
 }
 
-const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 }
+/** Fields that hold secrets, or may; also one level down. */
+const SECRET = ['env', 'token', 'tokens', 'authorization', 'headers', 'secret', 'password', 'stdin', 'body']
 
-function makeLog(write: (line: string) => void, least: LogLevel, bound: Record<string, unknown>): Log {
-  const at = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) => {
-    if (RANK[level] < RANK[least]) return
-    write(
-      `${JSON.stringify({ time: new Date().toISOString(), level, message, ...bound, ...plain(fields) })}\n`,
-    )
-  }
+function makeLogger(least: LogLevel, write: (line: string) => void): Logger {
+  return pino(
+    {
+      level: least,
+      base: null,
+      messageKey: 'message',
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+      redact: { paths: SECRET.flatMap((name) => [name, `*.${name}`]), censor: '(left out)' },
+    },
+    { write },
+  )
+}
+
+function logOf(logger: Logger): Log {
+  const at = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) =>
+    logger[level](plain(fields), message)
   return {
     debug: at('debug'),
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    child: (fields) => makeLog(write, least, { ...bound, ...fields }),
+    child: (fields) => logOf(logger.child(fields)),
   }
 }
+
+/** Tokens are also part of addresses and messages that other libraries make. */
+const hide = (text: string) => text.replace(/thaw_[0-9a-f]{12}_[\w-]{43}/g, 'thaw_(left out)')
 
 function plain(fields: Record<string, unknown> | undefined): Record<string, unknown> {
   if (fields === undefined) return {}
@@ -39,7 +54,11 @@ function plain(fields: Record<string, unknown> | undefined): Record<string, unkn
 }
 
 /** A log that keeps nothing. */
-export const silentLog: Log = makeLog(() => {}, 'error', {})
+export const silentLog: Log = (() => {
+  const nothing = () => {}
+  const log: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log }
+  return log
+})()
 
 /**
  * JSON lines appended to a file, readable by its owner only. At `limit` bytes the file is renamed to `FILE.old`
@@ -56,10 +75,10 @@ export function fileLog(file: string, least: LogLevel = 'info', limit = 8 * 1024
         fd = openSync(file, 'a', 0o600)
         size = 0
       }
-      size += writeSync(fd, line)
+      size += writeSync(fd, hide(line))
     } catch {
       return
     }
   }
-  return Object.assign(makeLog(write, least, {}), { [Symbol.dispose]: () => closeSync(fd) })
+  return Object.assign(logOf(makeLogger(least, write)), { [Symbol.dispose]: () => closeSync(fd) })
 }

@@ -18,6 +18,8 @@ export interface Paths {
   readonly lock: string
   readonly journal: string
   readonly log: string
+  /** Digests of the tokens for TCP. */
+  readonly tokens: string
   /** One directory a run, with its branches' output. */
   readonly runs: string
   /** The user's settings. */
@@ -73,6 +75,7 @@ export function findPaths(env: Env = process.env): Paths {
     lock: join(runtime, 'daemon.lock'),
     journal: join(state, 'journal.db'),
     log: join(state, 'daemon.log'),
+    tokens: join(state, 'tokens.json'),
     runs: join(state, 'runs'),
     settings: join(absolute(env['XDG_CONFIG_HOME']) ?? join(user, '.config'), 'thaw', 'thaw.toml'),
   }

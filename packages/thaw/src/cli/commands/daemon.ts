@@ -1,16 +1,40 @@
+import type { TcpAddress } from '@thaw/protocol'
+import { ThawError } from '@thaw/protocol/errors'
 import { findPaths } from '../../system/paths.js'
 import { ask, askIfRunning } from '../client.js'
 import { print } from '../print.js'
 import { bytes, seconds } from '../render/units.js'
 import { startDaemon, stopDaemon } from '../start-daemon.js'
 
-export async function start(options: { json?: boolean }): Promise<number> {
+export async function start(options: { json?: boolean; tcp?: string; token: boolean }): Promise<number> {
+  if (!options.token && options.tcp === undefined) {
+    throw new ThawError('USAGE', '--no-token is of use with --tcp only.')
+  }
+  const address = options.tcp === undefined ? null : parseAddress(options.tcp)
   const { started } = await startDaemon(findPaths())
-  const status = await ask((client) => client.daemon.status())
-  await print({ started, pid: status.pid }, options.json, () =>
-    started ? `Started, pid ${status.pid}.\n` : `Runs already, pid ${status.pid}.\n`,
-  )
+  const tcp =
+    address === null
+      ? null
+      : await ask((client) => client.daemon.listen({ ...address, tokens: options.token }))
+  const { pid } = await ask((client) => client.daemon.status())
+  await print({ started, pid, tcp }, options.json, () => {
+    const where = tcp === null ? '' : ` It listens on ${addressText(tcp)}.`
+    return `${started ? 'Started' : 'Runs already'}, pid ${pid}.${where}\n`
+  })
   return 0
+}
+
+function parseAddress(text: string): { host: string; port: number } {
+  const [, host, port] = /^(\[[^\]]+\]|[^:]+):(\d{1,5})$/.exec(text) ?? []
+  if (host === undefined || Number(port) > 65_535) {
+    throw new ThawError('USAGE', `--tcp wants ADDRESS:PORT, as 127.0.0.1:18080; not ${text}.`)
+  }
+  return { host, port: Number(port) }
+}
+
+function addressText({ host, port, tokens }: TcpAddress): string {
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return `${url} ${tokens ? 'with tokens' : 'without a token: whoever can connect may do everything'}`
 }
 
 export async function stop(options: { json?: boolean; force?: boolean }): Promise<number> {
@@ -34,13 +58,16 @@ export async function status(options: { json?: boolean }): Promise<number> {
   await print(found, options.json, (one) => {
     const ends =
       one.idle_exit_seconds === null
-        ? one.busy
-          ? 'not while it keeps checkpoints'
-          : 'not by itself'
+        ? one.tcp !== null
+          ? 'not while it listens on TCP'
+          : one.busy
+            ? 'not while it keeps checkpoints'
+            : 'not by itself'
         : `in ${seconds(one.idle_exit_seconds)} without work`
     return [
       `pid     ${one.pid}, thaw ${one.version}, up ${seconds(one.uptime_seconds)}`,
       `socket  ${one.socket}`,
+      ...(one.tcp === null ? [] : [`tcp     ${addressText(one.tcp)}`]),
       `state   ${one.state}`,
       `log     ${one.log}`,
       `running ${one.live}`,

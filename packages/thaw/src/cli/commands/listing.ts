@@ -20,8 +20,8 @@ export async function tree(
 
 export async function show(id: string, { json }: { json?: boolean }): Promise<number> {
   const run = () => ask((client) => client.runs.get(id))
-  const checkpoint = () => ask((client) => client.runs.checkpoint(id))
-  if (id.startsWith('b_')) await print(await ask((client) => client.runs.branch(id)), json, renderBranch)
+  const checkpoint = () => ask((client) => client.checkpoints.get(id))
+  if (id.startsWith('b_')) await print(await ask((client) => client.branches.get(id)), json, renderBranch)
   else if (id.startsWith('c_')) await print(await checkpoint(), json, renderCheckpoint)
   else {
     try {

@@ -1,11 +1,17 @@
+import { ThawError } from '@thaw/protocol/errors'
 import { ask } from '../client.js'
 import { followBranch } from '../follow.js'
 import { outputTo } from '../output.js'
 
 export async function logs(
-  id: string,
-  options: { follow?: boolean; stdout?: boolean; stderr?: boolean },
+  id: string | undefined,
+  options: { follow?: boolean; stdout?: boolean; stderr?: boolean; daemon?: boolean },
 ): Promise<number> {
+  if (options.daemon === true) {
+    if (id !== undefined) throw new ThawError('USAGE', '--daemon takes no run.')
+    return (await import('./daemon-log.js')).printDaemonLog(options.follow ?? false)
+  }
+  if (id === undefined) throw new ThawError('USAGE', 'Name a run; `last` is the one used last.')
   const wanted =
     options.stdout === options.stderr
       ? (['stdout', 'stderr'] as const)

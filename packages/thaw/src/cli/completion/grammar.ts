@@ -27,6 +27,7 @@ const ARGUMENTS: Record<string, readonly IdKind[]> = {
   run: ['run'],
   checkpoint: ['checkpoint'],
   id: ['run', 'branch', 'checkpoint'],
+  token: [],
 }
 /** Verbs whose `id` is not of every kind. */
 const IDS: Record<string, readonly IdKind[]> = {
@@ -71,9 +72,9 @@ export function answerFor(
   if (RUNNERS.has(verb)) return runnerAnswer(optionsOf(runHelp), choices, words, at)
   let command = thaw.commands.find((one) => one.name() === verb)
   if (command === undefined) return { kind: 'words', words: [] }
-  if (command.commands.length > 0) {
-    const below = command.commands.find((one) => one.name() === words[2])
-    if (at === 2 || below === undefined) {
+  for (let place = 2; command.commands.length > 0; place++) {
+    const below: Command | undefined = command.commands.find((one) => one.name() === words[place])
+    if (at === place || below === undefined) {
       return fitting(
         current,
         command.commands.map((one) => ({ word: one.name(), about: one.description() })),

@@ -86,7 +86,12 @@ export function compare(recorded: Result, cold: Result, again: Result | null): D
   ) => {
     if (same(then, now)) return
     const [a, b, c] = [textOf(then), textOf(now), next === null ? null : textOf(next)]
-    const diff = a === null || b === null ? describeBytes(then, now) : unified(a, b, path ?? what, SHOWN)
+    const name = path ?? what
+    const names = [`${name} (recorded)`, `${name} (cold)`] as const
+    const diff =
+      a === null || b === null
+        ? describeBytes(then, now)
+        : unified(a, b, names, SHOWN, '(and more: the bundle has all of it)')
     const own =
       next !== null && !same(now, next) && (a === null || b === null || c === null || isOwn(a, b, c))
     found.push({ what, path, own, diff })

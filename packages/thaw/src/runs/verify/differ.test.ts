@@ -35,14 +35,14 @@ describe('unified', () => {
   it('is what diff -u prints', () => {
     const one = linesOf('1\n2\n3\n4\n5\n6\n7\n8\n9\n')
     const other = linesOf('1\n2\n3\n4\nfive\n6\n7\n8\n9\n10\n')
-    expect(unified(one, other, 'stdout', 100)).toBe(
+    expect(unified(one, other, ['stdout (recorded)', 'stdout (cold)'], 100, '')).toBe(
       '--- stdout (recorded)\n+++ stdout (cold)\n@@ -2,8 +2,9 @@\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n 9\n+10\n',
     )
   })
 
   it('is bounded', () => {
     const one = Array.from({ length: 500 }, (_, n) => `${n}`)
-    expect(unified(one, [], 'stdout', 10).split('\n')).toHaveLength(12)
+    expect(unified(one, [], ['a', 'b'], 10, '(and more)').split('\n')).toHaveLength(12)
   })
 
   it('sees that the last line has no end', () => {

@@ -84,14 +84,19 @@ function walkBack(trace: readonly ReadonlyMap<number, number>[], x: number, y: n
   return hunks
 }
 
-/** A unified diff of at most `most` lines. */
+/**
+ * A unified diff of at most `most` lines.
+ *
+ * @param rest the line that stands for those left out
+ */
 export function unified(
   one: readonly string[],
   other: readonly string[],
-  name: string,
+  [name, otherName]: readonly [string, string],
   most: number,
+  rest: string,
 ): string {
-  const lines = [`--- ${name} (recorded)`, `+++ ${name} (cold)`]
+  const lines = [`--- ${name}`, `+++ ${otherName}`]
   const hunks = hunksOf(one, other)
   for (let i = 0; i < hunks.length;) {
     const group = [hunks[i++] as Hunk]
@@ -116,7 +121,7 @@ export function unified(
     }
     for (; line < last.to + trail; line++) lines.push(` ${one[line]}`)
     if (lines.length > most) {
-      lines.splice(most, Infinity, '(and more: the bundle has all of it)')
+      lines.splice(most, Infinity, rest)
       break
     }
   }

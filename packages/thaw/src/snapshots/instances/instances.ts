@@ -362,7 +362,7 @@ export class Instances implements AsyncDisposable {
         break
       } catch (error) {
         before = ThawError.from(error)
-        if (!cold && !living.over.signal.aborted && supplier.goesOn(before)) {
+        if (!cold && this.#living.get(living.id) === living && supplier.goesOn(before)) {
           living = await this.#again(living)
           continue
         }
