@@ -1,10 +1,11 @@
 /** Somebody's program to be: restored up to its last step, with a name and a log still to come. */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { OutputListener } from '../../engines/engine.js'
 import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
 import { renameHost } from '../../engines/process/host-name.js'
 import type { ProcessImage } from '../../engines/process/image.js'
+import { heldPid } from '../../engines/process/sandbox.js'
 import { treeOf } from '../../engines/process/inspect.js'
 import type { HeldBranch, ProcessEngine } from '../../engines/process/process.js'
 import { ThawError, type Scope } from '../../system/index.js'
@@ -13,13 +14,16 @@ import { admit, type Living } from './living.js'
 export class Held implements AsyncDisposable {
   /** Of the instance that it becomes. */
   readonly id: string
+  /** Its pid inside. */
+  readonly #root: number
   readonly #held: HeldBranch
   readonly #output: Output
   readonly #rootless: boolean
   #releasedAt: number | null = null
 
-  private constructor(id: string, held: HeldBranch, output: Output, rootless: boolean) {
+  private constructor(id: string, root: number, held: HeldBranch, output: Output, rootless: boolean) {
     this.id = id
+    this.#root = root
     this.#held = held
     this.#output = output
     this.#rootless = rootless
@@ -35,12 +39,17 @@ export class Held implements AsyncDisposable {
     const streams = { stdin: 'null', joined: false, terminal: null } as const
     const spec = { branch: id, streams, listener: output, hostname: nameOf(id) }
     const held = await bench.engine.hold(bench.group, image, spec, scope)
-    return new Held(id, held, output, bench.rootless)
+    return new Held(id, image.manifest.pids.root, held, output, bench.rootless)
   }
 
   /** Whether it still stands there. */
   get alive(): boolean {
-    return existsSync(`/proc/${this.#held.initPid}/task/${this.#held.initPid}/children`)
+    try {
+      const stat = readFileSync(`/proc/${this.#held.initPid}/stat`, 'latin1')
+      return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+    } catch {
+      return false
+    }
   }
 
   /** Milliseconds of `performance.now()`; null: it stands there. */
@@ -60,7 +69,9 @@ export class Held implements AsyncDisposable {
     for (const pid of treeOf(initPid)) admit(living.cgroup, pid)
     this.#output.direct(living.listener)
     const { name } = living.document
-    if (name !== nameOf(this.id)) await renameHost(initPid, this.#rootless, name, scope)
+    if (name !== nameOf(this.id)) {
+      await renameHost(heldPid(initPid, this.#root), this.#rootless, name, scope)
+    }
     const branch = await this.#held.release()
     this.#releasedAt = performance.now()
     return branch

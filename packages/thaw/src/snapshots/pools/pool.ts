@@ -59,6 +59,11 @@ export class Pool implements AsyncDisposable {
     return this.#members.length
   }
 
+  /** Members that can be taken. */
+  get ready(): number {
+    return this.#members.filter(({ held, snapshot }) => held.alive && this.#supply.usable(snapshot)).length
+  }
+
   describe(): PoolDocument {
     const ages = this.#members.map(({ since }) => (performance.now() - since) / 1000)
     const { drained, refresh_seconds, size } = this.row
@@ -68,7 +73,7 @@ export class Pool implements AsyncDisposable {
       snapshots: this.row.snapshots,
       image: this.row.image,
       size,
-      ready: this.#members.length,
+      ready: this.ready,
       filling: this.#filling !== null,
       drained,
       refresh_seconds,
@@ -78,7 +83,7 @@ export class Pool implements AsyncDisposable {
       misses: this.#misses,
       take_ms: this.#latencies.summary,
       memory_bytes: this.#members.reduce((sum, { held }) => sum + held.memory, 0),
-      reason: this.#members.length < size ? this.#reason : null,
+      reason: this.ready < size ? this.#reason : null,
       created_at: this.row.created_at,
     }
   }
@@ -138,6 +143,7 @@ export class Pool implements AsyncDisposable {
 
   /** Those beyond its size, of snapshots that are not its own, or all when it is drained, are ended. */
   async shrink(): Promise<void> {
+    if (this.row.drained) await this.#filling
     const { size, drained, snapshots } = this.row
     const keep = (member: Member, at: number) => !drained && at < size && snapshots.includes(member.snapshot)
     const all = this.#members.splice(0)
