@@ -40,6 +40,8 @@ export class InstanceBench implements AsyncDisposable {
   instances = this.open()
 
   constructor() {
+    // As the daemon's.
+    process.umask(0o077)
     mkdirSync(this.project)
   }
 
@@ -141,5 +143,6 @@ export function busyboxRoot(directory: string): string | null {
   )
   writeFileSync(join(directory, 'etc/group'), 'root:x:0:\nweb:x:44:\n')
   writeFileSync(join(directory, 'srv/index.html'), 'of the image\n')
+  spawnSync('chmod', ['-R', 'go+rX', directory])
   return directory
 }

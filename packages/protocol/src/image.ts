@@ -25,6 +25,14 @@ const AbsolutePath = z
   .regex(/^\/[^\0]*$/, 'an absolute path')
 export const Port = z.number().int().min(1).max(65_535)
 
+function isPattern(text: string): boolean {
+  try {
+    return RegExp(text, 'm') instanceof RegExp
+  } catch {
+    return false
+  }
+}
+
 /** When something that was started counts as ready: the first of these that is given holds. Without any: at once. */
 const readinessOf = {
   timeout: Duration.pipe(z.number().min(0.1).max(3600))
@@ -44,7 +52,12 @@ export const Readiness = z.union([
     ...readinessOf,
   }),
   z.strictObject({
-    output: z.string().min(1).max(1000).describe('It prints what this regular expression matches.'),
+    output: z
+      .string()
+      .min(1)
+      .max(1000)
+      .refine(isPattern, 'a regular expression')
+      .describe('It prints what this regular expression matches.'),
     ...readinessOf,
   }),
   z.strictObject({

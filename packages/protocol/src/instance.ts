@@ -185,4 +185,16 @@ export const StopRequest = z.strictObject({
 })
 export type StopRequest = z.output<typeof StopRequest>
 
-export const FilePathQuery = z.object({ path: z.string().startsWith('/').max(4096) })
+export const InstanceFileQuery = z.object({ path: z.string().startsWith('/').max(4096) })
+export const InstancePutQuery = InstanceFileQuery.extend({
+  mode: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(0o7777)
+    .default(0o644)
+    .describe('Permission bits, as a decimal number.'),
+})
+
+/** A name, an id, or the beginning of an id. */
+export const NameParams = z.object({ id: z.string().min(1).max(300) })

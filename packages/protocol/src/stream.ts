@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BranchNode, RunReport, SignalName, TerminalSize } from './run.js'
+import { BranchNode, ProgramExit, RunReport, SignalName, TerminalSize } from './run.js'
 
 export const AttachFrom = z.enum(['now', 'start'])
 export type AttachFrom = z.infer<typeof AttachFrom>
@@ -35,6 +35,8 @@ export const ServerControl = z.discriminatedUnion('t', [
   z.object({ t: z.literal('done'), report: RunReport, summary: z.string() }),
   /** The end of an attached stream: the branch, as it ended. */
   z.object({ t: z.literal('ended'), branch: BranchNode }),
+  /** The end of a command in an instance. */
+  z.object({ t: z.literal('exited'), exit: ProgramExit }),
   z.object({
     t: z.literal('error'),
     error: z.object({

@@ -32,6 +32,8 @@ import {
 } from '@thaw/protocol'
 import { z } from 'zod'
 import { all, at, callOver, pages, query, type Call } from './call.js'
+import { ImagesClient } from './images.js'
+import { InstancesClient } from './instances.js'
 import { OperationHandle, type StartOptions } from './operation.js'
 import { settled, type SettledBranch } from './settled.js'
 import type { Transport } from './transport.js'
@@ -47,6 +49,8 @@ export class Client {
   readonly operations: OperationsClient
   readonly daemon: DaemonClient
   readonly tokens: TokensClient
+  readonly images: ImagesClient
+  readonly instances: InstancesClient
 
   constructor(transport: Transport) {
     const call = callOver(transport)
@@ -56,6 +60,8 @@ export class Client {
     this.operations = new OperationsClient(call, transport)
     this.daemon = new DaemonClient(call)
     this.tokens = new TokensClient(call)
+    this.images = new ImagesClient(call)
+    this.instances = new InstancesClient(call, transport)
   }
 }
 

@@ -13,11 +13,14 @@ export function fetchTransport(baseUrl: string, token?: string): Transport {
     const headers: Record<string, string> = { ...options.headers }
     if (token !== undefined) headers['authorization'] = `Bearer ${token}`
     if (body !== undefined) headers['content-type'] = 'application/json'
+    const content = options.content === undefined ? undefined : await collected(options.content)
+    if (content !== undefined) headers['content-type'] = 'application/octet-stream'
     try {
       return await fetch(new URL(path, baseUrl), {
         method,
         headers,
         ...(signal === undefined ? {} : { signal }),
+        ...(content === undefined ? {} : { body: content }),
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
     } catch (error) {
@@ -65,4 +68,10 @@ export function parse(text: string): unknown {
   } catch {
     return text
   }
+}
+
+async function collected(content: AsyncIterable<Uint8Array>): Promise<Blob> {
+  const parts: Uint8Array<ArrayBuffer>[] = []
+  for await (const part of content) parts.push(new Uint8Array(part))
+  return new Blob(parts)
 }

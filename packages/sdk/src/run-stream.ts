@@ -14,7 +14,7 @@ export interface StreamHandlers {
   onStdinWanted?(bytes: number): void
 }
 
-export type StreamEnd = Extract<ServerControl, { t: 'done' | 'ended' }>
+export type StreamEnd = Extract<ServerControl, { t: 'done' | 'ended' | 'exited' }>
 
 type Piece = [type: number, payload: Uint8Array]
 

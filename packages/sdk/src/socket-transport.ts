@@ -1,5 +1,6 @@
 import { ThawError } from '@thaw/protocol/errors'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import { cancelled, lost, parse } from './fetch-transport.js'
 import type { Method, RequestOptions, Transport } from './transport.js'
 
@@ -15,6 +16,7 @@ export function socketTransport(socketPath: string, build?: string): Transport {
       const text = options.body === undefined ? undefined : JSON.stringify(options.body)
       const headers: Record<string, string | number> = { ...options.headers }
       if (build !== undefined) headers['thaw-build'] = build
+      if (options.content !== undefined) headers['content-type'] = 'application/octet-stream'
       if (text !== undefined) {
         headers['content-type'] = 'application/json'
         headers['content-length'] = Buffer.byteLength(text)
@@ -36,7 +38,8 @@ export function socketTransport(socketPath: string, build?: string): Transport {
             : new ThawError('DAEMON_UNREACHABLE', why, { cause: error, details: { errno: error.code } }),
         )
       })
-      request.end(text)
+      if (options.content === undefined) request.end(text)
+      else pipeline(options.content, request).catch(() => {})
     })
   const json = async (answer: IncomingMessage, signal?: AbortSignal): Promise<unknown> => {
     const parts: Buffer[] = []

@@ -2,6 +2,8 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export interface RequestOptions {
   body?: unknown
+  /** Bytes in the place of a body. */
+  content?: AsyncIterable<Uint8Array>
   headers?: Record<string, string>
   /** Gives the request up; what it has begun goes on. */
   signal?: AbortSignal
@@ -16,5 +18,5 @@ export interface Transport {
    *
    * @throws ThawError as `request`, DAEMON_LOST when it ends early, and what the daemon answers
    */
-  bytes(path: string, options?: Omit<RequestOptions, 'body'>): AsyncIterable<Uint8Array>
+  bytes(path: string, options?: Omit<RequestOptions, 'body' | 'content'>): AsyncIterable<Uint8Array>
 }

@@ -19,6 +19,7 @@ import type { ApiContext } from './context.js'
 import { IdleExit } from './idle.js'
 import { Operations } from './operations.js'
 import type { RunsPort, SetupPort } from './ports.js'
+import type { Snapshots } from '../snapshots/snapshots.js'
 import { buildServer, serveAlso } from './server.js'
 import { daemonSettings, resolveSettings } from './settings.js'
 import { TcpListener } from './tcp.js'
@@ -35,6 +36,8 @@ export type CreateRuns = (options: {
 /** Engines that fetch what they lack. */
 export type CreateEngines = (paths: Paths) => SetupPort
 
+export type CreateSnapshots = (options: { paths: Paths; journal: Journal; log: Log }) => Snapshots
+
 /** Descriptor on which the one who started the daemon waits for its first word, a JSON line. */
 const READY_FD = 3
 
@@ -47,7 +50,13 @@ function tell(message: unknown): void {
   }
 }
 
-async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Promise<void> {
+interface Rooms {
+  createRuns: CreateRuns
+  createEngines: CreateEngines
+  createSnapshots: CreateSnapshots
+}
+
+async function serve({ createRuns, createEngines, createSnapshots }: Rooms): Promise<void> {
   process.chdir('/')
   process.umask(0o077)
   const paths = findPaths()
@@ -73,6 +82,7 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
   cleanup.add(() => closeServer())
   const metrics = new Metrics({ version: VERSION, build: BUILD })
   const runs = cleanup.use(await createRuns({ paths, journal, log, metrics, settings }))
+  const snapshots = cleanup.use(createSnapshots({ paths, journal, log }))
   const tokens = new Tokens(paths.tokens)
   const access = new Access(tokens)
   const operations = new Operations(log)
@@ -80,7 +90,7 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
   const idle: IdleExit = cleanup.use(
     new IdleExit(
       settings.idle,
-      () => runs.live() > 0 || runs.busy() || tcp.address !== null,
+      () => runs.live() > 0 || runs.busy() || snapshots.instances.live() > 0 || tcp.address !== null,
       () => stop(),
     ),
   )
@@ -107,6 +117,7 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
   const context: ApiContext = {
     runs,
     engines: createEngines(paths),
+    snapshots,
     journal,
     paths,
     settings,
@@ -122,6 +133,7 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
     stop,
   }
   metrics.gauge('live_branches', 'Programs that run now.', () => runs.live())
+  metrics.gauge('live_instances', 'Instances that have not ended.', () => snapshots.instances.live())
   metrics.gauge('operations_running', 'Operations of the API that go on now.', () => operations.running())
   metrics.gauge('parked_memory_bytes', 'What parked checkpoints hold of their own, as last measured.', () =>
     runs.memory(),
@@ -160,9 +172,9 @@ function lostNotice(lost: Lost): string[] {
 }
 
 /** The daemon's whole life, up to the end of its process. */
-export async function runDaemon(createRuns: CreateRuns, createEngines: CreateEngines): Promise<void> {
+export async function runDaemon(rooms: Rooms): Promise<void> {
   try {
-    await serve(createRuns, createEngines)
+    await serve(rooms)
   } catch (error) {
     const known = ThawError.from(error)
     if (known.code === 'INTERNAL') process.stderr.write(`${known.stack}\n`)

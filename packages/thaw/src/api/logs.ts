@@ -28,7 +28,8 @@ async function* concat(parts: readonly AsyncIterable<Uint8Array>[]): AsyncIterab
   for (const part of parts) yield* part
 }
 
-async function* tailOf(part: AsyncIterable<Uint8Array>, most: number): AsyncIterable<Uint8Array> {
+/** The last bytes of it. */
+export async function* tailOf(part: AsyncIterable<Uint8Array>, most: number): AsyncIterable<Uint8Array> {
   const kept: Uint8Array[] = []
   let size = 0
   for await (const chunk of part) {

@@ -48,6 +48,8 @@ export function openApi(): FastifyDynamicSwaggerOptions {
         { name: 'branches', description: 'Live processes of runs, and what they printed.' },
         { name: 'checkpoints', description: 'Points of a run that can be restored any number of times.' },
         { name: 'operations', description: 'Work that goes on after its request was answered.' },
+        { name: 'images', description: 'How something starts.' },
+        { name: 'instances', description: 'What was started from an image, in a sandbox of its own.' },
         { name: 'daemon', description: 'The process in the background.' },
       ],
       components: {

@@ -24,6 +24,8 @@ import { daemonRoutes } from './daemon-routes.js'
 import { documentRoutes } from './document-routes.js'
 import { acceptKeys } from './idempotency.js'
 import { completeSchema, openApi } from './openapi.js'
+import { imageRoutes } from './image-routes.js'
+import { instanceRoutes } from './instance-routes.js'
 import { operationRoutes } from './operation-routes.js'
 import { runRoutes } from './run-routes.js'
 import { acceptStreams, checkBuild } from './stream.js'
@@ -50,6 +52,8 @@ const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
   branchRoutes,
   checkpointRoutes,
   operationRoutes,
+  imageRoutes,
+  instanceRoutes,
   daemonRoutes,
   tokenRoutes,
   documentRoutes,

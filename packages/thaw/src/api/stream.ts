@@ -23,6 +23,7 @@ import { ThawError, type Log } from '../system/index.js'
 import { BUILD, VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
 import { branchOf, resolveId } from './ids.js'
+import { execStream } from './instance-stream.js'
 import { resumeCheckpoint, startCommand } from './launching.js'
 import type { Handle, Sink } from './ports.js'
 import { summaryLine } from './summary.js'
@@ -35,7 +36,7 @@ const PIECE = FRAME_LIMIT / 2
 /** Milliseconds between the hang-up that a program gets when its client is gone, and its end. */
 const HANGUP_GRACE = 2000
 
-/** Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, /v1/checkpoints/ID/stream and /v1/branches/ID/stream. */
+/** Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, and below the ids of checkpoints, branches and instances. */
 export function acceptStreams(server: Server, context: ApiContext): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     // Without a listener an ECONNRESET of a client that went away would end the daemon.
@@ -71,6 +72,11 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
     const id = resolveId(context.journal, decoded(checkpoint), ['checkpoint'])
     return (stream) => stream.serve((first) => resume(id, first, stream, context))
   }
+  const instance = /^\/v1\/instances\/([^/?]+)\/exec\/stream$/.exec(path)?.[1]
+  if (instance !== undefined) {
+    const { id } = context.snapshots.instances.get(decoded(instance))
+    return (stream) => stream.serve((first) => execStream(id, first, stream, context))
+  }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
 }
 
@@ -78,7 +84,7 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
 export function checkBuild(build: string | string[] | undefined, context: ApiContext): void {
   if (build === undefined || build === BUILD) return
   throw new ThawError('VERSION_MISMATCH', `The daemon is thaw ${VERSION} of another build.`, {
-    details: { pid: process.pid, live: context.runs.live() },
+    details: { pid: process.pid, live: context.runs.live() + context.snapshots.instances.live() },
   })
 }
 
@@ -182,7 +188,7 @@ async function attach(branch: string, first: unknown, stream: Stream, context: A
 }
 
 /** One connection after its upgrade: frames in, frames out, backpressure both ways. */
-class Stream {
+export class Stream {
   readonly #socket: Socket
   readonly #head: Buffer
   readonly #log: Log

@@ -52,6 +52,14 @@ export async function converse(spec: SessionSpec & { report: string | null }, op
  * for: neither schemas nor an HTTP library.
  */
 export async function session(spec: SessionSpec, open: Open): Promise<SessionEnd> {
+  const { end, quiet } = await attend(spec, open)
+  if (end.t !== 'done')
+    throw new ThawError('INTERNAL', 'The stream of a run ended as that of something else.')
+  return { end, quiet }
+}
+
+/** The same, whatever it is that ends. */
+export async function attend(spec: SessionSpec, open: Open): Promise<{ end: StreamEnd; quiet: boolean }> {
   const outputs = { stdout: outputTo(1), stderr: outputTo(2) }
   const numbered = spec.numbered?.(outputs)
   let stream: RunStream | undefined
@@ -75,7 +83,6 @@ export async function session(spec: SessionSpec, open: Open): Promise<SessionEnd
   try {
     stream = await open(ioOf(input.kind, spec.terminal), handlers)
     const end = await stream.done
-    if (end.t !== 'done') throw new ThawError('INTERNAL', 'The stream of a run ended as that of a branch.')
     await numbered?.end()
     await Promise.allSettled([outputs.stdout.flush(), outputs.stderr.flush()])
     return { end, quiet }

@@ -1,5 +1,5 @@
 /** A root file system out of a directory, an archive, or another tool's image. */
-import { mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Imported } from '@thaw/protocol'
@@ -31,7 +31,8 @@ export async function importRoot(
   most?: Budget,
 ): Promise<ImportResult> {
   const root = join(draft, 'rootfs')
-  mkdirSync(root, { mode: 0o755 })
+  mkdirSync(root)
+  chmodSync(root, 0o755)
   const owners = process.getuid?.() === 0
   const writer = new RootWriter(root, owners, most)
   const found = await stat(source).catch((error: NodeJS.ErrnoException) => {

@@ -164,7 +164,9 @@ export class RootWriter {
   }
 
   #makeDirectory(path: string): void {
-    mkdirSync(join(this.root, path), { mode: 0o755 })
+    mkdirSync(join(this.root, path))
+    // Whatever the umask of the daemon.
+    chmodSync(join(this.root, path), 0o755)
     this.#mark(path)
   }
 

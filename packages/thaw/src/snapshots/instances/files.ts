@@ -1,6 +1,7 @@
 /** Files of an instance, from outside: whatever the instance does with links meanwhile, nothing leads out of it. */
 import { randomBytes } from 'node:crypto'
 import {
+  chmodSync,
   closeSync,
   constants,
   createReadStream,
@@ -83,7 +84,8 @@ export async function writeFileOf(
   const below = (file: string) => `/proc/self/fd/${directory}/${file}`
   const draft = below(`.thaw-${randomBytes(6).toString('hex')}`)
   try {
-    await pipeline(content, createWriteStream(draft, { flags: 'wx', mode }))
+    await pipeline(content, createWriteStream(draft, { flags: 'wx', mode: 0o600 }))
+    chmodSync(draft, mode)
     renameSync(draft, below(name))
   } catch (error) {
     rmSync(draft, { force: true })
@@ -100,7 +102,10 @@ function makeDirectories(place: Place, path: string): number {
   const at = path.lastIndexOf('/')
   const parent = makeDirectories(place, path.slice(0, at))
   try {
-    mkdirSync(`/proc/self/fd/${parent}/${path.slice(at + 1)}`, { mode: 0o755 })
+    const made = `/proc/self/fd/${parent}/${path.slice(at + 1)}`
+    mkdirSync(made)
+    // Whatever the umask of the daemon.
+    chmodSync(made, 0o755)
   } catch (error) {
     throw asRefusal(path, error)
   } finally {

@@ -1,0 +1,74 @@
+import { Image, ImageDefinition, ImageList, NameParams } from '@thaw/protocol'
+import { openScope } from '../system/index.js'
+import { callerSignal } from './caller.js'
+import type { ApiContext } from './context.js'
+import type { Routes } from './server.js'
+
+const tags = ['images']
+
+export function imageRoutes(app: Routes, context: ApiContext): void {
+  const { snapshots } = context
+
+  app.get(
+    '/v1/images',
+    {
+      schema: {
+        tags,
+        operationId: 'listImages',
+        summary: 'All images, the newest first',
+        response: { 200: ImageList },
+      },
+    },
+    () => ({ images: snapshots.images.list() }),
+  )
+
+  app.post(
+    '/v1/images',
+    {
+      schema: {
+        tags,
+        operationId: 'createImage',
+        summary: 'Make an image: a command in a directory, or a root file system that is imported',
+        description: 'An import takes its time. It is given up when the caller goes away.',
+        body: ImageDefinition,
+        response: { 201: Image },
+      },
+    },
+    async (request, reply) => {
+      const scope = openScope(context.log, callerSignal(reply))
+      const image = await snapshots.images.create(request.body, scope)
+      return reply
+        .status(201)
+        .header('location', `/v1/images/${encodeURIComponent(image.name)}`)
+        .send(image)
+    },
+  )
+
+  app.get(
+    '/v1/images/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'getImage',
+        summary: 'One image, by name or id',
+        params: NameParams,
+        response: { 200: Image },
+      },
+    },
+    (request) => snapshots.images.get(request.params.id),
+  )
+
+  app.delete(
+    '/v1/images/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'removeImage',
+        summary: 'Remove an image that nothing lives on',
+        params: NameParams,
+        response: { 200: Image },
+      },
+    },
+    (request) => snapshots.removeImage(request.params.id),
+  )
+}
