@@ -13,11 +13,9 @@ import {
   type Snapshot,
   type SnapshotRequestInput,
 } from '@thaw/protocol'
-import { ProcessEngine } from '../../packages/thaw/src/engines/process/process.js'
 import { Products } from '../../packages/thaw/src/snapshots/products.js'
 import { Journal } from '../../packages/thaw/src/store/index.js'
-import { openScope, silentLog, type Log } from '../../packages/thaw/src/system/index.js'
-import { provider } from './process.js'
+import { findPaths, Metrics, openScope, silentLog, type Log } from '../../packages/thaw/src/system/index.js'
 
 export class ProductBench implements AsyncDisposable {
   readonly directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-products-')))
@@ -40,10 +38,10 @@ export class ProductBench implements AsyncDisposable {
     const log: Log = { ...silentLog, info: note, warn: note, error: note, child: () => log }
     return new Products({
       journal: this.#journal,
-      engine: new ProcessEngine(provider),
-      state: this.directory,
+      paths: { state: this.directory, cache: findPaths().cache },
       // Of itself only where a test is about that.
       settings: DaemonSettings.parse({ snapshot_auto: 0, ...this.#settings }),
+      metrics: new Metrics({ version: '', build: '' }),
       log,
     })
   }

@@ -1,12 +1,12 @@
 /** Images, and what is made of them. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { DaemonSettings } from '@thaw/protocol'
-import { needsUserNamespace } from '../engines/process/criu/provide.js'
+import type { DaemonSettings, Image } from '@thaw/protocol'
+import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
-import type { ProcessEngine } from '../engines/process/process.js'
+import { ProcessEngine } from '../engines/process/process.js'
 import type { Journal } from '../store/index.js'
-import { Disposables, ThawError, type Log } from '../system/index.js'
+import { Disposables, ThawError, type Log, type Metrics, type Paths } from '../system/index.js'
 import { Images } from './images/images.js'
 import { Instances } from './instances/instances.js'
 import { Snapshots } from './kept/snapshots.js'
@@ -26,17 +26,18 @@ export class Products implements AsyncDisposable {
   /**
    * What an earlier daemon left is put in order; its pools are filled again.
    *
-   * @param parts.state directory of everything that is kept
    * @throws ThawError INVALID_SETTING, STATE_UNWRITABLE
    */
   constructor(parts: {
     journal: Journal
-    engine: ProcessEngine
-    state: string
+    paths: Pick<Paths, 'state' | 'cache'>
     settings: DaemonSettings
+    metrics: Metrics
     log: Log
   }) {
-    const { journal, engine, state, settings, log } = parts
+    const { journal, settings, metrics, log } = parts
+    const { state, cache } = parts.paths
+    const engine = new ProcessEngine(new CriuProvider(cache), (what) => log.info(what))
     if (settings.pool_size > settings.pool_limit) {
       throw new ThawError(
         'INVALID_SETTING',
@@ -76,8 +77,16 @@ export class Products implements AsyncDisposable {
         log,
       }),
     )
+    metrics.gauge('pool_members', 'Members of pools that stand there.', () => this.pools.members)
     this.provision = new Provision(
-      { images: this.images, instances: this.instances, snapshots: this.snapshots, pools: this.pools, log },
+      {
+        images: this.images,
+        instances: this.instances,
+        snapshots: this.snapshots,
+        pools: this.pools,
+        metrics,
+        log,
+      },
       { wait: settings.snapshot_wait * 1000, automatic: settings.snapshot_auto },
     )
   }
@@ -85,6 +94,19 @@ export class Products implements AsyncDisposable {
   /** How many programs would be lost with the daemon. */
   live(): number {
     return this.instances.live() + this.pools.members
+  }
+
+  /** @throws ThawError IMAGE_NOT_FOUND, HAS_DEPENDENTS while anything that was made of it needs it */
+  removeImage(given: string): Image {
+    const image = this.images.get(given)
+    const users = [...this.instances.usersOfImage(image), ...this.snapshots.ofImage(image)]
+    if (users.length > 0) {
+      throw new ThawError('HAS_DEPENDENTS', `${image.name} is needed for ${users.join(', ')}.`, {
+        hint: 'Remove that first (`thaw instance rm`, `thaw snapshot rm`).',
+      })
+    }
+    this.images.remove(image)
+    return image
   }
 
   busy(): boolean {

@@ -1,6 +1,6 @@
 /** New instances, by the fastest way there is: from a pool, from a snapshot, by a start. */
 import { InstanceRequest, type BootMethod, type Image, type Instance } from '@thaw/protocol'
-import { ThawError, type ErrorCode, type Log, type Scope } from '../system/index.js'
+import { ThawError, type ErrorCode, type Log, type Metrics, type Scope } from '../system/index.js'
 import type { Images } from './images/images.js'
 import type { Creation, Instances } from './instances/instances.js'
 import type { Offer, Supplier } from './instances/supplier.js'
@@ -26,24 +26,16 @@ export interface ProvisionSettings {
   automatic: number
 }
 
-/** How instances were made since the daemon began. */
-export interface BootCounts {
-  boots: Record<BootMethod, number>
-  fallbacks: number
-  /** Of all instances that did not have to be started. */
-  savedSeconds: number
-}
-
 interface Parts {
   images: Images
   instances: Instances
   snapshots: Snapshots
   pools: Pools
+  metrics: Metrics
   log: Log
 }
 
 export class Provision {
-  readonly counts: BootCounts = { boots: { pool: 0, warm: 0, cold: 0 }, fallbacks: 0, savedSeconds: 0 }
   readonly #parts: Parts
   readonly #settings: ProvisionSettings
 
@@ -98,7 +90,7 @@ export class Provision {
   }
 
   #begin(wish: Wish, request: InstanceRequest, scope: Scope): Creation {
-    const choice = new Choice(this.#parts, this.#settings, this.counts, wish)
+    const choice = new Choice(this.#parts, this.#settings, wish)
     try {
       const creation = this.#parts.instances.create(request, scope, choice)
       void this.#parts.pools.whileWaiting(() => creation.ready).catch(() => {})
@@ -124,7 +116,6 @@ interface Wish {
 class Choice implements Supplier {
   readonly #parts: Parts
   readonly #settings: ProvisionSettings
-  readonly #counts: BootCounts
   readonly #wish: Wish
   readonly #began = performance.now()
   readonly #reasons: string[] = []
@@ -133,10 +124,9 @@ class Choice implements Supplier {
   #current: { method: BootMethod; snapshot: string | null } = { method: 'cold', snapshot: null }
   #warmTried = false
 
-  constructor(parts: Parts, settings: ProvisionSettings, counts: BootCounts, wish: Wish) {
+  constructor(parts: Parts, settings: ProvisionSettings, wish: Wish) {
     this.#parts = parts
     this.#settings = settings
-    this.#counts = counts
     this.#wish = wish
     this.#taken = wish.taken
     if (wish.own !== null) this.#reasons.push(wish.own)
@@ -183,10 +173,10 @@ class Choice implements Supplier {
     const { method, snapshot } = this.#current
     const { kind, image, taken } = this.#wish
     const { snapshots, log } = this.#parts
-    this.#counts.boots[method]++
     // Counted after it: a build that this use begins does not slow down this start.
     snapshots.countUse(image, this.#wish.own === null ? this.#settings.automatic : 0)
     if (snapshot === null) {
+      this.#parts.metrics.booted(method, seconds, 0)
       log.info(`${kind} ${instance.name} fully provisioned via cold boot (${seconds.toFixed(2)} s)`, {
         id: instance.id,
       })
@@ -197,7 +187,7 @@ class Choice implements Supplier {
       taken.pool.took((taken.member.held.releasedAt ?? 0) - this.#began)
     const cold = snapshots.coldSeconds(snapshot)
     const saved = cold === null ? null : Math.max(0, cold - seconds)
-    this.#counts.savedSeconds += saved ?? 0
+    this.#parts.metrics.booted(method, seconds, saved ?? 0)
     const from = method === 'pool' ? `warm boot from pool ${taken?.pool.row.name ?? ''}` : 'warm boot'
     log.info(
       `${kind} ${instance.name} fully provisioned via ${from} (saved ~${saved === null ? '?' : inWords(saved)}s)`,
@@ -245,7 +235,7 @@ class Choice implements Supplier {
 
   #because(reason: string): void {
     this.#reasons.push(reason)
-    this.#counts.fallbacks++
+    this.#parts.metrics.fellBack()
     this.#parts.log.info(`Warm boot not possible, falling back to cold boot: ${reason}`, {
       image: this.#wish.image.name,
     })
