@@ -33,43 +33,46 @@ function isPattern(text: string): boolean {
   }
 }
 
-/** When something that was started counts as ready: the first of these that is given holds. Without any: at once. */
-const readinessOf = {
-  timeout: Duration.pipe(z.number().min(0.1).max(3600))
+/** @param timeout and @param seconds as they come in, or as they are kept */
+function readinessOf<T extends z.ZodType, S extends z.ZodType>(timeout: T, seconds: S) {
+  const within = { timeout }
+  return z.union([
+    z.strictObject({ port: Port.describe('It listens on this TCP port.'), ...within }),
+    z.strictObject({
+      http: z
+        .strictObject({
+          port: Port,
+          path: z.string().startsWith('/').max(2000).default('/'),
+          status: z.number().int().min(100).max(599).nullable().default(null),
+        })
+        .describe('It answers a GET with this status; null: with any below 400.'),
+      ...within,
+    }),
+    z.strictObject({
+      output: z
+        .string()
+        .min(1)
+        .max(1000)
+        .refine(isPattern, 'a regular expression')
+        .describe('It prints what this regular expression matches.'),
+      ...within,
+    }),
+    z.strictObject({ command: Words.describe('This command, run in it, ends with 0.'), ...within }),
+    z.strictObject({ seconds, ...within }),
+  ])
+}
+
+/** When something that was started counts as ready. Without any of these: at once. */
+export const Readiness = readinessOf(
+  Duration.pipe(z.number().min(0.1).max(3600))
     .default(60)
     .describe('Seconds after which it counts as failed.'),
-}
-export const Readiness = z.union([
-  z.strictObject({ port: Port.describe('It listens on this TCP port.'), ...readinessOf }),
-  z.strictObject({
-    http: z
-      .strictObject({
-        port: Port,
-        path: z.string().startsWith('/').max(2000).default('/'),
-        status: z.number().int().min(100).max(599).nullable().default(null),
-      })
-      .describe('It answers a GET with this status; null: with any below 400.'),
-    ...readinessOf,
-  }),
-  z.strictObject({
-    output: z
-      .string()
-      .min(1)
-      .max(1000)
-      .refine(isPattern, 'a regular expression')
-      .describe('It prints what this regular expression matches.'),
-    ...readinessOf,
-  }),
-  z.strictObject({
-    command: Words.describe('This command, run in it, ends with 0.'),
-    ...readinessOf,
-  }),
-  z.strictObject({
-    seconds: Duration.pipe(z.number().min(0).max(3600)).describe('So long after its start it still runs.'),
-    ...readinessOf,
-  }),
-])
+  Duration.pipe(z.number().min(0).max(3600)).describe('So long after its start it still runs.'),
+)
 export type Readiness = z.output<typeof Readiness>
+
+/** The same, as it is kept and told: times are seconds. */
+const KeptReadiness = readinessOf(z.number(), z.number())
 
 /** What an instance may use; null: no limit of its own. */
 export const Limits = z.strictObject({
@@ -86,6 +89,13 @@ export const Limits = z.strictObject({
   pids: z.number().int().min(1).nullable().default(null).describe('Processes and threads.'),
 })
 export type Limits = z.output<typeof Limits>
+
+/** The same, as they are kept and told: memory in bytes. */
+export const KeptLimits = z.object({
+  cpu: z.number().nullable(),
+  memory: z.number().int().nullable(),
+  pids: z.number().int().nullable(),
+})
 
 export const NO_LIMITS: Limits = { cpu: null, memory: null, pids: null }
 
@@ -161,9 +171,9 @@ export const Image = z.object({
   env: z.record(z.string(), z.string()),
   user: z.string().nullable(),
   ports: z.array(z.number().int()),
-  readiness: Readiness.nullable(),
+  readiness: KeptReadiness.nullable(),
   after_restore: z.array(z.string()).nullable(),
-  limits: Limits,
+  limits: KeptLimits,
   engine: z.enum(['process']),
   imported: Imported.nullable(),
   created_at: z.string().describe('ISO 8601.'),

@@ -1,6 +1,6 @@
 /** Instances: what a caller gets from an image or a snapshot. */
 import { z } from 'zod'
-import { ImageName, Limits, Port, Readiness } from './image.js'
+import { ImageName, KeptLimits, Limits, Port, Readiness } from './image.js'
 import { ProgramExit, SignalName, TerminalSize } from './run.js'
 import { Duration } from './settings.js'
 
@@ -81,7 +81,7 @@ export const Instance = z.object({
   network: z.enum(['private', 'private+out', 'host']),
   ports: z.array(PublishedPort),
   pid: z.number().int().nullable(),
-  limits: Limits,
+  limits: KeptLimits,
   notes: z.array(z.string()).describe('What could not be given as asked, and why.'),
   exit: ProgramExit.nullable(),
   created_at: z.string().describe('ISO 8601.'),

@@ -105,7 +105,7 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
         response: {
           200: {
             description: 'Lines, the oldest first.',
-            content: { 'application/x-ndjson': { schema: z.string() } },
+            content: { 'application/x-ndjson': { schema: z.unknown() } },
           },
         },
       },
