@@ -20,8 +20,6 @@ const tags = ['containers']
 const params = NameParams
 
 export function containerRoutes(app: Routes, { products, log }: ApiContext): void {
-  const { snapshots, instances, provision } = products
-
   app.get(
     '/v1/runtime-snapshots',
     {
@@ -32,7 +30,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
         response: { 200: RuntimeSnapshotList },
       },
     },
-    () => ({ items: snapshots.list().map(runtimeSnapshot) }),
+    () => ({ items: products.snapshots.list().map(runtimeSnapshot) }),
   )
 
   app.post(
@@ -50,7 +48,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
       const image = request.body.runtime_image_id
       return reply
         .status(202)
-        .send(answer(snapshots.create({ image, from: null, name: null, prepare: null })))
+        .send(answer(products.snapshots.create({ image, from: null, name: null, prepare: null })))
     },
   )
 
@@ -65,7 +63,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
         response: { 200: RuntimeSnapshotAnswer },
       },
     },
-    (request) => answer(snapshots.get(request.params.id)),
+    (request) => answer(products.snapshots.get(request.params.id)),
   )
 
   app.post(
@@ -79,7 +77,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
         response: { 202: RuntimeSnapshotAnswer },
       },
     },
-    async (request, reply) => reply.status(202).send(answer(snapshots.rebuild(request.params.id))),
+    async (request, reply) => reply.status(202).send(answer(products.snapshots.rebuild(request.params.id))),
   )
 
   app.delete(
@@ -94,8 +92,8 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
       },
     },
     async (request) => {
-      const last = snapshots.get(request.params.id)
-      await snapshots.remove(last.id, { cascade: false, force: false })
+      const last = products.snapshots.get(request.params.id)
+      await products.snapshots.remove(last.id, { cascade: false, force: false })
       return answer({ ...last, state: 'deleted' })
     },
   )
@@ -110,7 +108,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
         response: { 200: ContainerList },
       },
     },
-    () => ({ items: instances.list() }),
+    () => ({ items: products.instances.list() }),
   )
 
   app.post(
@@ -126,7 +124,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
     },
     async (request, reply) => {
       const wanted = InstanceRequest.parse(request.body)
-      const { ready } = provision.create(wanted, openScope(log, callerSignal(reply)), 'Container')
+      const { ready } = products.provision.create(wanted, openScope(log, callerSignal(reply)), 'Container')
       return reply.status(201).send(container(await ready))
     },
   )
@@ -142,7 +140,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
         response: { 200: ContainerAnswer },
       },
     },
-    (request) => container(instances.get(request.params.id)),
+    (request) => container(products.instances.get(request.params.id)),
   )
 
   app.delete(
@@ -156,7 +154,8 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
         response: { 200: ContainerAnswer },
       },
     },
-    async (request) => container(await instances.remove(request.params.id, { force: true, cascade: false })),
+    async (request) =>
+      container(await products.instances.remove(request.params.id, { force: true, cascade: false })),
   )
 }
 

@@ -13,7 +13,6 @@ const Headers = z.looseObject({
 })
 
 export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
-  const { pools, provision } = products
   const isLater = (prefer = '') => /(?:^|,)\s*respond-async\s*(?:,|$)/.test(prefer)
 
   app.get(
@@ -26,7 +25,7 @@ export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
         response: { 200: PoolList },
       },
     },
-    () => ({ pools: pools.list() }),
+    () => ({ pools: products.pools.list() }),
   )
 
   app.post(
@@ -43,10 +42,10 @@ export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const made = pools.create(request.body)
+      const made = products.pools.create(request.body)
       reply.header('location', `/v1/pools/${made.id}`)
       if (isLater(request.headers.prefer)) return reply.status(202).send(made)
-      return reply.status(201).send(await pools.warm(made.id))
+      return reply.status(201).send(await products.pools.warm(made.id))
     },
   )
 
@@ -55,7 +54,7 @@ export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
     {
       schema: { tags, operationId: 'getPool', summary: 'One pool', params, response: { 200: Pool } },
     },
-    (request) => pools.get(request.params.id),
+    (request) => products.pools.get(request.params.id),
   )
 
   app.post(
@@ -72,7 +71,9 @@ export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
     },
     async (request, reply) => {
       const scope = openScope(log, callerSignal(reply))
-      return reply.status(201).send(await provision.take(request.params.id, request.body, scope).ready)
+      return reply
+        .status(201)
+        .send(await products.provision.take(request.params.id, request.body, scope).ready)
     },
   )
 
@@ -88,7 +89,7 @@ export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
         response: { 200: Pool },
       },
     },
-    (request) => pools.resize(request.params.id, request.body.size),
+    (request) => products.pools.resize(request.params.id, request.body.size),
   )
 
   const verbs = {
@@ -101,7 +102,7 @@ export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
     app.post(
       `/v1/pools/:id/${verb}`,
       { schema: { tags, operationId, summary, params, response: { 200: Pool } } },
-      (request) => pools[verb](request.params.id),
+      (request) => products.pools[verb](request.params.id),
     )
   }
 
@@ -116,6 +117,6 @@ export function poolRoutes(app: Routes, { products, log }: ApiContext): void {
         response: { 200: Pool },
       },
     },
-    (request) => pools.remove(request.params.id),
+    (request) => products.pools.remove(request.params.id),
   )
 }

@@ -32,8 +32,6 @@ export const TakeRequest = InstanceRequest.pick({
 })
 
 export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void {
-  const { snapshots, provision } = products
-
   app.get(
     '/v1/snapshots',
     {
@@ -44,7 +42,7 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
         response: { 200: SnapshotList },
       },
     },
-    () => ({ snapshots: snapshots.list() }),
+    () => ({ snapshots: products.snapshots.list() }),
   )
 
   app.post(
@@ -62,17 +60,17 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
       },
     },
     async (request, reply) => {
-      const { id } = snapshots.create(request.body)
+      const { id } = products.snapshots.create(request.body)
       reply.header('location', `/v1/snapshots/${id}`)
       const wait = Number(/(?:^|[,;\s])wait=(\d{1,6})\b/.exec(request.headers.prefer ?? '')?.[1] ?? 0)
       if (wait > 0) {
         const scope = withTimeout(openScope(log, callerSignal(reply)), Math.min(wait, MOST_WAIT) * 1000)
-        await snapshots.built(id, scope).catch((error: unknown) => {
+        await products.snapshots.built(id, scope).catch((error: unknown) => {
           // It goes on; that it failed, its caller is to know.
-          if (snapshots.get(id).state !== 'creating') throw error
+          if (products.snapshots.get(id).state !== 'creating') throw error
         })
       }
-      const made = snapshots.get(id)
+      const made = products.snapshots.get(id)
       return reply.status(made.state === 'creating' ? 202 : 201).send(made)
     },
   )
@@ -88,7 +86,7 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
         response: { 200: Snapshot },
       },
     },
-    (request) => snapshots.get(request.params.id),
+    (request) => products.snapshots.get(request.params.id),
   )
 
   app.get(
@@ -111,7 +109,7 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
       },
     },
     (request, reply) => {
-      const lines = snapshots.lines(request.params.id, request.query.follow, callerSignal(reply))
+      const lines = products.snapshots.lines(request.params.id, request.query.follow, callerSignal(reply))
       const encoded = async function* () {
         for await (const line of lines) yield `${JSON.stringify(line)}\n`
       }
@@ -130,7 +128,7 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
         response: { 202: Snapshot },
       },
     },
-    async (request, reply) => reply.status(202).send(snapshots.rebuild(request.params.id)),
+    async (request, reply) => reply.status(202).send(products.snapshots.rebuild(request.params.id)),
   )
 
   app.post(
@@ -144,7 +142,7 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
         response: { 200: SnapshotVerification },
       },
     },
-    (request, reply) => snapshots.verify(request.params.id, openScope(log, callerSignal(reply))),
+    (request, reply) => products.snapshots.verify(request.params.id, openScope(log, callerSignal(reply))),
   )
 
   app.post(
@@ -161,7 +159,9 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
     },
     async (request, reply) => {
       const scope = openScope(log, callerSignal(reply))
-      return reply.status(201).send(await provision.createFrom(request.params.id, request.body, scope).ready)
+      return reply
+        .status(201)
+        .send(await products.provision.createFrom(request.params.id, request.body, scope).ready)
     },
   )
 
@@ -177,6 +177,6 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
         response: { 200: Removed },
       },
     },
-    async (request) => ({ removed: await snapshots.remove(request.params.id, request.query) }),
+    async (request) => ({ removed: await products.snapshots.remove(request.params.id, request.query) }),
   )
 }
