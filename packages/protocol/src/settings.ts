@@ -81,6 +81,12 @@ export const DaemonSettings = z.strictObject({
     .default('auto')
     .describe('Memory for parked checkpoints, in bytes; auto: a quarter of what is free when it is needed.'),
   disk: Size.default(10e9).describe('Disk for recorded output and kept files, in bytes.'),
+  pack: Duration.default(300).describe(
+    'Seconds after which a checkpoint on disk that nobody uses is compressed, its pages shared with others.',
+  ),
+  unpacked: Size.default(4e9).describe(
+    'Most bytes of checkpoints on disk that are not compressed; what was not used for longest is compressed first.',
+  ),
   log: LogLevelName.default('info').describe('Least level written to the daemon log.'),
 })
 
