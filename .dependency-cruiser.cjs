@@ -81,6 +81,12 @@ module.exports = {
       to: { path: '^packages/thaw/src/(engines|runs|api)/' },
     },
     {
+      name: 'snapshots-know-no-runs',
+      severity: 'error',
+      from: { path: '^packages/thaw/src/snapshots/' },
+      to: { path: '^packages/thaw/src/(runs|languages|api|cli)/' },
+    },
+    {
       name: 'runs-know-no-api',
       severity: 'error',
       from: { path: '^packages/thaw/src/(runs|store|files|system)/' },

@@ -20,10 +20,10 @@ import * as fork from './cases/fork.mjs'
 import * as imports from './cases/imports.mjs'
 import * as lastTenth from './cases/last-tenth.mjs'
 import * as processDump from './cases/process-dump.mjs'
-import * as processLarge from './cases/process-large.mjs'
 import * as processRestore from './cases/process-restore.mjs'
 import * as processRunc from './cases/process-runc.mjs'
 import * as replay from './cases/replay.mjs'
+import * as restoreSize from './cases/restore-size.mjs'
 import * as steady from './cases/steady.mjs'
 import { document, number, verdict } from './document.mjs'
 import { Workbench } from './workbench.mjs'
@@ -41,7 +41,7 @@ const CASES = [
   branchesMemory,
   processRestore,
   processDump,
-  processLarge,
+  restoreSize,
   processRunc,
 ]
 const here = dirname(fileURLToPath(import.meta.url))

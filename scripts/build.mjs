@@ -26,7 +26,11 @@ for (const name of ['protocol', 'sdk']) {
 // The program, in few files, so that it starts fast: one for the command line's fast path, the rest loaded when used.
 const result = await build({
   absWorkingDir: root,
-  entryPoints: { cli: 'packages/thaw/src/cli/main.ts', daemon: 'packages/thaw/src/daemon.ts' },
+  entryPoints: {
+    cli: 'packages/thaw/src/cli/main.ts',
+    daemon: 'packages/thaw/src/daemon.ts',
+    packer: 'packages/thaw/src/packer.ts',
+  },
   outdir: 'packages/thaw/dist.new',
   bundle: true,
   splitting: true,
@@ -34,7 +38,7 @@ const result = await build({
   platform: 'node',
   target: 'node20.19',
   conditions: ['thaw-source'],
-  external: ['libsql', 'koffi'],
+  external: ['libsql', 'koffi', '@bokuweb/zstd-wasm'],
   define: {
     __THAW_VERSION__: JSON.stringify(version()),
     __THAW_BUILD__: JSON.stringify(digest.slice(0, 12)),

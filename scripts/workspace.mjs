@@ -119,7 +119,7 @@ export async function bundle(entry, outfile) {
     platform: 'node',
     target: 'node20.19',
     conditions: ['thaw-source'],
-    external: ['libsql', 'koffi'],
+    external: ['libsql', 'koffi', '@bokuweb/zstd-wasm'],
     banner: {
       js: "import { createRequire as thawRequire } from 'node:module'; const require = thawRequire(import.meta.url);",
     },

@@ -4,20 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Api } from '../support/api.js'
 import { Home } from '../support/home.js'
-
-interface Schema {
-  $ref?: string
-  type?: string | string[]
-  enum?: unknown[]
-  const?: unknown
-  items?: Schema
-  anyOf?: Schema[]
-  properties?: Record<string, Schema>
-  required?: string[]
-  additionalProperties?: Schema | boolean
-  minimum?: number
-  maximum?: number
-}
+import { anyText, Arbitraries, type Schema } from '../support/schema.js'
 
 interface Operation {
   method: string
@@ -33,7 +20,7 @@ const SECONDS = 12
 
 let home: Home
 let api: Api
-let schemas: Record<string, Schema>
+let arbitraries: Arbitraries
 let operations: Operation[]
 let ids: string[]
 
@@ -41,7 +28,6 @@ beforeAll(async () => {
   home = new Home()
   api = await Api.start(home, { scope: 'admin' })
   const document = (await api.get('/openapi.json')).json
-  schemas = document.components.schemas
   operations = Object.entries<Record<string, any>>(document.paths) // oxlint-disable-line typescript/no-explicit-any
     .filter(([path]) => !LEFT_OUT.includes(path))
     .flatMap(([path, methods]) =>
@@ -57,74 +43,9 @@ beforeAll(async () => {
   const { json } = await api.post('/v1/runs', body, { prefer: 'wait=30' })
   const { checkpoints } = (await api.get(`/v1/runs/${json.run}/tree`)).json
   ids = [json.id, json.run, ...json.branches, ...checkpoints.map(({ id }: { id: string }) => id), 'last']
+  arbitraries = new Arbitraries(document.components.schemas, ids)
 })
 afterAll(() => home[Symbol.asyncDispose]())
-
-const AWAY = [
-  '..',
-  '../../etc/passwd',
-  '%2e%2e%2f',
-  '..%2f..%2fetc',
-  '/etc/passwd',
-  '.',
-  '',
-  '\0',
-  'r_',
-  'c_%00',
-  '💥',
-  "' OR 1=1 --",
-]
-const text = () =>
-  fc.oneof(
-    fc.constantFrom(...AWAY),
-    fc.string({ unit: 'binary', maxLength: 30 }),
-    fc.string({ maxLength: 300 }),
-  )
-const anything = () => fc.oneof(text(), fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<unknown>)
-
-/** Values that fit a schema, mostly; some that do not. */
-function valueOf(schema: Schema, depth = 0): fc.Arbitrary<unknown> {
-  if (schema.$ref !== undefined)
-    return valueOf(schemas[schema.$ref.split('/').at(-1) as string] as Schema, depth)
-  const fitting = fittingOf(schema, depth)
-  return fc.oneof({ weight: 9, arbitrary: fitting }, { weight: 1, arbitrary: anything() })
-}
-
-function fittingOf(schema: Schema, depth: number): fc.Arbitrary<unknown> {
-  if (schema.const !== undefined) return fc.constant(schema.const)
-  if (schema.enum !== undefined) return fc.constantFrom(...schema.enum)
-  if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map((one) => valueOf(one, depth + 1)))
-  switch (Array.isArray(schema.type) ? schema.type[0] : schema.type) {
-    case 'string':
-      return fc.oneof(text(), fc.constantFrom(...ids))
-    case 'integer':
-      return fc.oneof(
-        fc.integer({ min: schema.minimum ?? -10, max: Math.min(schema.maximum ?? 1000, 1000) }),
-        fc.constantFrom(-1, 2 ** 53, 1e300),
-      )
-    case 'number':
-      return fc.double({ noNaN: true, noDefaultInfinity: true })
-    case 'boolean':
-      return fc.boolean()
-    case 'null':
-      return fc.constant(null)
-    case 'array':
-      return fc.array(valueOf(schema.items ?? {}, depth + 1), { maxLength: 4 })
-    case 'object': {
-      if (schema.properties === undefined) return fc.dictionary(text(), text(), { maxKeys: 3 })
-      const shape = Object.entries(schema.properties).map(([name, one]) => [
-        name,
-        // More processes than a machine of others should bear.
-        name === 'count' ? fc.constantFrom(0, 1, 2, 3, 257, 'x') : valueOf(one, depth + 1),
-      ])
-      return fc.record(Object.fromEntries(shape), {
-        requiredKeys: (depth < 3 ? (schema.required ?? []) : []) as never[],
-      })
-    }
-    default:
-      return anything()
-  }
-}
 
 /** What a run may be asked to do here; the rest of its request is as it comes. */
 const COMMANDS: string[][] = [
@@ -139,12 +60,13 @@ const COMMANDS: string[][] = [
 
 function callOf(operation: Operation) {
   const parameters = operation.parameters.map((one) =>
-    (one.in === 'path' ? fc.oneof(fc.constantFrom(...ids), text()) : fc.option(valueOf(one.schema))).map(
-      (value) => ({ ...one, value }),
-    ),
+    (one.in === 'path'
+      ? fc.oneof(fc.constantFrom(...ids), anyText())
+      : fc.option(arbitraries.valueOf(one.schema))
+    ).map((value) => ({ ...one, value })),
   )
   const isRun = operation.method === 'POST' && operation.path === '/v1/runs'
-  const body = operation.body === null ? fc.constant(undefined) : valueOf(operation.body)
+  const body = operation.body === null ? fc.constant(undefined) : arbitraries.valueOf(operation.body)
   return fc.record({
     operation: fc.constant(operation),
     parameters: fc.tuple(...parameters),

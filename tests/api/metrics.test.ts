@@ -9,7 +9,7 @@ const SECRET = 'hunter2-is-no-password'
 let home: Home
 let api: Api
 beforeAll(async () => {
-  home = new Home({ THAW_LOG: 'debug' })
+  home = new Home({ THAW_LOG: 'debug', THAW_FACTOR: '1' })
   api = await Api.start(home)
 })
 afterAll(() => home[Symbol.asyncDispose]())

@@ -7,7 +7,7 @@ import { Home, until } from '../support/home.js'
 let home: Home
 let api: Api
 beforeAll(async () => {
-  home = new Home()
+  home = new Home({ THAW_FACTOR: '1' })
   api = await Api.start(home)
 })
 afterAll(() => home[Symbol.asyncDispose]())
@@ -52,6 +52,7 @@ it('answers 202 while it runs; its events tell the rest, also to one who comes a
   expect(begun).toMatchObject({ status: 202, json: { state: 'running', report: null } })
   const events = await api.get(`/v1/operations/${begun.json.id}/events`)
   expect(events.headers['content-type']).toBe('text/event-stream; charset=utf-8')
+  expect(events.headers['access-control-allow-origin']).toBe('*')
   const names = eventsOf(events.text).map(({ t }) => t)
   expect([names[0], names.at(-1), new Set(names).size]).toEqual(['started', 'end', 4])
   expect(printed(events.text, 'stdout')).toBe('one\ntwo\n')

@@ -42,6 +42,8 @@ describe('thaw completion bash', () => {
     expect(bash('daemon', 'token', 'c')).toEqual(['create'])
     expect(bash('daemon', 'token', 'create', '--sc')).toEqual(['--scope'])
     expect(bash('completion', 'z')).toEqual(['zsh'])
+    expect(bash('checkpoint', 'ex')).toEqual(['export'])
+    expect(bash('checkpoint', 'import', '--')).toEqual(['--json'])
     expect(bash('logs', '--f')).toEqual(['--follow'])
     expect(bash('run', '--f')).toEqual(['--fresh'])
     expect(bash('run', '--effects', '')).toEqual(['redo', 'keep'])

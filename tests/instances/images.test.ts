@@ -356,6 +356,22 @@ describe('images', () => {
     expect(readdirSync(store())).toEqual([])
   })
 
+  it.skipIf(!asRoot)('that do not fit on the disk leave nothing', async () => {
+    const small = join(directory, 'small')
+    mkdirSync(small)
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=700', 'thaw-test', small]).status).toBe(0)
+    try {
+      const store = new Images(journal, small, silentLog)
+      const path = write('large.tar', await tarOf([{ name: 'large', content: Buffer.alloc(3_000_000) }]))
+      await expect(
+        store.create({ kind: 'rootfs', engine: 'process', name: 'b', path, command: ['x'] }, openScope()),
+      ).rejects.toMatchObject({ code: 'DISK_FULL' })
+      expect(readdirSync(small)).toEqual([])
+    } finally {
+      spawnSync('umount', [small])
+    }
+  })
+
   it('that were interrupted are swept, and one that is given up leaves nothing', async () => {
     const image = await takeTar(HELLO)
     mkdirSync(join(store(), 'draft-abcdef', 'rootfs'), { recursive: true })

@@ -1,7 +1,9 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { Home } from '../support/home.js'
+import fc from 'fast-check'
+import { Home, until } from '../support/home.js'
+import { Arbitraries, type Schema } from '../support/schema.js'
 
 /** The first half costs time; the second has the bug. */
 const PROGRAM = `import random
@@ -31,7 +33,7 @@ main()
 let home: Home
 let client: Client
 beforeAll(async () => {
-  home = new Home()
+  home = new Home({ THAW_FACTOR: '1' })
   home.write('app.py', PROGRAM)
   const transport = new StdioClientTransport({
     command: process.execPath,
@@ -149,4 +151,46 @@ it('says what to do next when something is wrong', async () => {
   expect(pattern).toMatchObject({ isError: true, text: expect.stringMatching(/^INVALID_REQUEST: match/) })
   const wrong = await call('run', { command: 7 })
   expect(wrong.isError).toBe(true)
+})
+
+it('ends a program that its caller gives up', async () => {
+  const abort = new AbortController()
+  const given = { command: 'sh -c "echo begun; exec sleep 987"', cwd: home.project }
+  const asked = client.callTool({ name: 'run', arguments: given }, undefined, { signal: abort.signal })
+  const live = async () => (await call('runs')).text.includes('  live, ')
+  await until('it runs', live, 20)
+  abort.abort()
+  await expect(asked).rejects.toThrow()
+  await until('it has ended', async () => !(await live()), 20)
+})
+
+it('every tool answers whatever it is given', async () => {
+  const { tools } = await client.listTools()
+  const run = idIn((await call('runs')).text, 'r')
+  const arbitraries = new Arbitraries({}, [run, 'last', idIn((await call('checkpoints')).text, 'c')])
+  const calls = fc.constantFrom(...tools).chain(({ name, inputSchema }) =>
+    fc.record({
+      name: fc.constant(name),
+      given: arbitraries.valueOf(inputSchema as Schema),
+      // Commands as they come could do anything.
+      command: fc.constantFrom('true', 'python3 app.py', '', '\0', 'no-such-program', ';', '"'),
+    }),
+  )
+  await fc.assert(
+    fc.asyncProperty(calls, async ({ name, given, command }) => {
+      const isObject = typeof given === 'object' && given !== null && !Array.isArray(given)
+      // The process engine would fetch what it lacks, and an answer is to come at once.
+      const harmless = {
+        ...(name === 'run' ? { command } : {}),
+        stop_on_output: undefined,
+        stop_on_listen: undefined,
+        wait_seconds: 1,
+      }
+      const answer = await call(name, isObject ? { ...given, ...harmless } : harmless)
+      if (answer.isError && !/^[A-Z_]+: |^MCP error -32602/.test(answer.text)) throw new Error(answer.text)
+      if (answer.text.startsWith('INTERNAL')) throw new Error(answer.text)
+    }),
+    { numRuns: 150, interruptAfterTimeLimit: 10_000, endOnFailure: true },
+  )
+  expect((await call('runs')).isError).toBe(false)
 })

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { CheckpointNode, RunSummary } from '@thaw/protocol'
 import { findPaths } from '../../packages/thaw/src/system/index.js'
 import { Home, root, until } from '../support/home.js'
+import { findInterpreter, usualVersion, VERSIONS } from '../support/interpreters.js'
 import { whyNot } from '../support/process.js'
 import { Project, WORK } from '../support/project.js'
 
@@ -53,7 +54,7 @@ def serve(first):
     for number in range(first, first + 20):
         orders.put(number)
     orders.join()
-    work(0.2)
+    work(0.4)
 
 def one():
     serve(1)
@@ -71,7 +72,7 @@ two()
 three()
 `
 
-describe.skipIf(why !== null)('a Python program in a sandbox', { timeout: 2 * MINUTE }, () => {
+describe.skipIf(why !== null)('a Python program in a sandbox', { timeout: 5 * MINUTE }, () => {
   it('goes on beside its living threads, and moves there by itself', async () => {
     const project = new Project(home, 'consumers')
     project.write('app.py', CONSUMERS)
@@ -98,6 +99,25 @@ describe.skipIf(why !== null)('a Python program in a sandbox', { timeout: 2 * MI
     // A shorter one, under the other engine again.
     expect(await both(project, ['--engine', 'fork'])).toMatchObject({ engine: 'fork' })
   })
+
+  it.for(VERSIONS.filter((version) => version !== usualVersion()))(
+    'does so under CPython %s',
+    async (version, { skip }) => {
+      const python = findInterpreter(version)
+      if (python === null) return skip(`no CPython ${version} was found`)
+      const project = new Project(home, `consumers-${version}`)
+      const command = [python, '-u', 'app.py']
+      project.write('app.py', CONSUMERS)
+      await both(project, [], command)
+      project.edit('app.py', '"three"', '"3"')
+      expect(await both(project, SANDBOX.flags, command)).toMatchObject({
+        outcome: 'cold',
+        engine: 'process',
+      })
+      project.edit('app.py', 'serve(30)', 'serve(50)')
+      expect(await both(project, [], command)).toMatchObject({ outcome: 'resumed', engine: 'process' })
+    },
+  )
 
   it('stays as it is where most of it is spared already', async () => {
     const project = new Project(home, 'spared')
@@ -331,7 +351,9 @@ asyncio.run(main())
     project.write('app.py', CONSUMERS)
     await both(project, SANDBOX.flags)
     await home.run(['daemon', 'stop'])
+    await home.run(['gc'])
     expect(await both(project, SANDBOX.flags)).toMatchObject({ outcome: 'replayed' })
+    await home.run(['gc'])
     const { pid } = await home.json<{ pid: number }>(['daemon', 'status'])
     process.kill(pid, 'SIGKILL')
     project.edit('app.py', '"three"', '"3"')

@@ -12,7 +12,7 @@ const PROGRAM =
 let home: Home
 let api: Api
 beforeAll(async () => {
-  home = new Home()
+  home = new Home({ THAW_FACTOR: '1' })
   api = await Api.start(home)
 })
 afterAll(() => home[Symbol.asyncDispose]())

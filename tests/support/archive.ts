@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { pack, type Header } from 'tar-stream'
+import { pack, type Headers } from 'tar-stream'
 
-export type Member = Partial<Header> & { name: string; content?: string | Buffer }
+export type Member = Partial<Headers> & { name: string; content?: string | Buffer }
 
 export async function tarOf(members: readonly Member[]): Promise<Buffer> {
   const archive = pack()

@@ -18,7 +18,7 @@ export async function bundle(entry: string): Promise<{ program: string } & Dispo
     platform: 'node',
     target: 'node20.19',
     conditions: ['thaw-source'],
-    external: ['libsql', 'koffi'],
+    external: ['libsql', 'koffi', '@bokuweb/zstd-wasm'],
     banner: {
       js: "import { createRequire as thawRequire } from 'node:module'; const require = thawRequire(import.meta.url);",
     },

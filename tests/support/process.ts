@@ -10,6 +10,7 @@ import {
   type ProcessLaunch,
   type ProcessRestore,
 } from '../../packages/thaw/src/engines/process/process.js'
+import { WITHOUT_CARE, type ImageCare } from '../../packages/thaw/src/engines/process/keeper.js'
 import type { ProcessBranch } from '../../packages/thaw/src/engines/process/branch.js'
 import type { ProcessImage } from '../../packages/thaw/src/engines/process/image.js'
 import type { StreamsSpec } from '../../packages/thaw/src/engines/engine.js'
@@ -81,7 +82,12 @@ export class Watched {
 export class Bench implements AsyncDisposable {
   readonly directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-process-')))
   readonly project = join(this.directory, 'project')
-  readonly engine = new ProcessEngine(provider)
+  /** Who looks after images; exchanged by tests of that. */
+  care: ImageCare = WITHOUT_CARE
+  readonly engine = new ProcessEngine(provider, undefined, {
+    use: (image) => this.care.use(image),
+    remove: (image) => this.care.remove(image),
+  })
   readonly #controller = new AbortController()
   readonly scope = openScope(undefined, this.#controller.signal)
   readonly group: ProcessGroup
@@ -120,9 +126,13 @@ export class Bench implements AsyncDisposable {
     return await this.engine.checkpoint(this.group, one.branch, this.scope, how)
   }
 
-  async restore(image: ProcessImage, more: Partial<ProcessRestore> = {}): Promise<Watched> {
+  async restore(
+    image: ProcessImage,
+    more: Partial<ProcessRestore> = {},
+    engine = this.engine,
+  ): Promise<Watched> {
     return await this.#watch((spec) =>
-      this.engine.restore(this.group, image, { ...spec, ...more, listener: spec.listener }, this.scope),
+      engine.restore(this.group, image, { ...spec, ...more, listener: spec.listener }, this.scope),
     )
   }
 

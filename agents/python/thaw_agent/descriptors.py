@@ -18,7 +18,7 @@ class Unsafe(Exception):
     """What is open that cannot be copied. `sandbox`: from outside it can be."""
 
     def __init__(self, why, sandbox=False):
-        super().__init__(why)
+        Exception.__init__(self, why)
         self.sandbox = sandbox
 
 

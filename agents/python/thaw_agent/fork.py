@@ -65,7 +65,7 @@ class Refused(Exception):
     """Why no checkpoint can be taken now. `sandbox`: in a sandbox, from outside, it might be."""
 
     def __init__(self, why, sandbox=False):
-        super().__init__(why)
+        Exception.__init__(self, why)
         self.sandbox = sandbox
 
 

@@ -10,7 +10,7 @@ class Shared(Exception):
     """What is mapped that a copy could not have for itself. `sandbox`: one from outside could."""
 
     def __init__(self, why, sandbox=False):
-        super().__init__(why)
+        Exception.__init__(self, why)
         self.sandbox = sandbox
 
 

@@ -23,7 +23,7 @@ PAUSE = 0.0005
 # What a copy is taken to cost before the first one. Seconds.
 COST = 0.05
 # How often it is looked whether the other threads have left the agent.
-LOOKS = 40
+LOOKS = 400
 
 sleep = time.sleep
 current_frames = sys._current_frames

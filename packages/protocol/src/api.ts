@@ -106,6 +106,25 @@ export const CheckpointRequest = z.strictObject({
     .describe('What to call it.'),
 })
 
+/** Paths are of the machine on which the daemon runs. */
+export const ExportRequest = z.strictObject({
+  file: z.string().startsWith('/').max(4096).describe('A file that does not exist yet.'),
+})
+export const ImportRequest = z.strictObject({ file: z.string().startsWith('/').max(4096) })
+
+export const Exported = z.object({
+  checkpoint: z.string(),
+  file: z.string(),
+  bytes: z.number().int(),
+})
+export type Exported = z.infer<typeof Exported>
+
+export const ImportedCheckpoint = z.object({
+  checkpoint: CheckpointNode,
+  warnings: z.array(z.string()).describe('Why it cannot be restored here, or not without --force.'),
+})
+export type ImportedCheckpoint = z.infer<typeof ImportedCheckpoint>
+
 export const RemoveQuery = z.object({
   cascade: z.stringbool().default(false).describe('Remove what depends on it as well.'),
   force: z.stringbool().default(false).describe('Stop it first when it is live.'),

@@ -340,6 +340,20 @@ export const ERRORS = {
     when: 'A request or a frame is larger than the daemon accepts.',
     hint: 'Send less at a time.',
   },
+  EXPORT_UNWRITABLE: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'The file that a checkpoint is to be exported to cannot be written, or exists already.',
+    hint: 'Name a new file in a directory that exists and is writable.',
+  },
+  IMPORT_REFUSED: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'A file to be imported is not a whole export of a checkpoint: truncated, changed, or made to do harm. Nothing of it is kept.',
+    hint: 'Copy it again, or export it again with `thaw checkpoint export`.',
+  },
   REPORT_UNWRITABLE: {
     fault: 'user',
     status: 422,

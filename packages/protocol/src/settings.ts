@@ -116,6 +116,12 @@ export const DaemonSettings = z.strictObject({
     .positive()
     .default(30)
     .describe('Days without use after which a snapshot that was made by itself is removed.'),
+  pack: Duration.default(300).describe(
+    'Seconds after which a checkpoint on disk that nobody uses is compressed, its pages shared with others.',
+  ),
+  unpacked: Size.default(4e9).describe(
+    'Most bytes of checkpoints on disk that are not compressed; what was not used for longest is compressed first.',
+  ),
   log: LogLevelName.default('info').describe('Least level written to the daemon log.'),
 })
 

@@ -5,6 +5,8 @@ import {
   CheckpointNode,
   Collected,
   Comparison,
+  Exported,
+  ImportedCheckpoint,
   DaemonStatus,
   Finding,
   Health,
@@ -140,6 +142,16 @@ class RunsClient {
   /** A checkpoint of what is live of a run or branch, at its next safe moment. */
   takeCheckpoint(id: string, name: string | null = null): Promise<CheckpointNode> {
     return this.#call('POST', `/v1/runs/${at(id)}/checkpoints`, CheckpointNode, { body: { name } })
+  }
+
+  /** Writes a checkpoint into a new file on the daemon's machine. The file holds the program's memory and environment. */
+  export(id: string, file: string): Promise<Exported> {
+    return this.#call('POST', `/v1/checkpoints/${at(id)}/export`, Exported, { body: { file } })
+  }
+
+  /** Makes a checkpoint of a file that `export` has written, on the daemon's machine. */
+  import(file: string): Promise<ImportedCheckpoint> {
+    return this.#call('POST', '/v1/checkpoints/import', ImportedCheckpoint, { body: { file } })
   }
 
   /** Compares what was recorded of a run or branch with a cold run in a private copy; takes as long as that, or twice. */

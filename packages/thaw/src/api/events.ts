@@ -1,6 +1,6 @@
 /** Server-sent events: an operation's output and end, from its beginning or from where a reader left off. */
 import type { OperationEvent } from '@thaw/protocol'
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { RunsPort, Sink } from './ports.js'
 import type { Task } from './operations.js'
 
@@ -21,15 +21,18 @@ function readPosition(text: string | undefined): number[][] {
  * Serves the events of an operation until it has ended or the reader has gone.
  *
  * @param last the Last-Event-ID of the reader, who has what comes before
+ * @param headers of the answer, beside its own
  */
 export async function serveEvents(
   task: Task,
   runs: RunsPort,
   response: ServerResponse,
   last: string | undefined,
+  headers: OutgoingHttpHeaders,
 ): Promise<void> {
   const { operation } = task
   response.writeHead(200, {
+    ...headers,
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',

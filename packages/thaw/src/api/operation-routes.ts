@@ -1,5 +1,6 @@
 import { IdParams, Operation, OperationEvent, OperationList, OperationQuery } from '@thaw/protocol'
 import type { FastifyReply } from 'fastify'
+import type { OutgoingHttpHeaders } from 'node:http'
 import { z } from 'zod'
 import type { ApiContext } from './context.js'
 import { serveEvents } from './events.js'
@@ -102,7 +103,8 @@ export function operationRoutes(app: Routes, { operations, runs }: ApiContext): 
     async (request, reply) => {
       const task = operations.get(request.params.id)
       reply.hijack()
-      await serveEvents(task, runs, reply.raw, request.headers['last-event-id'])
+      const headers = reply.getHeaders() as OutgoingHttpHeaders
+      await serveEvents(task, runs, reply.raw, request.headers['last-event-id'], headers)
     },
   )
 

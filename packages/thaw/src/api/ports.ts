@@ -2,7 +2,9 @@ import type {
   AttachFrom,
   CheckpointNode,
   Collected,
+  Exported,
   Finding,
+  ImportedCheckpoint,
   ResumeSpec,
   RunInputs,
   RunReport,
@@ -51,6 +53,9 @@ export interface RunsPort {
   start(request: StartRequest, sink: Sink, scope: Scope): Promise<Handle<RunReport>>
   /** From `start`: what it has printed so far comes first; a branch that has ended is no error then. */
   attach(branch: string, from: AttachFrom, sink: Sink): Promise<Handle>
+  /** Of one on disk, into a new file. */
+  export(checkpoint: string, file: string): Promise<Exported>
+  import(file: string): Promise<ImportedCheckpoint>
   /** A program below a launcher runs as it is. */
   passedBelow(launch: string, command: string[], reason: string): void
   list(): RunSummary[]

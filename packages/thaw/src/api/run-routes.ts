@@ -2,9 +2,13 @@ import {
   CheckpointNode,
   CheckpointRequest,
   Collected,
+  Exported,
+  ExportRequest,
   IdList,
   IdParams,
   IdsQuery,
+  ImportedCheckpoint,
+  ImportRequest,
   LogsQuery,
   Operation,
   PageQuery,
@@ -201,6 +205,39 @@ export function runRoutes(app: Routes, context: ApiContext): void {
       },
     },
     (request) => runs.checkpoint(whole(request.params.id, 'run', 'branch'), request.body.name),
+  )
+
+  app.post(
+    '/v1/checkpoints/:id/export',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        operationId: 'exportCheckpoint',
+        tags,
+        summary: 'Write a checkpoint on disk into a file, for another machine of the same kind',
+        description:
+          'The file holds the memory and the environment of the program. It is readable by its owner only.',
+        params: IdParams,
+        body: ExportRequest,
+        response: { 200: Exported },
+      },
+    },
+    (request) => runs.export(whole(request.params.id, 'checkpoint'), request.body.file),
+  )
+
+  app.post(
+    '/v1/checkpoints/import',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        operationId: 'importCheckpoint',
+        tags,
+        summary: 'Make a checkpoint of a file that an export has written',
+        body: ImportRequest,
+        response: { 200: ImportedCheckpoint },
+      },
+    },
+    (request) => runs.import(request.body.file),
   )
 
   app.post(

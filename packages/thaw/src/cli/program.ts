@@ -31,6 +31,7 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     .description('Run a program once; from then on, run only what your edit changed.')
     .version(VERSION, '-V, --version', 'show the version')
     .addHelpText('after', AFTER_HELP)
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .enablePositionalOptions()
@@ -58,10 +59,17 @@ export function describeProgram(): { thaw: Command; code: () => number } {
       .description(about)
       .exitOverride()
       .configureOutput({ writeErr: () => {} })
+  const json = ['--json', 'print JSON, for programs'] as const
+  const below = (parent: Command, usage: string, about: string) =>
+    parent
+      .command(usage)
+      .description(about)
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+      .option(...json)
   const listing = () => import('./commands/listing.js')
   const ending = () => import('./commands/ending.js')
   const daemonVerbs = () => import('./commands/daemon.js')
-  const json = ['--json', 'print JSON, for programs'] as const
 
   verb('ls', 'list all runs')
     .option(...json)
@@ -99,10 +107,19 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     .option('-t, --terminal', 'the program has a terminal: this one')
     .option('-q, --quiet', 'no line of its own at the end')
     .action(to(async () => (await import('./commands/resume.js')).resume))
-  verb('checkpoint <run>', 'take a checkpoint of a live run at its next safe moment')
+  const checkpoints = () => import('./commands/checkpoint.js')
+  const checkpoint = verb('checkpoint <run>', 'take a checkpoint of a live run at its next safe moment')
     .option('--name <name>', 'what to call it; names work wherever ids do')
     .option(...json)
-    .action(to(async () => (await import('./commands/checkpoint.js')).checkpoint))
+    .action(to(async () => (await checkpoints()).checkpoint))
+  below(
+    checkpoint,
+    'export <checkpoint> <file>',
+    'write one into a file, for another machine of the same kind',
+  ).action(to(async () => (await checkpoints()).exportTo))
+  below(checkpoint, 'import <file>', 'make one of such a file').action(
+    to(async () => (await checkpoints()).importFrom),
+  )
   verb('verify <run>', 'run it cold in a private copy of the project, and compare')
     .option('--redo-effects', 'also when network traffic, children and writes elsewhere then happen again')
     .option(...json)
@@ -227,37 +244,23 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     .option(...json)
     .action(to(async () => (await import('./commands/doctor.js')).doctor))
   const daemon = verb('daemon', 'the process in the background that keeps the checkpoints (starts by itself)')
-  const daemonVerb = (name: string, about: string) =>
-    daemon
-      .command(name)
-      .description(about)
-      .exitOverride()
-      .configureOutput({ writeErr: () => {} })
-      .option(...json)
-  daemonVerb('start', 'start it')
+  below(daemon, 'start', 'start it')
     .option('--tcp <address:port>', 'listen there as well; calls then carry a token')
     .option('--no-token', 'with --tcp on a loopback address: whoever can connect may do everything')
     .action(to(async () => (await daemonVerbs()).start))
-  daemonVerb('stop', 'end it, and all checkpoints with it')
+  below(daemon, 'stop', 'end it, and all checkpoints with it')
     .option('--force', 'also while commands are running')
     .action(to(async () => (await daemonVerbs()).stop))
-  daemonVerb('status', 'say what it does').action(to(async () => (await daemonVerbs()).status))
+  below(daemon, 'status', 'say what it does').action(to(async () => (await daemonVerbs()).status))
   const token = daemon.command('token').description('tokens for calls over TCP')
   const tokens = () => import('./commands/token.js')
-  const tokenVerb = (usage: string, about: string) =>
-    token
-      .command(usage)
-      .description(about)
-      .exitOverride()
-      .configureOutput({ writeErr: () => {} })
-      .option(...json)
-  tokenVerb('create', 'make one; it is shown this once')
+  below(token, 'create', 'make one; it is shown this once')
     .option('--scope <scope>', 'read, run or admin, each with what comes before', 'run')
     .option('--name <name>', 'who or what it is for', 'unnamed')
     .option('--expires <time>', 'when it ends by itself, as `30d`')
     .action(to(async () => (await tokens()).create))
-  tokenVerb('ls', 'list them').action(to(async () => (await tokens()).ls))
-  tokenVerb('rm <token>', 'make one worthless').action(to(async () => (await tokens()).rm))
+  below(token, 'ls', 'list them').action(to(async () => (await tokens()).ls))
+  below(token, 'rm <token>', 'make one worthless').action(to(async () => (await tokens()).rm))
   verb('mcp', 'serve tools for AI agents on stdin and stdout (Model Context Protocol)').action(
     to(async () => (await import('./commands/mcp.js')).mcp),
   )

@@ -13,7 +13,7 @@ import type { Run } from './run.js'
 
 /** Raised when what is written could not be read by an older thaw. */
 const FORMAT = 1
-const FILE = 'history.json'
+export const HISTORY_FILE = 'history.json'
 
 const Offsets = z.object({ stdout: z.number(), stderr: z.number(), order: z.number() })
 const Size = z.object({ rows: z.number(), cols: z.number() })
@@ -90,7 +90,7 @@ const isKept = (branch: BranchRecord) =>
 
 /** Brings what is known to disk; without branches in sandboxes there is nothing to keep. Never throws. */
 export async function keepHistory(run: Run, log: Log): Promise<void> {
-  const file = join(run.identity.directory, FILE)
+  const file = join(run.identity.directory, HISTORY_FILE)
   const kept = run.branches.filter((branch) => chainOf(branch).every(isKept))
   try {
     if (kept.length === 0) return await rm(file, { force: true })
@@ -140,9 +140,19 @@ async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBran
   }
 }
 
+/** Branches that a run of an earlier daemon knew, whose output belongs to them. */
+export function branchesKept(directory: string): string[] {
+  try {
+    const history = History.parse(JSON.parse(readFileSync(join(directory, HISTORY_FILE), 'utf8')))
+    return history.branches.map(({ id }) => id)
+  } catch {
+    return []
+  }
+}
+
 /** Gives a run of an earlier daemon what it knew. What cannot be read, or lost its output, is left out. */
 export function recallHistory(run: Run, log: Log): void {
-  const file = join(run.identity.directory, FILE)
+  const file = join(run.identity.directory, HISTORY_FILE)
   if (!existsSync(file)) return
   try {
     const history = History.parse(JSON.parse(readFileSync(file, 'utf8')))

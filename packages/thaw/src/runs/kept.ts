@@ -1,7 +1,9 @@
 /** What the journal keeps of a checkpoint, and how one whose image lies on disk comes back after its daemon. */
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { CheckpointKind } from '@thaw/protocol'
 import { z } from 'zod'
-import { ProcessImage } from '../engines/process/image.js'
+import { isWhole, ProcessImage } from '../engines/process/image.js'
 import type { CheckpointRow } from '../store/index.js'
 import { KeptRoot } from './history.js'
 import { newBranch, NO_TERMINAL, nowhere, type BranchRecord, type Checkpoint } from './lineage.js'
@@ -10,7 +12,7 @@ import type { Run } from './run.js'
 const Offsets = z.object({ stdout: z.number(), stderr: z.number(), order: z.number() })
 
 /** Of one on disk: where, and what its branch was begun with. */
-const Outlasting = z.object({
+export const Outlasting = z.object({
   kind: CheckpointKind,
   name: z.string().nullable(),
   offsets: Offsets,
@@ -84,6 +86,25 @@ export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
   }
   branch.checkpoints.push(checkpoint)
   return checkpoint
+}
+
+/**
+ * What lies among a run's images and belongs to no checkpoint that can be restored: its daemon was killed while it was
+ * made or given up. Prerequisite: nothing of the run is live.
+ *
+ * @param directory of the images
+ */
+export function strayImages(directory: string, checkpoints: readonly CheckpointRow[]): string[] {
+  if (!existsSync(directory)) return []
+  const kept = new Set(
+    checkpoints.flatMap(({ state, data }) => {
+      const read = Outlasting.safeParse(data)
+      return state === 'parked' && read.success ? [read.data.image] : []
+    }),
+  )
+  return readdirSync(directory)
+    .map((name) => join(directory, name))
+    .filter((path) => !kept.has(path) || !isWhole(path))
 }
 
 /** What a new branch needs of one that ended with its daemon. */

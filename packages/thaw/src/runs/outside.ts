@@ -136,7 +136,7 @@ export class Outside {
       outcome: 'resumed',
       checkpoint,
       changed: [],
-      reason: joined([how.notice, staying(stays)]),
+      reason: joined([how.notice, staying(stays), ...branch.parts.notes]),
       effects: [],
       planned,
       restored: seconds(from),

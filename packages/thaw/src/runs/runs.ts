@@ -6,8 +6,10 @@ import {
   type AttachFrom,
   type CheckpointNode,
   type Collected,
+  type Exported,
   type DaemonSettings,
   type Finding,
+  type ImportedCheckpoint,
   type ResumeSpec,
   type RunInputs,
   type RunReport,
@@ -28,10 +30,11 @@ import {
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import { summaryOf, treeOf } from './listing.js'
+import { exportCheckpoint, importCheckpoint } from './exchange.js'
 import { OutputFlow, type RunSink } from './flow.js'
-import { recallHistory } from './history.js'
+import { branchesKept, HISTORY_FILE, recallHistory } from './history.js'
 import { inputsOf } from './inputs.js'
-import { outlasts, revive, watchedImage } from './kept.js'
+import { outlasts, revive, strayImages, watchedImage } from './kept.js'
 import type { Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
@@ -78,6 +81,8 @@ export class Runs implements AsyncDisposable {
     settings: DaemonSettings
   }): Promise<Runs> {
     const { paths, journal, log, metrics, settings } = options
+    // An import that a kill has ended.
+    rmSync(paths.imports, { recursive: true, force: true })
     const shop = new Workshop(paths, journal, log, metrics, settings)
     // FIFOs and sockets of a daemon that was killed; its processes ended with it.
     for (const name of readdirSync(paths.runtime)) {
@@ -175,6 +180,23 @@ export class Runs implements AsyncDisposable {
     const node = this.tree(found.run.identity.id).checkpoints.find((one) => one.id === taken.id)
     if (node === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
     return node
+  }
+
+  /** Writes a checkpoint on disk into a file. */
+  async export(id: string, file: string): Promise<Exported> {
+    const { run, checkpoint } = this.#checkpoint(id)
+    return await exportCheckpoint(this.#shop, this.#journal, run, checkpoint, file)
+  }
+
+  /** Makes a checkpoint of a file that `export` has written. */
+  async import(file: string): Promise<ImportedCheckpoint> {
+    const runFor = ({ command, cwd, interpreter }: Pick<RunRow, 'command' | 'cwd' | 'interpreter'>) =>
+      this.#runFor(command, cwd, interpreter, findProject(cwd, null), 0)
+    const scope = openScope(this.#shop.log)
+    const { id, run, warnings } = await importCheckpoint(this.#shop, this.#journal, file, runFor, scope)
+    const checkpoint = this.tree(run).checkpoints.find((one) => one.id === id)
+    if (checkpoint === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
+    return { checkpoint, warnings }
   }
 
   /** Compares what was recorded of a run, or of one branch, with a cold run. */
@@ -278,7 +300,9 @@ export class Runs implements AsyncDisposable {
     await run?.dispose()
     this.#shop.runs.delete(id)
     this.#journal.forgetRun(id)
-    rmSync(join(this.#shop.paths.runs, id), { recursive: true, force: true })
+    const directory = join(this.#shop.paths.runs, id)
+    await this.#shop.keeper.release(directory)
+    rmSync(directory, { recursive: true, force: true })
     return [id]
   }
 
@@ -291,10 +315,19 @@ export class Runs implements AsyncDisposable {
       const directory = join(this.#shop.paths.runs, name)
       const run = this.#shop.runs.get(name)
       if (run === undefined && this.#journal.getRun(name) === undefined) {
+        await this.#shop.keeper.release(directory)
         bytes += sizeOf(directory)
         records++
         rmSync(directory, { recursive: true, force: true })
         continue
+      }
+      const isIdle = run === undefined || (run.live.size === 0 && run.starting === 0)
+      const strays = isIdle ? strayImages(join(directory, 'images'), this.#journal.listCheckpoints(name)) : []
+      if (strays.length > 0) await this.#shop.keeper.release(directory)
+      for (const stray of strays) {
+        bytes += sizeOf(stray)
+        records++
+        rmSync(stray, { recursive: true, force: true })
       }
       const needed = new Set([
         'store',
@@ -302,7 +335,8 @@ export class Runs implements AsyncDisposable {
         'temp',
         'images',
         'work',
-        ...(run?.branches.map((branch) => branch.id) ?? []),
+        HISTORY_FILE,
+        ...(run?.branches.map((branch) => branch.id) ?? branchesKept(directory)),
         // What a program had printed before a checkpoint that outlived its daemon.
         ...this.#journal.listCheckpoints(name).flatMap((one) => (outlasts(one) ? [one.branch] : [])),
       ])
@@ -314,7 +348,9 @@ export class Runs implements AsyncDisposable {
         rmSync(join(directory, entry), { recursive: true, force: true })
       }
     }
-    return { checkpoints, records, bytes }
+    await this.#shop.keeper.tidy()
+    const pages = await this.#shop.keeper.collect()
+    return { checkpoints, records, bytes: bytes + pages.bytes }
   }
 
   async doctor(): Promise<Finding[]> {
@@ -369,10 +405,10 @@ export class Runs implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#expiry)
     await this.#verifier[Symbol.asyncDispose]()
-    this.#shop.close()
     for (const run of this.#shop.runs.values()) for (const c of run.inMemory()) this.#shop.drop(run, c)
     for (const { branch } of this.#shop.live.values()) await branch.signal('SIGKILL').catch(() => {})
     await Promise.all([...this.#shop.runs.values()].map((run) => run.dispose()))
+    await this.#shop.close()
   }
 
   #inTurn<T>(run: Run, work: () => Promise<T>): Promise<T> {
@@ -400,7 +436,8 @@ export class Runs implements AsyncDisposable {
     }
   }
 
-  #runFor(command: string[], cwd: string, interpreter: string | null, project: string): Run {
+  /** @param times how often it is run now */
+  #runFor(command: string[], cwd: string, interpreter: string | null, project: string, times = 1): Run {
     const identity = createHash('sha1')
       .update(JSON.stringify([command, cwd, interpreter]))
       .digest('hex')
@@ -418,7 +455,7 @@ export class Runs implements AsyncDisposable {
         createdAt: row?.createdAt ?? now,
         directory: join(this.#shop.paths.runs, id),
       })
-    run.timesRun = (row?.timesRun ?? 0) + 1
+    run.timesRun = (row?.timesRun ?? 0) + times
     run.lastAt = now
     this.#shop.runs.set(id, run)
     this.#journal.recordRun({

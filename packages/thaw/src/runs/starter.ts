@@ -2,9 +2,9 @@
 import { join } from 'node:path'
 import type { Change, StartRequest } from '@thaw/protocol'
 import type { StopPlace } from '@thaw/protocol/agent'
-import { RestoreRefused, type BaseSpec, type Branch, type StreamsSpec } from '../engines/engine.js'
+import { RestoreRefused, type BaseSpec, type StreamsSpec } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
-import { launcherEnvironment, type Adapted } from '../languages/index.js'
+import type { Adapted } from '../languages/index.js'
 import {
   checkScope,
   grant,
@@ -19,6 +19,7 @@ import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
 import { chainOf, inherit, refusalAfter, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { Outside } from './outside.js'
+import { startPlain } from './plain.js'
 import { makePlan, type Plan } from './plan.js'
 import { lookNow } from './present.js'
 import type { Begun } from './report.js'
@@ -115,7 +116,17 @@ export class Starter {
       const outside = new Outside(this.#shop, this.#run, this.#scope)
       return outside.start(this.#launch, this.#request, this.#root(), this.#grant, this.#began)
     }
-    if (agent === null) return this.#plain(plainReason)
+    if (agent === null) {
+      const { given } = this.#grant
+      const how = {
+        root: this.#root(),
+        given,
+        reason: withLack(plainReason, this.#grant),
+        began: this.#began,
+      }
+      const generic = this.#adapted.language === 'generic'
+      return startPlain(this.#shop, this.#run, this.#launch, this.#request, { ...how, generic }, this.#scope)
+    }
     if (this.#launch.apart) {
       if (this.#request.engine === 'process') {
         const group = await this.#shop.newWatchers(this.#run, this.#root(), this.#scope)
@@ -493,76 +504,6 @@ export class Starter {
       effects: [],
       planned,
       restored: seconds(from),
-    })
-  }
-
-  async #plain(reason: string | null): Promise<Started> {
-    const planned = seconds(this.#began)
-    const family = await Family.open(
-      await this.#shop.anyPython(this.#scope),
-      this.#shop.paths.runtime,
-      this.#shop.paths.cache,
-      0,
-      this.#scope,
-    )
-    const launch = this.#launch
-    const execution = launch.newExecution(launch.newRecord(this.#root(), this.#request.env, null))
-    const from = performance.now()
-    let branch: Branch
-    try {
-      branch = await this.#shop.engine.launch(
-        family,
-        {
-          branch: launch.id,
-          argv: this.#request.command,
-          env: this.#plainEnvironment(),
-          cwd: this.#request.cwd,
-          umask: this.#request.umask,
-          allowance: this.#grant.given,
-          streams: this.#streams,
-          listener: execution,
-        },
-        this.#scope,
-      )
-    } catch (error) {
-      await family[Symbol.asyncDispose]()
-      execution.recorded.close()
-      throw error
-    }
-    launch.announce()
-    void launch.flow.lead([])
-    execution.attach(branch, 0)
-    this.#shop.began(this.#run, execution, branch)
-    const begun: Begun = {
-      outcome: 'cold',
-      checkpoint: null,
-      changed: [],
-      reason: withLack(reason, this.#grant),
-      effects: [],
-      planned,
-      restored: seconds(from),
-    }
-    launch.counted(begun)
-    const done = branch.exited.then(async (exit) => {
-      execution.finish(exit)
-      await launch.flow.finished()
-      await family[Symbol.asyncDispose]()
-      this.#shop.ended(this.#run, execution, exit)
-      return launch.report(begun, exit, seconds(from), null)
-    })
-    return launch.started(execution, done)
-  }
-
-  #plainEnvironment(): Record<string, string> {
-    const { env, typed, flags, settings } = this.#request
-    if (this.#adapted.language !== 'generic' || !settings.launchers) return env
-    const { socket } = this.#shop.paths
-    return launcherEnvironment(env, {
-      token: this.#launch.opened(),
-      socket,
-      daemon: process.pid,
-      typed,
-      flags,
     })
   }
 }

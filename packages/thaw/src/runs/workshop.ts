@@ -7,6 +7,7 @@ import { isParked, type AnyImage, type Branch, type BranchExit } from '../engine
 import { ForkEngine } from '../engines/fork/fork.js'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessImage } from '../engines/process/image.js'
+import { ImageKeeper } from '../engines/process/keeper.js'
 import { WatchedEngine } from '../engines/process/watched.js'
 import { ProcessEngine } from '../engines/process/process.js'
 import { ContentHashes } from '../files/signature.js'
@@ -36,6 +37,7 @@ export class Workshop {
   readonly engine = new ForkEngine()
   readonly process: ProcessEngine
   readonly watched: WatchedEngine
+  readonly keeper: ImageKeeper
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
   readonly launches = new Launches()
@@ -52,7 +54,14 @@ export class Workshop {
     this.log = log
     this.metrics = metrics
     this.#settings = settings
-    this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
+    this.keeper = new ImageKeeper({
+      pages: paths.pages,
+      runs: paths.runs,
+      rest: settings.pack,
+      unpacked: settings.unpacked,
+      log,
+    })
+    this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what), this.keeper)
     this.watched = new WatchedEngine(this.process)
   }
 
@@ -200,8 +209,9 @@ export class Workshop {
     return dropped
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#measuring !== null) clearTimeout(this.#measuring)
+    await this.keeper[Symbol.asyncDispose]()
   }
 
   #measureSoon(): void {

@@ -32,6 +32,11 @@ export function daemonProgram(): string {
   return join(packageRoot(), 'dist', 'daemon.js')
 }
 
+/** The program of the thread that packs images (packer.ts), as built. */
+export function packerProgram(): string {
+  return join(packageRoot(), 'dist', 'packer.js')
+}
+
 /**
  * A program of ours that is not JavaScript, for this machine's architecture.
  *

@@ -7,6 +7,8 @@ type IntCall = (...given: unknown[]) => number
 
 const O_CLOEXEC = 0o2000000
 const FIONREAD = 0x541b
+const TCGETS = 0x5401
+const TCSETS = 0x5402
 const TIOCGPTN = 0x80045430
 const TIOCSPTLCK = 0x40045431
 const TIOCSWINSZ = 0x5414
@@ -19,13 +21,22 @@ const RESOLVE_BENEATH = 0x08
 const RESOLVE_IN_ROOT = 0x10
 
 const AT_FDCWD = -100
+const SECOND = 1_000_000_000n
+/** The same on all architectures. */
+const PIDFD_OPEN = 434
+const PIDFD_GETFD = 438
+
 /** FAN_CLOEXEC, FAN_NONBLOCK, FAN_UNLIMITED_QUEUE. */
 const FAN_FLAGS = 0x1 | 0x2 | 0x10
 /** FAN_MARK_ADD, FAN_MARK_MOUNT. */
 const FAN_MARK = 0x1 | 0x10
 const FAN_CLOSE_WRITE = 0x8
 
-type Calls = Record<'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'syscall', IntCall>
+type Calls = Record<
+  'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'utimensat' | 'mkfifo' | 'syscall' | 'openat2',
+  IntCall
+>
+
 let calls: Calls | undefined
 
 function libc(): Calls {
@@ -34,14 +45,15 @@ function libc(): Calls {
     calls = {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
       ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
-      // As openat2 needs it: the C library has no function for that call.
-      syscall: library.func(
-        'long syscall(long number, int directory, const char *path, const uint8_t *how, size_t size)',
-      ) as IntCall,
+      // The C library has no function for it.
+      openat2: library.func('syscall', 'long', ['long', 'int', 'str', 'uint8_t *', 'size_t']) as IntCall,
       fanotifyInit: library.func('int fanotify_init(unsigned int flags, unsigned int how)') as IntCall,
       fanotifyMark: library.func(
         'int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int at, const char *path)',
       ) as IntCall,
+      utimensat: library.func('int utimensat(int at, str path, int64_t *times, int flags)') as IntCall,
+      mkfifo: library.func('int mkfifo(str path, uint mode)') as IntCall,
+      syscall: library.func('long syscall(long number, long a, long b, long c)') as IntCall,
     }
   }
   return calls
@@ -62,10 +74,10 @@ export function makePipe(): { reader: number; writer: number } {
   return { reader: fds[0] as number, writer: fds[1] as number }
 }
 
-/** Bytes that wait in a pipe. */
+/** Bytes that wait to be read from a pipe or a terminal. */
 export function waitingBytes(fd: number): number {
   const count = Buffer.alloc(4)
-  ioctl(fd, FIONREAD, count, 'to count what waits in a pipe')
+  ioctl(fd, FIONREAD, count, 'to count what waits to be read')
   return count.readInt32LE()
 }
 
@@ -135,6 +147,88 @@ export function openBelow(
   const asked = Buffer.alloc(24)
   asked.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
   asked.writeBigUInt64LE(BigInt(resolve), 16)
-  const fd = Number(libc().syscall(SYS_OPENAT2, directory, path, asked, asked.length))
+  const fd = Number(libc().openat2(SYS_OPENAT2, directory, path, asked, asked.length))
   return { fd, errno: fd < 0 ? koffi.errno() : 0 }
+}
+
+/** A duplicate of another process's descriptor, which the caller closes; null: there is none. */
+export function duplicateOf(pid: number, fd: number): number | null {
+  const process = Number(libc().syscall(PIDFD_OPEN, pid, 0, 0))
+  if (process < 0) return null
+  try {
+    const own = Number(libc().syscall(PIDFD_GETFD, process, fd, 0))
+    return own < 0 ? null : own
+  } finally {
+    closeSync(process)
+  }
+}
+
+/** A named pipe. */
+export function makeFifo(path: string, mode: number): void {
+  if (libc().mkfifo(path, mode) !== 0) {
+    throw new ThawError('INTERNAL', `The kernel refused the pipe ${path} (errno ${koffi.errno()}).`)
+  }
+}
+
+/** Sets the times of last access and change, in nanoseconds since 1970: programs compare them to the last digit. */
+export function setTimes(path: string, accessed: bigint, modified: bigint): void {
+  const parts = [accessed, modified].flatMap((time) => [time / SECOND, time % SECOND])
+  if (libc().utimensat(AT_FDCWD, path, BigInt64Array.from(parts), 0) !== 0) {
+    throw new ThawError('INTERNAL', `The kernel refused the times of ${path} (errno ${koffi.errno()}).`)
+  }
+}
+
+/** Flags of struct termios, of which the four sets are its first words. */
+const LOCAL_AT = 12
+const CHARACTERS_AT = 17
+const ICANON = 0o2
+/** ISIG, ECHO, ECHOE, ECHOK, ECHONL, ECHOCTL, ECHOPRT, ECHOKE, IEXTEN. */
+const TELLING = 0o1 | 0o10 | 0o20 | 0o40 | 0o100 | 0o1000 | 0o2000 | 0o4000 | 0o100000
+const [VEOF, VTIME, VMIN] = [4, 5, 6]
+
+/** How a terminal treats what is typed and printed: the kernel's struct termios. */
+export class TerminalMode {
+  static readonly size = 36
+  readonly bytes: Buffer
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes
+  }
+
+  static of(fd: number): TerminalMode {
+    const bytes = Buffer.alloc(TerminalMode.size)
+    ioctl(fd, TCGETS, bytes, 'to tell the mode of a terminal')
+    return new TerminalMode(bytes)
+  }
+
+  /** At once; what waits to be read stays. */
+  give(fd: number): void {
+    ioctl(fd, TCSETS, Buffer.from(this.bytes), 'the mode of a terminal')
+  }
+
+  /** Whether programs read whole lines. */
+  get byLines(): boolean {
+    return (this.bytes.readUInt32LE(LOCAL_AT) & ICANON) !== 0
+  }
+
+  /** What is typed for the end of a file. */
+  get endOfFile(): number {
+    return this.bytes[CHARACTERS_AT + VEOF] ?? 0
+  }
+
+  /** The same, but what is typed arrives as it is, sends no signal and does not show. */
+  get silent(): TerminalMode {
+    const bytes = Buffer.from(this.bytes)
+    bytes.writeUInt32LE(0)
+    bytes.writeUInt32LE((bytes.readUInt32LE(LOCAL_AT) & ~TELLING) >>> 0, LOCAL_AT)
+    return new TerminalMode(bytes)
+  }
+
+  /** Silent, and reading takes what is there, be it nothing. */
+  get raw(): TerminalMode {
+    const { bytes } = this.silent
+    bytes.writeUInt32LE((bytes.readUInt32LE(LOCAL_AT) & ~ICANON) >>> 0, LOCAL_AT)
+    bytes[CHARACTERS_AT + VMIN] = bytes[CHARACTERS_AT + VTIME] = 0
+    return new TerminalMode(bytes)
+  }
 }

@@ -22,6 +22,10 @@ export interface Paths {
   readonly tokens: string
   /** One directory a run, with its branches' output. */
   readonly runs: string
+  /** What checkpoints on disk share. */
+  readonly pages: string
+  /** Imports under way. */
+  readonly imports: string
   /** The user's settings. */
   readonly settings: string
 }
@@ -77,6 +81,8 @@ export function findPaths(env: Env = process.env): Paths {
     log: join(state, 'daemon.log'),
     tokens: join(state, 'tokens.json'),
     runs: join(state, 'runs'),
+    pages: join(state, 'pages'),
+    imports: join(state, 'imports'),
     settings: join(absolute(env['XDG_CONFIG_HOME']) ?? join(user, '.config'), 'thaw', 'thaw.toml'),
   }
 }

@@ -11,7 +11,8 @@ export interface ProcessIdentity {
 
 let boot: string | undefined
 
-function bootId(): string {
+/** Which start of the machine this is. */
+export function bootId(): string {
   boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
   return boot
 }

@@ -56,6 +56,8 @@ def between(number):
 
 async def both(said):
     over = asyncio.Event()
+    # asyncio itself shows the end of the directory's path, which is not the same on both sides.
+    asyncio.get_running_loop().set_exception_handler(serving.unhandled)
 
     async def answering(reader, writer):
         await serving.answer(reader, writer)

@@ -36,6 +36,10 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(measure(line.decode().strip()))
 
 
+def unhandled(loop, context):
+    print("unhandled", type(context.get("exception")).__name__)
+
+
 def measure(word):
     return b"%d\n" % sum(ord(letter) * i for i, letter in enumerate(word, 1))
 

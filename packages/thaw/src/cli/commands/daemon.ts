@@ -1,7 +1,7 @@
 import type { TcpAddress } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
 import { findPaths } from '../../system/paths.js'
-import { ask, askIfRunning } from '../client.js'
+import { ask, askIfRunning, askSameBuild } from '../client.js'
 import { print } from '../print.js'
 import { bytes, seconds } from '../render/units.js'
 import { startDaemon, stopDaemon } from '../start-daemon.js'
@@ -15,7 +15,7 @@ export async function start(options: { json?: boolean; tcp?: string; token: bool
   const tcp =
     address === null
       ? null
-      : await ask((client) => client.daemon.listen({ ...address, tokens: options.token }))
+      : await askSameBuild((client) => client.daemon.listen({ ...address, tokens: options.token }))
   const { pid } = await ask((client) => client.daemon.status())
   await print({ started, pid, tcp }, options.json, () => {
     const where = tcp === null ? '' : ` It listens on ${addressText(tcp)}.`

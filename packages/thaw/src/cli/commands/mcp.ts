@@ -1,7 +1,7 @@
 import { serveMcp } from '../../mcp/server.js'
-import { ask } from '../client.js'
+import { askSameBuild } from '../client.js'
 
 export async function mcp(): Promise<number> {
-  await serveMcp(ask)
+  await serveMcp(askSameBuild)
   return 0
 }

@@ -1,6 +1,6 @@
 import { Scope, type Token } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { ask } from '../client.js'
+import { askSameBuild } from '../client.js'
 import { print } from '../print.js'
 import { table } from '../render/table.js'
 
@@ -13,18 +13,18 @@ export async function create(options: {
   const scope = Scope.safeParse(options.scope)
   if (!scope.success) throw new ThawError('USAGE', `--scope is read, run or admin; not ${options.scope}.`)
   const request = { name: options.name, scope: scope.data, expires_in: options.expires ?? null }
-  const made = await ask((client) => client.tokens.create(request))
+  const made = await askSameBuild((client) => client.tokens.create(request))
   await print(made, options.json, () => `${made.token}\n`)
   return 0
 }
 
 export async function ls(options: { json?: boolean }): Promise<number> {
-  await print(await ask((client) => client.tokens.list()), options.json, render)
+  await print(await askSameBuild((client) => client.tokens.list()), options.json, render)
   return 0
 }
 
 export async function rm(id: string, options: { json?: boolean }): Promise<number> {
-  await ask((client) => client.tokens.remove(id))
+  await askSameBuild((client) => client.tokens.remove(id))
   await print({ removed: [id] }, options.json, () => `Removed ${id}.\n`)
   return 0
 }

@@ -70,20 +70,26 @@ export function answerFor(
     return fitting(current, at === 2 ? thaw.commands.map((one) => ({ word: one.name(), about: '' })) : [])
   }
   if (RUNNERS.has(verb)) return runnerAnswer(optionsOf(runHelp), choices, words, at)
+  let first = 2
+  let more: Candidate[] = []
   let command = thaw.commands.find((one) => one.name() === verb)
   if (command === undefined) return { kind: 'words', words: [] }
-  for (let place = 2; command.commands.length > 0; place++) {
-    const below: Command | undefined = command.commands.find((one) => one.name() === words[place])
-    if (at === place || below === undefined) {
-      return fitting(
-        current,
-        command.commands.map((one) => ({ word: one.name(), about: one.description() })),
-      )
+  while (command.commands.length > 0) {
+    const below: Command | undefined = command.commands.find((one) => one.name() === words[first])
+    const verbs: Candidate[] = command.commands.map((one) => ({ word: one.name(), about: one.description() }))
+    if (below === undefined || at <= first) {
+      if (command.registeredArguments.length === 0) return fitting(current, verbs)
+      if (at === first) more = verbs
+      break
     }
     command = below
+    first++
   }
   if (current.startsWith('-')) return fitting(current, flags(command))
-  const argument = command.registeredArguments[0]
+  // What is not an option is taken for an argument, where there may be several.
+  const before = words.slice(first, at).filter((word) => !word.startsWith('-')).length
+  const { registeredArguments: all } = command
+  const argument = all[Math.min(before, all.length - 1)]
   if (argument === undefined) return { kind: 'words', words: [] }
   if (argument.argChoices !== undefined) {
     return fitting(
@@ -94,7 +100,7 @@ export function answerFor(
   const kinds = IDS[verb] ?? ARGUMENTS[argument.name()]
   if (kinds === undefined) return { kind: 'files' }
   const last = kinds.includes('run') ? [{ word: 'last', about: 'the run used last' }] : []
-  return { kind: 'ids', kinds, words: fitting(current, last).words }
+  return { kind: 'ids', kinds, words: fitting(current, [...last, ...more]).words }
 }
 
 function runnerAnswer(

@@ -1,8 +1,8 @@
 /** A live program in its sandbox. */
-import { rmSync } from 'node:fs'
 import type { Branch, BranchExit, TerminalSize } from '../engine.js'
 import type { WrittenFiles } from '../../files/written.js'
-import { ThawError } from '../../system/index.js'
+import { removeTree, ThawError } from '../../system/index.js'
+import type { PageServer } from './lazy.js'
 import type { Network, Pids, Sandbox } from './sandbox.js'
 import { outerPid } from './sandbox.js'
 import type { Setting } from './setting.js'
@@ -23,6 +23,8 @@ export interface BranchParts {
   work: string
   /** Other things that end with the sandbox. */
   beside: readonly AsyncDisposable[]
+  /** What brings pages that are not there yet; null: all are there from the start. */
+  pages: PageServer | null
   /** File of the program that stands above the user's. */
   reaper: string
   /** Directories of the layers below what it writes, the oldest first; where its setting is layered. */
@@ -31,6 +33,8 @@ export interface BranchParts {
   view: 'shared' | 'private'
   /** Whether somebody else keeps account of what it writes: its agent, or its layer. */
   accounted: boolean
+  /** What is not as it would be elsewhere, in words. */
+  notes: string[]
   /** What it writes in its directory; null where the kernel does not tell. */
   written: WrittenFiles | null
 }
@@ -121,8 +125,9 @@ export class ProcessBranch implements Branch, AsyncDisposable {
 
   async #follow(): Promise<BranchExit> {
     const { sandbox, streams } = this.parts
-    const { code, signal, strays } = await sandbox.exited
+    const { code, signal, strays: others } = await sandbox.exited
     this.#over = true
+    const strays = Math.max(0, others - (this.parts.pages?.processes ?? 0))
     if (this.#killed) sandbox.kill()
     else if (strays > 0) {
       // They live on, as they would under a shell, but nobody waits for them for long.
@@ -137,9 +142,10 @@ export class ProcessBranch implements Branch, AsyncDisposable {
 
   async #clean(): Promise<void> {
     await this.parts.sandbox.gone
+    await this.parts.pages?.done
     await Promise.all(this.parts.beside.map((one) => one[Symbol.asyncDispose]()))
     await this.exited
     this.parts.written?.[Symbol.dispose]()
-    rmSync(this.parts.work, { recursive: true, force: true })
+    removeTree(this.parts.work)
   }
 }

@@ -1,9 +1,10 @@
 /** Files that belong to a checkpoint, and the way back. */
-import { constants, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { constants, copyFileSync, lstatSync, mkdirSync, statSync } from 'node:fs'
 import { copyFile, mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { copyTree } from '../../files/copy.js'
 import { putBack as putContents } from '../../files/undo.js'
-import { startProcess, ThawError, type Scope } from '../../system/index.js'
+import { ThawError, type Scope } from '../../system/index.js'
 import type { Manifest } from './image.js'
 import type { OpenFile } from './inspect.js'
 import { DIRECTORY } from './criu/criu.js'
@@ -12,23 +13,6 @@ import { SHARED_MEMORY, TEMPORARY, WORK, type Setting } from './setting.js'
 
 /** Bytes of closed files that one checkpoint keeps. */
 const WRITTEN_LIMIT = 64 * 1024 * 1024
-
-/** Copies what is in a directory, with owners, modes, links, sockets and holes. */
-export async function copyTree(from: string, to: string, scope: Scope): Promise<void> {
-  if (!existsSync(from) || readdirSync(from).length === 0) return
-  mkdirSync(to, { recursive: true })
-  let said = ''
-  const argv = ['cp', '-a', '--reflink=auto', '--sparse=auto', '--', `${from}/.`, to]
-  const child = await startProcess(argv, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] }, scope)
-  for await (const chunk of child.stderr ?? []) said = (said + String(chunk)).slice(-1000)
-  const { code } = await child.exited
-  if (code === 0) return
-  const full = said.includes('No space left')
-  throw new ThawError(
-    full ? 'DISK_FULL' : 'ENGINE_FAILED',
-    `${from} could not be copied (${said.trim().split('\n').at(-1)}).`,
-  )
-}
 
 /** Files that a checkpoint copies one by one: not those that lie in directories copied as a whole, nor deleted ones (criu has them). */
 export function worthSaving(files: readonly OpenFile[], setting: Setting): OpenFile[] {

@@ -1,7 +1,7 @@
 /** What the branches of one run share: directories, and that they end together. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
-import { preparePrivate, type Log } from '../../system/index.js'
+import { preparePrivate, removeTree, type Log } from '../../system/index.js'
 import { sweepImages } from './image.js'
 
 export class ProcessGroup implements AsyncDisposable {
@@ -27,7 +27,7 @@ export class ProcessGroup implements AsyncDisposable {
     preparePrivate(images)
     sweepImages(images)
     // Of a daemon that was killed: nothing lives in there any more, its sandboxes ended with it.
-    rmSync(work, { recursive: true, force: true })
+    removeTree(work)
     preparePrivate(work)
     return new ProcessGroup(images, work, log)
   }
@@ -55,6 +55,6 @@ export class ProcessGroup implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#living].map((one) => one[Symbol.asyncDispose]()))
-    rmSync(this.work, { recursive: true, force: true })
+    removeTree(this.work)
   }
 }

@@ -1,15 +1,15 @@
 /** A checkpoint on disk: a directory, with manifest.json written last. Format: docs/process-images.md. */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
 import { open, readdir, rename, rm } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { ThawError, writeFileAtomic } from '../../system/index.js'
+import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
 
 /** Raised when what is written could not be read by an older thaw. */
-export const FORMAT = 1
+export const FORMAT = 2
 const MANIFEST = 'manifest.json'
 /** Where the parts of an image lie in it. */
 export const PART = {
@@ -21,6 +21,10 @@ export const PART = {
   files: 'files',
   layers: 'layers',
   written: 'written',
+  /** Names of the pages that lie in the store. */
+  pages: 'pages',
+  /** There while the files of a packed image may hold something; says since which boot they are whole. */
+  unpacked: 'unpacked',
 } as const
 
 const Streams = z.discriminatedUnion('kind', [
@@ -34,11 +38,13 @@ const Streams = z.discriminatedUnion('kind', [
     kind: z.literal('terminal'),
     terminal: z.string(),
     size: z.object({ rows: z.number(), cols: z.number() }),
+    /** struct termios in base64, as the program had set it. */
+    mode: z.string().optional(),
   }),
 ])
 
-const Manifest = z.object({
-  format: z.literal(FORMAT),
+export const Manifest = z.object({
+  format: z.union([z.literal(1), z.literal(FORMAT)]),
   engine: z.literal('process'),
   /** Where the image can be restored. */
   machine: z.object({
@@ -82,8 +88,18 @@ const Manifest = z.object({
     })
     .default({ files: [], left: [], complete: false }),
   processes: z.number(),
-  /** Bytes of every file of it. */
+  /** Bytes of every file of it, as criu and the program know them. */
   sizes: z.record(z.string(), z.number()),
+  /** What lies in the store of pages (packing.ts); null: nothing. From format 2 on. */
+  packed: z
+    .object({
+      /** Times of last change, in nanoseconds, of the files whose pages are named, one file behind the other. */
+      files: z.record(z.string(), z.string()),
+      /** SHA-256 of the names. */
+      digest: z.string(),
+    })
+    .nullable()
+    .default(null),
 })
 export type Manifest = z.infer<typeof Manifest>
 
@@ -170,7 +186,7 @@ export class ProcessImage implements AnyImage {
   /** The manifest goes first: what is left of an interrupted removal is no image. */
   async remove(): Promise<void> {
     await rm(join(this.directory, MANIFEST), { force: true })
-    await rm(this.directory, { recursive: true, force: true })
+    removeTree(this.directory)
   }
 }
 
@@ -182,10 +198,10 @@ export class ProcessImage implements AnyImage {
 export async function sealImage(
   draft: string,
   directory: string,
-  about: Omit<Manifest, 'sizes'>,
+  about: Omit<Manifest, 'format' | 'sizes' | 'packed'>,
 ): Promise<ProcessImage> {
-  const manifest: Manifest = { ...about, sizes: await syncAll(draft, '') }
-  await writeFileAtomic(join(draft, MANIFEST), `${JSON.stringify(manifest)}\n`)
+  const manifest: Manifest = { ...about, format: FORMAT, sizes: await syncAll(draft, ''), packed: null }
+  await writeManifest(draft, manifest)
   await rename(draft, directory)
   const parent = await open(dirname(directory), 'r')
   try {
@@ -196,13 +212,32 @@ export async function sealImage(
   return new ProcessImage(directory, manifest)
 }
 
+export async function writeManifest(directory: string, manifest: Manifest): Promise<void> {
+  await writeFileAtomic(join(directory, MANIFEST), `${JSON.stringify(manifest)}\n`)
+}
+
+/** Says that an image is used now; the keeper goes by it, also the next daemon's. */
+export function touchImage(directory: string): void {
+  const now = new Date()
+  utimesSync(join(directory, MANIFEST), now, now)
+}
+
+/** When it was made or used last, in milliseconds since 1970; null: there is no image. */
+export function lastUse(directory: string): number | null {
+  return statSync(join(directory, MANIFEST), { throwIfNoEntry: false })?.mtimeMs ?? null
+}
+
+/** Whether a directory is an image, and not what an interrupted checkpoint or removal has left. */
+export function isWhole(directory: string): boolean {
+  return existsSync(join(directory, MANIFEST)) && !directory.endsWith('.draft')
+}
+
 /** Removes what an interrupted checkpoint or removal left in a directory of images. */
 export function sweepImages(directory: string): void {
   if (!existsSync(directory)) return
   for (const name of readdirSync(directory)) {
     const path = join(directory, name)
-    if (!existsSync(join(path, MANIFEST)) || name.endsWith('.draft'))
-      rmSync(path, { recursive: true, force: true })
+    if (!isWhole(path)) removeTree(path)
   }
 }
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startProcess, ThawError, type Scope } from '../../system/index.js'
-import { copyTree } from './files.js'
+import { copyTree } from '../../files/copy.js'
 
 /** Directories of the layers in a part of an image. */
 export function listLayers(part: string): string[] {

@@ -1,9 +1,18 @@
 /** Checkpoints of any program, by CRIU, as files: they outlive the daemon. */
 import { constants } from 'node:fs'
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkScope, nativeProgram, ThawError, within, withTimeout, type Scope } from '../../system/index.js'
+import {
+  checkScope,
+  nativeProgram,
+  removeTree,
+  TerminalMode,
+  ThawError,
+  within,
+  withTimeout,
+  type Scope,
+} from '../../system/index.js'
 import type {
   Ability,
   AnyImage,
@@ -25,11 +34,13 @@ import {
 import type { Criu } from './criu/criu.js'
 import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
 import { asDiskFull, asThawError, dumpFailure, restoreFailure } from './errors.js'
+import { copyTree } from '../../files/copy.js'
 import { WrittenFiles } from '../../files/written.js'
-import { copyTree, fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
+import { fillMemory, putBack, putWritten, saveFiles, saveWritten, worthSaving } from './files.js'
 import type { ProcessGroup } from './group.js'
 import { keepLayers, listLayers } from './layers.js'
 import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type Manifest } from './image.js'
+import { canBeLazy, LAZY_FROM, memoryOf, PageServer } from './lazy.js'
 import { inspectTree, readTree, treeOf, type Tcp } from './inspect.js'
 import { carry, CARRIED_NAMES, findCarrier } from './network.js'
 import { heldPid, Sandbox, type Network } from './sandbox.js'
@@ -48,6 +59,7 @@ import {
   type Setting,
 } from './setting.js'
 import { BranchStreams } from './streams.js'
+import { WITHOUT_CARE, type ImageCare } from './keeper.js'
 
 /** How long each step may take; what takes longer hangs. Milliseconds. */
 const LAUNCH_TIMEOUT = 60_000
@@ -95,6 +107,8 @@ export interface ProcessRestore extends StartSpec {
   view?: 'shared' | 'private'
   /** Restores on a machine that differs from the one that made the image. */
   force?: boolean
+  /** Bytes of memory from which on the program goes on before all of it is there. Default: where that wins. */
+  lazyFrom?: number
   /** Called when the sandbox is furnished, and the program is not there yet. */
   furnished?: (sandbox: Sandbox) => void
   /** Whether the program finds on stdin what it had not read. Default: yes. */
@@ -108,6 +122,9 @@ export interface ProcessRestore extends StartSpec {
   hostname?: string | null
   admit?: (initPid: number) => void
 }
+
+/** Called when everything is restored; the program goes on when it resolves. */
+type Standing = (sandbox: Sandbox) => Promise<void>
 
 /** A branch that is restored up to its last step, and stands still there. */
 export interface HeldBranch extends AsyncDisposable {
@@ -125,11 +142,22 @@ export class ProcessEngine implements OutsideEngine<
   readonly name = 'process'
   readonly #provider: CriuProvider
   readonly #say: (what: string) => void
+  readonly #care: ImageCare
+  /** Whether pages can come later, as far as it has been tried. */
+  #isLazy = true
 
-  /** @param say told what takes time, when criu is fetched at the first use */
-  constructor(provider: CriuProvider, say: (what: string) => void = () => {}) {
+  /**
+   * @param say told what takes time, when criu is fetched at the first use
+   * @param care of images while they are used
+   */
+  constructor(
+    provider: CriuProvider,
+    say: (what: string) => void = () => {},
+    care: ImageCare = WITHOUT_CARE,
+  ) {
     this.#provider = provider
     this.#say = say
+    this.#care = care
   }
 
   /** Why it cannot be used as things are, without anything being fetched; null when it can. */
@@ -154,7 +182,7 @@ export class ProcessEngine implements OutsideEngine<
       ...(works && needsUserNamespace()
         ? [
             {
-              name: 'checkpoints without root: programs see themselves as root in a user namespace',
+              name: 'checkpoints without root: programs see themselves as root in a user namespace; System V objects, and files that were closed, are not in them',
               works: true,
               reason: null,
             },
@@ -229,6 +257,8 @@ export class ProcessEngine implements OutsideEngine<
       throw new ThawError('INTERNAL', 'This branch is of another engine.')
     if (branch.over) throw new ThawError('CHECKPOINT_REFUSED', 'The program has ended.')
     const criu = await this.#provider.get(this.#say, scope)
+    // criu cannot copy what is not there.
+    if (branch.parts.pages !== null) await within(scope, 'waiting for memory', branch.parts.pages.done)
     const { sandbox, streams, pids, setting, network, work, reaper, cpus, written, layers } = branch.parts
     const bounded = withTimeout(scope, DUMP_TIMEOUT)
     const tcp = how.tcp ?? null
@@ -241,7 +271,7 @@ export class ProcessEngine implements OutsideEngine<
     try {
       await mkdir(join(directory, PART.criu), { recursive: true, mode: 0o700 })
       await copyFile(reaper, join(directory, PART.reaper), constants.COPYFILE_FICLONE)
-      let held: Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'> | null = null
+      let held: Held | null = null
       let undone: unknown = null
       const paused = async () => {
         try {
@@ -252,7 +282,7 @@ export class ProcessEngine implements OutsideEngine<
           const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
           const closed = [...(written?.now(true).keys() ?? [])].filter((path) => !files.includes(path))
           const kept = await saveWritten(closed, sandbox.inside(''), join(directory, PART.written))
-          const complete = branch.parts.accounted || written?.overflow === false
+          const all = { ...kept, complete: branch.parts.accounted || written?.overflow === false }
           await copyTree(sandbox.inside(SHARED_MEMORY), join(directory, PART.memory), bounded)
           if (setting.ownTemporary)
             await copyTree(join(work, WORK.temporary), join(directory, PART.temporary), bounded)
@@ -260,7 +290,8 @@ export class ProcessEngine implements OutsideEngine<
             const part = join(directory, PART.layers)
             undoLayers = await keepLayers(layers, join(work, WORK.upper), part, how.stop === true, bounded)
           }
-          held = { counts, files, written: { ...kept, complete }, processes: tree.pids.length }
+          const processes = tree.pids.length
+          held = { streams: withMode(streams), counts, files, written: all, processes }
         } catch (error) {
           undone = error
           throw error
@@ -281,7 +312,6 @@ export class ProcessEngine implements OutsideEngine<
       if (status !== 0 || held === null) throw await dumpFailure(log, branch)
       how.goesOn?.()
       const image = await sealImage(directory, join(group.images, final), {
-        format: 1,
         engine: 'process',
         machine: thisMachine(criu),
         program,
@@ -289,11 +319,10 @@ export class ProcessEngine implements OutsideEngine<
         network,
         processors: cpus,
         tcp,
-        streams: streams.names,
         stdinEnded: streams.inputEnded,
         setting,
         place: notePlace(setting.root ?? setting.cwd),
-        ...(held as Pick<Manifest, 'counts' | 'files' | 'written' | 'processes'>),
+        ...(held as Held),
       })
       if (how.stop === true) branch.end()
       return image
@@ -302,7 +331,7 @@ export class ProcessEngine implements OutsideEngine<
       if (how.stop === true) goOn(branch)
       const over = branch.over && !(error instanceof ThawError && error.code === 'CHECKPOINT_REFUSED')
       scope.log.warn('A checkpoint failed; the program runs on.', { error, log: textOf(log).slice(-4000) })
-      await rm(directory, { recursive: true, force: true })
+      removeTree(directory)
       if (over) throw new ThawError('CHECKPOINT_REFUSED', 'The program ended before it could be copied.')
       throw asDiskFull(error)
     }
@@ -346,11 +375,59 @@ export class ProcessEngine implements OutsideEngine<
     image: AnyImage,
     spec: ProcessRestore,
     scope: Scope,
-    standing: ((sandbox: Sandbox) => Promise<void>) | null,
+    standing: Standing | null,
   ): Promise<ProcessBranch> {
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     if (!image.alive) throw new ThawError('CHECKPOINT_GONE', 'The checkpoint is not there any more.')
     const criu = await this.#provider.get(this.#say, scope)
+    const whole = await this.#care.use(image)
+    let branch
+    try {
+      branch = await this.#restoreWhole(group, image, spec, criu, scope, standing)
+      return branch
+    } finally {
+      const { pages = null } = branch?.parts ?? {}
+      if (pages === null) whole[Symbol.dispose]()
+      else void pages.done.then(() => whole[Symbol.dispose]())
+    }
+  }
+
+  async #restoreWhole(
+    group: ProcessGroup,
+    image: ProcessImage,
+    spec: ProcessRestore,
+    criu: Criu,
+    scope: Scope,
+    standing: Standing | null,
+  ): Promise<ProcessBranch> {
+    const bring = (lazy: boolean) => this.#bring(group, image, spec, criu, lazy, scope, standing)
+    const isLarge = memoryOf(image) >= (spec.lazyFrom ?? LAZY_FROM)
+    // The server needs a shell in the sandbox; one that is held has the time to have all of its memory.
+    const mayBe = standing === null && image.manifest.setting.root === null
+    if (isLarge && mayBe && this.#isLazy && canBeLazy(criu)) {
+      try {
+        return await bring(true)
+      } catch (error) {
+        if (!(error instanceof ThawError && error.code === 'ENGINE_FAILED')) throw error
+        // Where it fails without pages, that is what is told.
+        scope.log.info('Memory could not be brought later; it is brought at once.', { error })
+      }
+      const branch = await bring(false)
+      this.#isLazy = false
+      return branch
+    }
+    return await bring(false)
+  }
+
+  async #bring(
+    group: ProcessGroup,
+    image: ProcessImage,
+    spec: ProcessRestore,
+    criu: Criu,
+    lazy: boolean,
+    scope: Scope,
+    standing: Standing | null,
+  ): Promise<ProcessBranch> {
     const { manifest } = image
     const differences = image.differences(thisMachine(criu))
     if (differences.length > 0 && spec.force !== true) {
@@ -370,7 +447,8 @@ export class ProcessEngine implements OutsideEngine<
       criu,
       // One that is held may stay so for long.
       standing === null ? bounded : scope,
-      async ({ sandbox, streams, work, layers }, follow) => {
+      async (parts, follow) => {
+        const { sandbox, streams, work, layers, notes } = parts
         spec.admit?.(sandbox.initPid)
         const reaper = image.part('reaper')
         if (setting.ownTemporary) await copyTree(image.part('temporary'), join(work, WORK.temporary), bounded)
@@ -378,8 +456,10 @@ export class ProcessEngine implements OutsideEngine<
         const directories = { images: group.images, work, image: image.directory }
         if (setting.layered) adoptMode(setting.root ?? setting.cwd, work)
         makeSetting(sandbox, setting, criu, directories, reaper, layers)
-        if (isPrivate && !setting.layered) makeView(sandbox, setting.cwd, work)
         await sandbox.settle(bounded)
+        const other =
+          isPrivate && !setting.layered ? await makeView(sandbox, setting.cwd, work, bounded) : null
+        if (other !== null && manifest.files.length > 0) notes.push(other)
         await fillMemory(sandbox, image.part('memory'), bounded)
         await putBack(sandbox, manifest.files, image.part('files'), setting.cwd, isPrivate, work, bounded)
         if (!accounted) {
@@ -389,14 +469,19 @@ export class ProcessEngine implements OutsideEngine<
         }
         tellBranch(sandbox, spec.branch, spec.number ?? 0)
         spec.furnished?.(sandbox)
-        if (streams.terminal === null && streams.input !== null && spec.unread !== false) {
-          await streams.input.write(readFileSync(image.part('stdin')))
-          if (spec.streams.stdin === 'null' || manifest.stdinEnded) streams.input.end()
+        if (spec.unread !== false) {
+          const mode = old.kind === 'terminal' && old.mode !== undefined ? old.mode : null
+          const given = mode === null ? null : new TerminalMode(Buffer.from(mode, 'base64'))
+          await streams.giveBack(readFileSync(image.part('stdin')), given)
+          if (streams.terminal === null && (spec.streams.stdin === 'null' || manifest.stdinEnded))
+            streams.input?.end()
         }
         const { hostname = null } = spec
         const stands = standing !== null || hostname !== null
         const inherited = streams.inherited(old)
-        const argv = restoreCommand(criu, WORK.restore, PART.criu, inherited, manifest.tcp, stands)
+        if (lazy) parts.pages = await PageServer.start(sandbox, criu, work, bounded)
+        const how = { held: stands, lazy }
+        const argv = restoreCommand(criu, WORK.restore, PART.criu, inherited, manifest.tcp, how)
         let failure: unknown = null
         let ready!: () => void
         const stood = new Promise<void>((resolve) => (ready = resolve))
@@ -430,8 +515,17 @@ export class ProcessEngine implements OutsideEngine<
     )
   }
 
+  /**
+   * What here differs from where an image was made, in words.
+   *
+   * @throws ThawError ENGINE_MISSING
+   */
+  async differences(image: ProcessImage, scope: Scope): Promise<string[]> {
+    return image.differences(thisMachine(await this.#provider.get(this.#say, scope)))
+  }
+
   async discard(image: ProcessImage): Promise<void> {
-    await image.remove()
+    await this.#care.remove(image)
   }
 
   /** Opens streams and a sandbox, and has `begin` bring a program into it. On failure nothing is left. */
@@ -468,7 +562,17 @@ export class ProcessEngine implements OutsideEngine<
           sandbox.tell('bind', join(work, WORK.names), '/etc/resolv.conf')
         }
       }
-      const parts = { ...about, sandbox, streams, work, beside, reaper: nativeProgram('sandbox') }
+      const notes: string[] = []
+      const parts: Omit<BranchParts, 'pids' | 'written'> = {
+        ...about,
+        pages: null,
+        notes,
+        sandbox,
+        streams,
+        work,
+        beside,
+        reaper: nativeProgram('sandbox'),
+      }
       const pids = await begin(parts, (earlier) => {
         written = WrittenFiles.watch(setting.cwd, parts.sandbox.inside(''), earlier)
       })
@@ -482,7 +586,7 @@ export class ProcessEngine implements OutsideEngine<
       ;(written as WrittenFiles | null)?.[Symbol.dispose]()
       await Promise.all(beside.map((one) => one[Symbol.asyncDispose]()))
       streams?.close(false)
-      await rm(work, { recursive: true, force: true })
+      removeTree(work)
       throw asThawError(error, '', setting.cwd)
     }
   }
@@ -500,6 +604,14 @@ function goOn(branch: ProcessBranch): void {
 }
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
+
+/** What is known of a program only while it stands still. */
+type Held = Pick<Manifest, 'streams' | 'counts' | 'files' | 'written' | 'processes'>
+
+function withMode({ names, terminal }: BranchStreams): Manifest['streams'] {
+  if (names.kind !== 'terminal' || terminal === null) return names as Manifest['streams']
+  return { ...names, size: terminal.size, mode: terminal.mode.bytes.toString('base64') }
+}
 
 /** A program that had a terminal gets one again; one that had none cannot. */
 function adaptStreams(wanted: StartSpec['streams'], old: Manifest['streams']): StartSpec['streams'] {

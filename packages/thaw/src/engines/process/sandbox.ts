@@ -80,6 +80,8 @@ export class Sandbox implements AsyncDisposable {
   #initPid = 0
   #stderr = ''
   #onPaused: (() => Promise<void>) | null = null
+  /** Answers that come although their operation was answered with a failure of what was told before. */
+  #overdue = 0
   /** How the program ended; SIGKILL when the sandbox ended first. */
   readonly exited: Promise<SandboxExit>
   #exited!: (exit: SandboxExit) => void
@@ -298,6 +300,7 @@ export class Sandbox implements AsyncDisposable {
         const waiting = this.#waiting
         const refused = new SandboxRefused(rest[0] ?? '', Number(rest[1]))
         this.#waiting = null
+        if (waiting?.verbs.includes('ready') === true) this.#overdue++
         if (waiting === null) this.#log.error('A sandbox failed.', { error: refused })
         return waiting?.reject(refused)
       }
@@ -313,6 +316,7 @@ export class Sandbox implements AsyncDisposable {
       case 'paused':
         return void this.#pause()
       default: {
+        if (verb === 'ready' && this.#overdue > 0) return void this.#overdue--
         const waiting = this.#waiting
         if (waiting === null || !waiting.verbs.includes(verb)) throw new Error(`unexpected ${verb}`)
         this.#waiting = null

@@ -3,16 +3,19 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   realpathSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { dirname, isAbsolute, join } from 'node:path'
-import { ThawError } from '../../system/index.js'
 import { DIRECTORY, type Criu } from './criu/criu.js'
-import { directoryPath, type Sandbox } from './sandbox.js'
+import { ThawError, type Scope } from '../../system/index.js'
+import { copyTree } from '../../files/copy.js'
+import { directoryPath, SandboxRefused, type Sandbox } from './sandbox.js'
 
 export const TEMPORARY = '/tmp'
 export const SHARED_MEMORY = '/dev/shm'
@@ -35,10 +38,15 @@ export const WORK = {
   upper: 'upper',
   overlay: 'overlay',
   files: 'files',
+  copy: 'copy',
   restore: 'restore',
   names: 'resolv.conf',
 } as const
 
+/** An overlay has the numbers of its lower part only where all of it is on one file system. */
+const OTHER_NUMBERS = 'files have other inode numbers in a clone, which databases that are open may refuse'
+/** Of a directory that is copied for a private view. */
+const MOST = { bytes: 2 ** 30, entries: 100_000 }
 /** Where a program finds which branch it is: docs/any-program.md. */
 const BRANCH = '/run/thaw/branch'
 /** Digits of its number: the file has the same size in every branch, since a program may have it open. */
@@ -124,13 +132,42 @@ export function showCopy(sandbox: Sandbox, { project, shared }: Copy): void {
 }
 
 /**
- * The directory as a private view: what is written there is the sandbox's own.
+ * The directory as a private view: what is written there is the sandbox's own. An overlay, or a copy where the kernel
+ * allows none.
  *
  * @param branch its directory, as seen from here
+ * @returns what is not as in the directory itself, in words; null: nothing
+ * @throws ThawError UNSUPPORTED where it is too large to be copied
  */
-export function makeView(sandbox: Sandbox, cwd: string, branch: string): void {
+export async function makeView(
+  sandbox: Sandbox,
+  cwd: string,
+  branch: string,
+  scope: Scope,
+): Promise<string | null> {
   adoptMode(cwd, branch)
+  const work = directoryPath(DIRECTORY.work)
   tellOverlay(sandbox, cwd, [])
+  try {
+    await sandbox.settle(scope)
+    const isNear = statSync(cwd).dev === statSync(branch).dev
+    return isNear ? null : `${cwd} is on another file system than thaw's state (THAW_HOME): ${OTHER_NUMBERS}`
+  } catch (error) {
+    if (!(error instanceof SandboxRefused) || error.what !== 'overlay') throw error
+    if (!(await isCopyable(cwd))) {
+      throw new ThawError(
+        'UNSUPPORTED',
+        `${cwd} cannot have a private view: the kernel refuses an overlay (${error.error}), and it is too large for a copy.`,
+        {
+          hint: 'Resume one branch at a time, while nothing else of the run is live: it works on the directory itself.',
+        },
+      )
+    }
+    await copyTree(cwd, join(branch, WORK.copy), scope)
+    sandbox.tell('bind', join(work, WORK.copy), cwd)
+    await sandbox.settle(scope)
+    return `its directory is a copy, since the kernel refuses an overlay there (${error.error}): ${OTHER_NUMBERS}`
+  }
 }
 
 /** Mode and owner of a merged directory are those of its upper part. */
@@ -144,6 +181,20 @@ export function adoptMode(viewed: string, branch: string): void {
 function tellOverlay(sandbox: Sandbox, viewed: string, layers: readonly string[]): void {
   const work = directoryPath(DIRECTORY.work)
   sandbox.tell('overlay', viewed, join(work, WORK.upper), join(work, WORK.overlay), ...layers)
+}
+
+async function isCopyable(directory: string): Promise<boolean> {
+  let { entries, bytes } = MOST
+  const queue = [directory]
+  for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
+    for (const entry of await readdir(at, { withFileTypes: true })) {
+      const path = join(at, entry.name)
+      if (entry.isDirectory()) queue.push(path)
+      else if (entry.isFile()) bytes -= lstatSync(path, { throwIfNoEntry: false })?.size ?? 0
+      if (--entries < 0 || bytes < 0) return false
+    }
+  }
+  return true
 }
 
 /** What of /tmp a command needs: its directory, what its words name, where its programs are found. */

@@ -1,6 +1,6 @@
 /** The streams of one branch: pipes, or a terminal. New ones for every clone. */
 import { closeSync, fstatSync } from 'node:fs'
-import { makePipe, type Scope } from '../../system/index.js'
+import { makePipe, type Scope, type TerminalMode } from '../../system/index.js'
 import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
 import { InputPipe, OutputPipe } from '../pipes.js'
 import { FIRST_STREAM, type Sandbox } from './sandbox.js'
@@ -106,6 +106,12 @@ export class BranchStreams {
     return this.#ends.map((fd, i) => (fd === null ? null : FIRST_STREAM + i))
   }
 
+  /** Gives the program what it had not read; `mode` is that of its terminal, where it has one. */
+  async giveBack(unread: Buffer, mode: TerminalMode | null): Promise<void> {
+    if (this.terminal !== null && mode !== null) await this.terminal.giveBack(unread, mode)
+    else if (this.terminal === null) await this.input?.write(unread)
+  }
+
   /** What criu is to put in the place of an image's streams. */
   inherited(old: StreamNames): string[] {
     if (old.kind === 'terminal') return inherit(0, old.terminal)
@@ -147,7 +153,7 @@ export class BranchStreams {
       await new Promise((resolve) => setTimeout(resolve, 2))
       this.terminal.drain()
     }
-    const unread = this.#input?.unread() ?? Buffer.alloc(0)
+    const unread = (await this.terminal?.unread()) ?? this.#input?.unread() ?? Buffer.alloc(0)
     return { ...this.#printed, stdin: (this.input?.written ?? 0) - unread.length, unread }
   }
 

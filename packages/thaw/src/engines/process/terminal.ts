@@ -1,12 +1,25 @@
 /** The daemon's side of a pseudo terminal. */
 import { closeSync, fstatSync, readSync, writeSync } from 'node:fs'
 import { ReadStream } from 'node:tty'
-import { openTerminal, resizeTerminal, terminalSize, type PseudoTerminal } from '../../system/index.js'
+import {
+  openTerminal,
+  resizeTerminal,
+  TerminalMode,
+  terminalSize,
+  waitingBytes,
+  type PseudoTerminal,
+} from '../../system/index.js'
 import type { TerminalSize } from '../engine.js'
 
 const CHUNK = 64 * 1024
 /** What end-of-file is typed as (VEOF of a new terminal). */
 const END_OF_FILE = Buffer.from([4])
+
+/** What the kernel's worker needs to bring typed bytes through. Milliseconds. */
+const WORKER = 3
+const TRIES = 200
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** What is typed goes in, what is printed comes out; both as in pipes.ts. */
 export class Terminal {
@@ -17,6 +30,7 @@ export class Terminal {
   #open = true
   #written = 0
   #queue: Promise<void> = Promise.resolve()
+  #held: Promise<void> = Promise.resolve()
   readonly ended: Promise<void>
 
   /**
@@ -69,6 +83,64 @@ export class Terminal {
     void this.write(END_OF_FILE)
   }
 
+  /** As the program has set it. */
+  get mode(): TerminalMode {
+    return TerminalMode.of(this.#terminal.slave)
+  }
+
+  /** What was typed and not read yet; it stays there to be read. Prerequisite: the program stands still. */
+  async unread(): Promise<Buffer> {
+    const mode = this.mode
+    const typed: Buffer[] = []
+    await this.#alone(async () => {
+      try {
+        mode.raw.give(this.#terminal.slave)
+        // What has not come through yet does so by way of a worker of the kernel.
+        for (let silent = 0; silent < 2 && this.#open; silent++) {
+          for (let size; (size = readSync(this.#terminal.slave, this.#buffer)) > 0; silent = 0)
+            typed.push(Buffer.from(this.#buffer.subarray(0, size)))
+          await pause(WORKER)
+        }
+      } finally {
+        mode.give(this.#terminal.slave)
+      }
+    })
+    // Reading takes the end of a file for a zero.
+    const all = Buffer.concat(typed)
+    const unread = mode.byLines ? all.map((byte) => (byte === 0 ? mode.endOfFile : byte)) : all
+    await this.retype(Buffer.from(unread), mode)
+    return Buffer.from(unread)
+  }
+
+  /** What its program had not read in another terminal, which had this mode. */
+  async giveBack(typed: Buffer, mode: TerminalMode): Promise<void> {
+    this.#written += typed.length
+    await this.retype(typed, mode)
+  }
+
+  /** Types what had been typed before: it does not show again. The terminal then has this mode. */
+  async retype(typed: Buffer, mode: TerminalMode): Promise<void> {
+    await this.#alone(async () => {
+      mode.silent.give(this.#terminal.slave)
+      try {
+        for (let at = 0, tries = 0; at < typed.length && tries < TRIES; tries++) {
+          try {
+            at += writeSync(this.#terminal.master, typed, at)
+          } catch (error) {
+            if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+            await pause(WORKER)
+          }
+        }
+        const whole = mode.byLines ? typed.lastIndexOf(10) + 1 : typed.length
+        for (let tries = 0; tries < TRIES && waitingBytes(this.#terminal.slave) < whole; tries++)
+          await pause(WORKER)
+        if (typed.length > whole) await pause(WORKER)
+      } finally {
+        mode.give(this.#terminal.slave)
+      }
+    })
+  }
+
   resume(): void {
     if (this.#open) this.#reader.resume()
   }
@@ -98,19 +170,27 @@ export class Terminal {
     this.#reader.destroy()
   }
 
+  /** Nothing is typed meanwhile. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    const held = work()
+    this.#held = held.catch(() => {})
+    await held
+  }
+
   async #pump(bytes: Uint8Array): Promise<void> {
     let rest = bytes
-    let pause = 0
+    let wait = 0
     while (rest.length > 0 && this.#open) {
+      await this.#held
       try {
         const size = writeSync(this.#terminal.master, rest)
         this.#written += size
         rest = rest.subarray(size)
-        pause = 0
+        wait = 0
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
-        await new Promise((resolve) => setTimeout(resolve, pause))
-        pause = Math.min(pause + 1, 10)
+        await pause(wait)
+        wait = Math.min(wait + 1, 10)
       }
     }
   }

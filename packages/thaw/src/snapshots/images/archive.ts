@@ -6,7 +6,7 @@ import { PassThrough, Transform, type TransformCallback } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { Decompress } from 'fzstd'
-import { extract as extractTar, type Header } from 'tar-stream'
+import { extract as extractTar, type Headers } from 'tar-stream'
 import { checkScope, ThawError, type Scope } from '../../system/index.js'
 import type { Entry, RootWriter } from './root-writer.js'
 
@@ -162,10 +162,13 @@ class Meter extends Transform {
   }
 }
 
+/** What the library's types leave out. */
+type Header = Headers & { pax?: Record<string, string> | null }
+
 function entryOf(header: Header): Entry {
-  const { name, type, mode, uid, gid, mtime, linkname, size } = header
-  const pax = (header.pax ?? {}) as Record<string, string>
-  const known = TYPES[type]
+  const { name, type, mode = 0o644, uid = 0, gid = 0, mtime = new Date(0), linkname, size = 0 } = header
+  const pax = header.pax ?? {}
+  const known = TYPES[type ?? '']
   if (known === undefined || Object.keys(pax).some((key) => key.startsWith('GNU.sparse.'))) {
     throw new ThawError(
       'IMAGE_REFUSED',

@@ -1,9 +1,9 @@
 /** The images of one user: a row in the journal each, and for a root file system a directory. */
-import { chmodSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { NO_LIMITS, type Image, type ImageDefinition } from '@thaw/protocol'
 import type { Journal } from '../../store/index.js'
-import { preparePrivate, ThawError, type Log, type Scope } from '../../system/index.js'
+import { preparePrivate, removeTree, ThawError, type Log, type Scope } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import { importRoot, type ImportResult } from './import.js'
 import type { Budget } from './root-writer.js'
@@ -163,22 +163,4 @@ function environment(list: readonly string[]): Record<string, string> {
       return at < 0 ? [one, ''] : [one.slice(0, at), one.slice(at + 1)]
     }),
   )
-}
-
-/** Also where directories in it are closed to their own owner, as those of other people's images may be. */
-function removeTree(path: string): void {
-  try {
-    rmSync(path, { recursive: true, force: true })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
-    openDirectories(path)
-    rmSync(path, { recursive: true, force: true })
-  }
-}
-
-function openDirectories(path: string): void {
-  chmodSync(path, 0o700)
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) openDirectories(join(path, entry.name))
-  }
 }

@@ -1,9 +1,9 @@
 /** A root file system out of a directory, an archive, or another tool's image. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Imported } from '@thaw/protocol'
-import { startProcess, ThawError, type Scope } from '../../system/index.js'
+import { removeTree, startProcess, ThawError, type Scope } from '../../system/index.js'
 import { applyArchive, readArchive } from './archive.js'
 import { applyDirectory } from './directory.js'
 import { MARKS, readLayout, type ImageConfig } from './layout.js'
@@ -52,7 +52,7 @@ export async function importRoot(
     }
     const layout = readLayout(isArchive ? unpacked : source, reference)
     for (const { file, expected } of layout.layers) await applyArchive(file, expected, writer, true, scope)
-    rmSync(unpacked, { recursive: true, force: true })
+    removeTree(unpacked)
     config = layout.config.config ?? null
     Object.assign(about, { format: layout.format, digest: layout.digest, layers: layout.layers.length })
   } else if (isArchive) {

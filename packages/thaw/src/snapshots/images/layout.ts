@@ -122,7 +122,10 @@ function choose(root: string, manifests: Descriptor[], reference: string | null,
   const named = (one: Descriptor) =>
     one.annotations?.['org.opencontainers.image.ref.name'] ?? one.annotations?.['io.containerd.image.name']
   const runnable = manifests.filter(
-    ({ platform }) => platform == null || (platform.os === 'linux' && platform.architecture === here),
+    ({ platform }) =>
+      platform === null ||
+      platform === undefined ||
+      (platform.os === 'linux' && platform.architecture === here),
   )
   const fitting =
     reference === null || depth > 0 ? runnable : runnable.filter((one) => named(one) === reference)

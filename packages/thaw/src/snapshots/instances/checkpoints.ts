@@ -1,9 +1,9 @@
 /** Checkpoints of instances: a row in the journal and a directory each. */
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { InstanceCheckpoint } from '@thaw/protocol'
 import type { InstanceCheckpointRow, InstanceTable } from '../../store/instances.js'
-import { ThawError } from '../../system/index.js'
+import { removeTree, ThawError } from '../../system/index.js'
 import { pick } from '../ids.js'
 
 export class InstanceCheckpoints {
@@ -23,7 +23,7 @@ export class InstanceCheckpoints {
     }
     const known = new Set(table.listCheckpoints().map((row) => row.directory))
     for (const name of readdirSync(directory)) {
-      if (!known.has(join(directory, name))) rmSync(join(directory, name), { recursive: true, force: true })
+      if (!known.has(join(directory, name))) removeTree(join(directory, name))
     }
   }
 
@@ -67,7 +67,7 @@ export class InstanceCheckpoints {
   /** The row first: what is left of an interrupted removal is swept. */
   discard({ checkpoint, directory }: InstanceCheckpointRow): void {
     this.#table.forgetCheckpoint(checkpoint.id)
-    rmSync(directory, { recursive: true, force: true })
+    removeTree(directory)
   }
 
   /** Those that were made for a fork, and that nobody lives on any more. */

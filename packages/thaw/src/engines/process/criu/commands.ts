@@ -12,6 +12,7 @@ const LARGEST_DELETED = '1G'
 export const OWN_PROGRAM = '/proc/1/exe'
 export const DUMP_LOG = 'dump.log'
 export const RESTORE_LOG = 'restore.log'
+export const LAZY_LOG = 'lazy-pages.log'
 
 function common(criu: Criu, tcp: Tcp): string[] {
   const connections = tcp === 'close' ? '--tcp-close' : '--tcp-established'
@@ -45,9 +46,17 @@ export function dumpCommand(
   return [...criuCommand(criu), 'dump', ...where, ...how, ...external, ...common(criu, tcp)]
 }
 
+/** A server for pages of the image, as long as some are missing. */
+export function lazyPagesCommand(criu: Criu, work: string, part: string): string[] {
+  const images = join(directoryPath(DIRECTORY.image), part)
+  const where = ['-D', images, '-W', join(directoryPath(DIRECTORY.work), work), '-o', LAZY_LOG]
+  return [...criuCommand(criu), 'lazy-pages', ...where, '-v2']
+}
+
 /**
  * @param inherited the new streams in the place of the image's
- * @param held whether PID 1 is told when everything is restored, and says when it may go on
+ * @param how.held whether PID 1 is told when everything is restored, and says when it may go on
+ * @param how.lazy whether a server gives out pages
  */
 export function restoreCommand(
   criu: Criu,
@@ -55,12 +64,22 @@ export function restoreCommand(
   part: string,
   inherited: readonly string[],
   tcp: Tcp,
-  held = false,
+  { held, lazy }: { held: boolean; lazy: boolean },
 ): string[] {
   const images = join(directoryPath(DIRECTORY.image), part)
   const where = ['-D', images, '-W', join(directoryPath(DIRECTORY.work), work), '-o', RESTORE_LOG]
   const script = held ? ['--action-script', OWN_PROGRAM] : []
-  return [...criuCommand(criu), 'restore', '-d', ...where, ...script, ...inherited, ...common(criu, tcp)]
+  const pages = lazy ? ['--lazy-pages'] : []
+  return [
+    ...criuCommand(criu),
+    'restore',
+    '-d',
+    ...where,
+    ...script,
+    ...inherited,
+    ...pages,
+    ...common(criu, tcp),
+  ]
 }
 
 /** Said whatever happens, or of what was said before. */

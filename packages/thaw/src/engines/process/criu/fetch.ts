@@ -204,5 +204,6 @@ function proxies(): Record<string, string> {
 }
 
 function remove(path: string): void {
-  rmSync(path, { recursive: true, force: true })
+  // What a process that was killed had started may still be writing.
+  rmSync(path, { recursive: true, force: true, maxRetries: 5 })
 }
