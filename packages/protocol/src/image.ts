@@ -180,4 +180,7 @@ export const Image = z.object({
 })
 export type Image = z.output<typeof Image>
 
-export const ImageList = z.object({ images: z.array(Image) })
+export const ImageList = z.object({
+  images: z.array(Image),
+  items: z.array(Image).describe('The same, as callers of /v1/containers know it.'),
+})

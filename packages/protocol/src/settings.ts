@@ -68,6 +68,8 @@ export const RunSettings = z.strictObject({
   ),
 })
 
+const RANGE = 'it has to be from 1 to 20'
+
 /** Settings of the daemon, read when it starts; only the user's file and the environment may set them. */
 export const DaemonSettings = z.strictObject({
   idle: Duration.default(1800).describe(
@@ -81,6 +83,39 @@ export const DaemonSettings = z.strictObject({
     .default('auto')
     .describe('Memory for parked checkpoints, in bytes; auto: a quarter of what is free when it is needed.'),
   disk: Size.default(10e9).describe('Disk for recorded output and kept files, in bytes.'),
+  pool_size: z
+    .number()
+    .int()
+    .min(1, RANGE)
+    .max(20, RANGE)
+    .default(5)
+    .describe('Members of a pool that is created without a size.'),
+  pool_limit: z.number().int().min(1).max(10_000).default(20).describe('Most members of one pool.'),
+  snapshot_refresh_secs: z
+    .number()
+    .min(60, 'at least 60 seconds')
+    .default(3600)
+    .describe('Age at which the members of a pool are replaced.'),
+  snapshot_path: z
+    .union([z.literal('auto'), z.string().regex(/^\/[^\0]*$/, 'an absolute path, or auto')])
+    .default('auto')
+    .describe('Directory in which snapshots lie; auto: with everything else that is kept.'),
+  snapshot_wait: Duration.default(60).describe(
+    'Most seconds that a new instance waits for a snapshot that is being made.',
+  ),
+  snapshot_auto: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(2)
+    .describe('Which use of an image has a snapshot made of it by itself. 0: none.'),
+  snapshot_count: z.number().int().positive().default(32).describe('Most snapshots that are kept.'),
+  snapshot_disk: Size.default(20e9).describe('Most bytes of disk for snapshots.'),
+  snapshot_days: z
+    .number()
+    .positive()
+    .default(30)
+    .describe('Days without use after which a snapshot that was made by itself is removed.'),
   pack: Duration.default(300).describe(
     'Seconds after which a checkpoint on disk that nobody uses is compressed, its pages shared with others.',
   ),

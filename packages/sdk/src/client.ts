@@ -36,6 +36,8 @@ import { z } from 'zod'
 import { all, at, callOver, pages, query, type Call } from './call.js'
 import { ImagesClient } from './images.js'
 import { InstancesClient } from './instances.js'
+import { PoolsClient } from './pools.js'
+import { SnapshotsClient } from './snapshots.js'
 import { OperationHandle, type StartOptions } from './operation.js'
 import { settled, type SettledBranch } from './settled.js'
 import type { Transport } from './transport.js'
@@ -53,6 +55,8 @@ export class Client {
   readonly tokens: TokensClient
   readonly images: ImagesClient
   readonly instances: InstancesClient
+  readonly snapshots: SnapshotsClient
+  readonly pools: PoolsClient
 
   constructor(transport: Transport) {
     const call = callOver(transport)
@@ -64,6 +68,8 @@ export class Client {
     this.tokens = new TokensClient(call)
     this.images = new ImagesClient(call)
     this.instances = new InstancesClient(call, transport)
+    this.snapshots = new SnapshotsClient(call, transport)
+    this.pools = new PoolsClient(call)
   }
 }
 

@@ -1,6 +1,7 @@
 export { Client } from './client.js'
 export { fetchTransport } from './fetch-transport.js'
 export { OperationHandle, type StartOptions } from './operation.js'
+export type { TakeInput } from './snapshots.js'
 export type { FinishedBranch, SettledBranch } from './settled.js'
 export type { Method, RequestOptions, Transport } from './transport.js'
 export { ThawError, type ErrorCode } from '@thaw/protocol'
@@ -10,8 +11,12 @@ export type {
   Comparison,
   Operation,
   OperationEvent,
+  Pool,
+  PoolRequestInput,
   ResumeCheckpointInput,
   RunReport,
   RunSummary,
+  Snapshot,
+  SnapshotRequestInput,
   StartRunInput,
 } from '@thaw/protocol'

@@ -1,7 +1,7 @@
 import type { DaemonSettings } from '@thaw/protocol'
 import type { Journal } from '../store/index.js'
 import type { Log, Metrics, Paths } from '../system/index.js'
-import type { Snapshots } from '../snapshots/snapshots.js'
+import type { Products } from '../snapshots/products.js'
 import type { Access } from './access.js'
 import type { Operations } from './operations.js'
 import type { RunsPort, SetupPort } from './ports.js'
@@ -12,7 +12,7 @@ import type { Tokens } from './tokens.js'
 export interface ApiContext {
   readonly runs: RunsPort
   readonly engines: SetupPort
-  readonly snapshots: Snapshots
+  readonly products: Products
   readonly journal: Journal
   readonly paths: Paths
   readonly settings: DaemonSettings

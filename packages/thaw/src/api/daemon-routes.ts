@@ -77,7 +77,7 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
       state: context.paths.state,
       log: context.paths.log,
       tcp: context.tcp.address,
-      live: context.runs.live() + context.snapshots.instances.live(),
+      live: context.runs.live() + context.products.instances.live(),
       busy: context.runs.busy(),
       idle_exit_seconds: context.idle.secondsLeft(),
       memory_bytes: context.runs.memory(),
@@ -97,7 +97,7 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const live = context.runs.live() + context.snapshots.instances.live()
+      const live = context.runs.live() + context.products.instances.live()
       if (live > 0 && !request.body.force) {
         throw new ThawError(
           'RUN_BUSY',

@@ -19,7 +19,7 @@ import type { ApiContext } from './context.js'
 import { IdleExit } from './idle.js'
 import { Operations } from './operations.js'
 import type { RunsPort, SetupPort } from './ports.js'
-import type { Snapshots } from '../snapshots/snapshots.js'
+import type { Products } from '../snapshots/products.js'
 import { buildServer, serveAlso } from './server.js'
 import { daemonSettings, resolveSettings } from './settings.js'
 import { TcpListener } from './tcp.js'
@@ -36,7 +36,13 @@ export type CreateRuns = (options: {
 /** Engines that fetch what they lack. */
 export type CreateEngines = (paths: Paths) => SetupPort
 
-export type CreateSnapshots = (options: { paths: Paths; journal: Journal; log: Log }) => Snapshots
+export type CreateProducts = (options: {
+  paths: Paths
+  journal: Journal
+  log: Log
+  metrics: Metrics
+  settings: DaemonSettings
+}) => Products
 
 /** Descriptor on which the one who started the daemon waits for its first word, a JSON line. */
 const READY_FD = 3
@@ -53,10 +59,10 @@ function tell(message: unknown): void {
 interface Rooms {
   createRuns: CreateRuns
   createEngines: CreateEngines
-  createSnapshots: CreateSnapshots
+  createProducts: CreateProducts
 }
 
-async function serve({ createRuns, createEngines, createSnapshots }: Rooms): Promise<void> {
+async function serve({ createRuns, createEngines, createProducts }: Rooms): Promise<void> {
   process.chdir('/')
   process.umask(0o077)
   const paths = findPaths()
@@ -82,7 +88,7 @@ async function serve({ createRuns, createEngines, createSnapshots }: Rooms): Pro
   cleanup.add(() => closeServer())
   const metrics = new Metrics({ version: VERSION, build: BUILD })
   const runs = cleanup.use(await createRuns({ paths, journal, log, metrics, settings }))
-  const snapshots = cleanup.use(createSnapshots({ paths, journal, log }))
+  const products = cleanup.use(createProducts({ paths, journal, log, metrics, settings }))
   const tokens = new Tokens(paths.tokens)
   const access = new Access(tokens)
   const operations = new Operations(log)
@@ -90,7 +96,7 @@ async function serve({ createRuns, createEngines, createSnapshots }: Rooms): Pro
   const idle: IdleExit = cleanup.use(
     new IdleExit(
       settings.idle,
-      () => runs.live() > 0 || runs.busy() || snapshots.instances.live() > 0 || tcp.address !== null,
+      () => runs.live() > 0 || runs.busy() || products.live() > 0 || products.busy() || tcp.address !== null,
       () => stop(),
     ),
   )
@@ -117,7 +123,7 @@ async function serve({ createRuns, createEngines, createSnapshots }: Rooms): Pro
   const context: ApiContext = {
     runs,
     engines: createEngines(paths),
-    snapshots,
+    products,
     journal,
     paths,
     settings,
@@ -133,7 +139,7 @@ async function serve({ createRuns, createEngines, createSnapshots }: Rooms): Pro
     stop,
   }
   metrics.gauge('live_branches', 'Programs that run now.', () => runs.live())
-  metrics.gauge('live_instances', 'Instances that have not ended.', () => snapshots.instances.live())
+  metrics.gauge('live_instances', 'Instances that have not ended.', () => products.instances.live())
   metrics.gauge('operations_running', 'Operations of the API that go on now.', () => operations.running())
   metrics.gauge('parked_memory_bytes', 'What parked checkpoints hold of their own, as last measured.', () =>
     runs.memory(),

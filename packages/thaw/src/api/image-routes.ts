@@ -7,7 +7,7 @@ import type { Routes } from './server.js'
 const tags = ['images']
 
 export function imageRoutes(app: Routes, context: ApiContext): void {
-  const { snapshots } = context
+  const { products } = context
 
   app.get(
     '/v1/images',
@@ -19,7 +19,10 @@ export function imageRoutes(app: Routes, context: ApiContext): void {
         response: { 200: ImageList },
       },
     },
-    () => ({ images: snapshots.images.list() }),
+    () => {
+      const images = products.images.list()
+      return { images, items: images }
+    },
   )
 
   app.post(
@@ -36,7 +39,7 @@ export function imageRoutes(app: Routes, context: ApiContext): void {
     },
     async (request, reply) => {
       const scope = openScope(context.log, callerSignal(reply))
-      const image = await snapshots.images.create(request.body, scope)
+      const image = await products.images.create(request.body, scope)
       return reply
         .status(201)
         .header('location', `/v1/images/${encodeURIComponent(image.name)}`)
@@ -55,7 +58,7 @@ export function imageRoutes(app: Routes, context: ApiContext): void {
         response: { 200: Image },
       },
     },
-    (request) => snapshots.images.get(request.params.id),
+    (request) => products.images.get(request.params.id),
   )
 
   app.delete(
@@ -69,6 +72,6 @@ export function imageRoutes(app: Routes, context: ApiContext): void {
         response: { 200: Image },
       },
     },
-    (request) => snapshots.removeImage(request.params.id),
+    (request) => products.removeImage(request.params.id),
   )
 }

@@ -34,8 +34,8 @@ const Bytes = {
 const params = NameParams
 
 export function instanceRoutes(app: Routes, context: ApiContext): void {
-  const { snapshots, log } = context
-  const instances = () => snapshots.instances
+  const { products, log } = context
+  const instances = () => products.instances
   // A file is not collected in memory.
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload))
 
@@ -58,7 +58,7 @@ export function instanceRoutes(app: Routes, context: ApiContext): void {
       schema: {
         tags,
         operationId: 'createInstance',
-        summary: 'Start an instance of an image',
+        summary: 'Make an instance of an image: from a pool, from a snapshot, or by a start',
         description:
           'Answers once it is ready (201); with `Prefer: respond-async` at once (202), and its state then tells. Whoever goes away before he was answered has it undone.',
         headers: z.looseObject({ prefer: z.string().optional() }),
@@ -69,7 +69,7 @@ export function instanceRoutes(app: Routes, context: ApiContext): void {
     async (request, reply) => {
       const later = /(?:^|,)\s*respond-async\s*(?:,|$)/.test(request.headers.prefer ?? '')
       const scope = later ? openScope(log) : openScope(log, callerSignal(reply))
-      const { instance, ready } = instances().create(request.body, scope)
+      const { instance, ready } = products.provision.create(request.body, scope)
       reply.header('location', `/v1/instances/${instance.id}`)
       if (later) return reply.status(202).header('preference-applied', 'respond-async').send(instance)
       return reply.status(201).send(await ready)

@@ -49,7 +49,7 @@ export async function execStream(
     },
   }
   const spec = { ...asked, streams: { terminal, stdin, joined }, listener }
-  const program = await context.snapshots.instances.exec(id, spec, openScope(context.log))
+  const program = await context.products.instances.exec(id, spec, openScope(context.log))
   entered = program
   if (waiting === 0) program.resumeOutput()
   stream.onGone(() => void program[Symbol.asyncDispose]())

@@ -50,6 +50,9 @@ export function openApi(): FastifyDynamicSwaggerOptions {
         { name: 'operations', description: 'Work that goes on after its request was answered.' },
         { name: 'images', description: 'How something starts.' },
         { name: 'instances', description: 'What was started from an image, in a sandbox of its own.' },
+        { name: 'snapshots', description: 'Images that were started once, kept when they were ready.' },
+        { name: 'pools', description: 'Copies of snapshots that wait to be taken.' },
+        { name: 'containers', description: 'Snapshots and instances in the words of NQRust.' },
         { name: 'daemon', description: 'The process in the background.' },
       ],
       components: {

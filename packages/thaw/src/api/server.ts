@@ -20,6 +20,7 @@ import type { Needed } from './access.js'
 import { branchRoutes } from './branch-routes.js'
 import { checkpointRoutes } from './checkpoint-routes.js'
 import type { ApiContext } from './context.js'
+import { containerRoutes } from './container-routes.js'
 import { daemonRoutes } from './daemon-routes.js'
 import { documentRoutes } from './document-routes.js'
 import { acceptKeys } from './idempotency.js'
@@ -27,7 +28,9 @@ import { completeSchema, openApi } from './openapi.js'
 import { imageRoutes } from './image-routes.js'
 import { instanceRoutes } from './instance-routes.js'
 import { operationRoutes } from './operation-routes.js'
+import { poolRoutes } from './pool-routes.js'
 import { runRoutes } from './run-routes.js'
+import { snapshotRoutes } from './snapshot-routes.js'
 import { acceptStreams, checkBuild } from './stream.js'
 import { tokenRoutes } from './token-routes.js'
 
@@ -54,6 +57,9 @@ const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
   operationRoutes,
   imageRoutes,
   instanceRoutes,
+  snapshotRoutes,
+  poolRoutes,
+  containerRoutes,
   daemonRoutes,
   tokenRoutes,
   documentRoutes,

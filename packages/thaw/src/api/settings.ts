@@ -116,7 +116,9 @@ function fromText(name: SettingName, text: string): unknown {
   if (/^-?\d+(\.\d+)?$/.test(text)) candidates.push(Number(text))
   if (/^(1|true|yes|on)$/i.test(text)) candidates.push(true)
   if (/^(0|false|no|off)$/i.test(text)) candidates.push(false)
-  return candidates.find((candidate) => Settings.shape[name].safeParse(candidate).success) ?? text
+  const fitting = candidates.find((candidate) => Settings.shape[name].safeParse(candidate).success)
+  // A number that does not fit is refused as a number: the range is what its caller has to know.
+  return fitting ?? candidates.find((candidate) => typeof candidate === 'number') ?? text
 }
 
 function readFile(file: string, source: 'user' | 'project', found: Map<SettingName, Found>): void {

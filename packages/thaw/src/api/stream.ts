@@ -74,7 +74,7 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
   }
   const instance = /^\/v1\/instances\/([^/?]+)\/exec\/stream$/.exec(path)?.[1]
   if (instance !== undefined) {
-    const { id } = context.snapshots.instances.get(decoded(instance))
+    const { id } = context.products.instances.get(decoded(instance))
     return (stream) => stream.serve((first) => execStream(id, first, stream, context))
   }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
@@ -84,7 +84,7 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
 export function checkBuild(build: string | string[] | undefined, context: ApiContext): void {
   if (build === undefined || build === BUILD) return
   throw new ThawError('VERSION_MISMATCH', `The daemon is thaw ${VERSION} of another build.`, {
-    details: { pid: process.pid, live: context.runs.live() + context.snapshots.instances.live() },
+    details: { pid: process.pid, live: context.runs.live() + context.products.instances.live() },
   })
 }
 

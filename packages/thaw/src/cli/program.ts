@@ -2,6 +2,7 @@ import { API_VERSION } from '@thaw/protocol/api'
 import { ThawError } from '@thaw/protocol/errors'
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { VERSION } from '../version.js'
+import { describeProducts } from './products.js'
 import { print } from './print.js'
 
 const AFTER_HELP = `
@@ -140,6 +141,7 @@ export function describeProgram(): { thaw: Command; code: () => number } {
         .exitOverride()
         .configureOutput({ writeErr: () => {} })
   }
+  describeProducts(group, to, json)
   const images = () => import('./commands/image.js')
   const image = group('image', 'how something starts: a command in a directory, or a root file system')
   image('create <file>', 'make one of a definition (JSON)')

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { ThawError } from '../system/index.js'
 
-/** `img`: an image; `i`: an instance; `ic`: a checkpoint of one. */
-export function newId(kind: 'img' | 'i' | 'ic'): string {
+/** `img`: an image; `i`: an instance; `ic`: a checkpoint of one; `s`: a snapshot; `p`: a pool. */
+export function newId(kind: 'img' | 'i' | 'ic' | 's' | 'p'): string {
   return `${kind}_${BigInt(`0x${randomBytes(8).toString('hex')}`)
     .toString(36)
     .padStart(13, '0')}`

@@ -7,3 +7,4 @@ export {
   type RunRow,
 } from './journal.js'
 export type { InstanceCheckpointRow, InstanceRow } from './instances.js'
+export type { PoolRow, SnapshotRow } from './snapshots.js'

@@ -2,6 +2,7 @@ import type { RunReport } from '@thaw/protocol'
 import { Database, type Row } from './database.js'
 import { ImageTable } from './images.js'
 import { InstanceTable } from './instances.js'
+import { PoolTable, SnapshotTable } from './snapshots.js'
 import { migrate } from './migrations.js'
 
 /** A run: one command in one directory with one interpreter. Times are milliseconds since 1970. */
@@ -66,6 +67,8 @@ export interface Lost {
 export class Journal implements Disposable {
   readonly images: ImageTable
   readonly instances: InstanceTable
+  readonly snapshots: SnapshotTable
+  readonly pools: PoolTable
   readonly #db: Database
 
   /** @throws ThawError JOURNAL_BROKEN, DISK_FULL */
@@ -74,6 +77,8 @@ export class Journal implements Disposable {
     migrate(this.#db, file)
     this.images = new ImageTable(this.#db)
     this.instances = new InstanceTable(this.#db)
+    this.snapshots = new SnapshotTable(this.#db)
+    this.pools = new PoolTable(this.#db)
   }
 
   /** Inserts the run, or updates the one with this id. */

@@ -88,6 +88,21 @@ const MIGRATIONS: readonly (readonly string[])[] = [
       created_at INTEGER NOT NULL
     ) STRICT`,
   ],
+  [
+    `CREATE TABLE snapshots (
+      id TEXT PRIMARY KEY,
+      name TEXT UNIQUE,
+      data TEXT NOT NULL,
+      created_at INTEGER NOT NULL
+    ) STRICT`,
+    `CREATE TABLE pools (
+      id TEXT PRIMARY KEY,
+      name TEXT NOT NULL UNIQUE,
+      data TEXT NOT NULL,
+      created_at INTEGER NOT NULL
+    ) STRICT`,
+    'CREATE TABLE image_uses (image TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT',
+  ],
 ]
 
 /** @throws ThawError JOURNAL_BROKEN when the journal is from a newer thaw */

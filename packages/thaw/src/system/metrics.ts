@@ -25,6 +25,18 @@ export class Metrics {
     'engine',
   ])
   readonly #run = this.#histogram('run_seconds', 'From a request to the end of its program.', ['outcome'])
+  readonly #boots = this.#counter('instance_boots_total', 'Instances that became ready, by how.', ['method'])
+  readonly #fallbacks = this.#counter(
+    'instance_fallbacks_total',
+    'Times that an instance could not come from a pool or a snapshot as wanted.',
+  )
+  readonly #boot = this.#histogram('instance_boot_seconds', 'From a request to an instance that is ready.', [
+    'method',
+  ])
+  readonly #saved = this.#counter(
+    'instance_saved_seconds_total',
+    'How much sooner instances were ready than by a start.',
+  )
   readonly #requests = this.#counter('http_requests_total', 'Requests answered.', [
     'method',
     'route',
@@ -100,6 +112,18 @@ export class Metrics {
 
   printed(bytes: number): void {
     this.#output.inc(bytes)
+  }
+
+  /** An instance is ready. @param saved seconds */
+  booted(method: string, seconds: number, saved: number): void {
+    this.#boots.inc({ method })
+    this.#boot.observe({ method }, seconds)
+    this.#saved.inc(saved)
+  }
+
+  /** One could not come from where it was to come from. */
+  fellBack(): void {
+    this.#fallbacks.inc()
   }
 
   request(method: string, route: string, status: number, seconds: number): void {

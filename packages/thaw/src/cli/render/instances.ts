@@ -1,5 +1,5 @@
 import type { Image, Instance, InstanceCheckpoint, InstanceStats } from '@thaw/protocol'
-import { table } from './table.js'
+import { fields, some, table } from './table.js'
 import { ago, bytes, command, exit, seconds } from './units.js'
 
 export function renderImages(images: readonly Image[]): string {
@@ -69,6 +69,8 @@ export function renderInstance(one: Instance, checkpoints: readonly InstanceChec
     ['state', `${one.state}${one.reason === null ? '' : `: ${one.reason}`} ${exit(one.exit)}`.trim()],
     ['boot', `${one.boot_method}${one.boot_seconds === null ? '' : `, ${seconds(one.boot_seconds)}`}`],
     ...some('restored from', one.from),
+    ...some('saved', one.saved_seconds === null ? null : seconds(one.saved_seconds)),
+    ...some('not faster', one.boot_reason),
     ['network', one.network],
     ...one.ports.map(({ port, host }): [string, string] => ['port', `127.0.0.1:${host} is its ${port}`]),
     ...some('pid', one.pid === null ? null : String(one.pid)),
@@ -96,12 +98,4 @@ export function renderStats(stats: InstanceStats): string {
   ])
 }
 
-function some(name: string, value: string | null): [string, string][] {
-  return value === null || value === '' ? [] : [[name, value]]
-}
-
 const fieldsOf = (values: Record<string, string>): [string, string][] => Object.entries(values)
-
-function fields(lines: readonly [string, string][]): string {
-  return lines.map(([name, value]) => `${name.padEnd(13)} ${value}\n`).join('')
-}

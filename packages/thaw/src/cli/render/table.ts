@@ -7,3 +7,13 @@ export function table(header: readonly string[], rows: readonly (readonly string
     .map((line) => `${line.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')}`.trimEnd() + '\n')
     .join('')
 }
+
+/** One line a field, its name before it. */
+export function fields(lines: readonly [string, string][]): string {
+  return lines.map(([name, value]) => `${name.padEnd(13)} ${value}\n`).join('')
+}
+
+/** A field that may be missing. */
+export function some(name: string, value: string | null): [string, string][] {
+  return value === null || value === '' ? [] : [[name, value]]
+}

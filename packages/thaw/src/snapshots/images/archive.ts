@@ -162,18 +162,20 @@ class Meter extends Transform {
   }
 }
 
-function entryOf(header: Headers): Entry {
+/** What the library's types leave out. */
+type Header = Headers & { pax?: Record<string, string> | null }
+
+function entryOf(header: Header): Entry {
   const { name, type, mode = 0o644, uid = 0, gid = 0, mtime = new Date(0), linkname, size = 0 } = header
-  // Of the extended header, which the types do not know.
-  const { pax } = { pax: {}, ...header } as { pax: Record<string, string> | null }
-  const known = TYPES[type ?? 'file']
-  if (known === undefined || Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse.'))) {
+  const pax = header.pax ?? {}
+  const known = TYPES[type ?? '']
+  if (known === undefined || Object.keys(pax).some((key) => key.startsWith('GNU.sparse.'))) {
     throw new ThawError(
       'IMAGE_REFUSED',
       `${name} is of a kind that cannot be unpacked (a sparse file, for one).`,
     )
   }
-  const extras = Object.keys(pax ?? {})
+  const extras = Object.keys(pax)
     .filter((key) => key.startsWith('SCHILY.xattr.'))
     .map((key) => key.slice('SCHILY.xattr.'.length))
   return { name, type: known, mode, uid, gid, mtime, target: linkname ?? '', size, extras }

@@ -6,11 +6,12 @@ import type { StreamsSpec } from '../../engines/engine.js'
 import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
 import type { ProcessImage } from '../../engines/process/image.js'
-import type { HeldBranch, ProcessEngine } from '../../engines/process/process.js'
+import type { ProcessEngine } from '../../engines/process/process.js'
 import { checkScope, ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
 import { findFile } from '../images/within.js'
 import { writeFileOf } from './files.js'
 import { admit, placeOf, type Living } from './living.js'
+import type { Held } from './held.js'
 import { becomeReady } from './readiness.js'
 import { findUser, type User } from './users.js'
 
@@ -18,11 +19,13 @@ import { findUser, type User } from './users.js'
 export type Source =
   | { kind: 'cold' }
   | { kind: 'warm'; image: ProcessImage }
-  /** Restored before, up to its last step. Prerequisite: its output goes to the instance's listener. */
-  | { kind: 'pool'; held: HeldBranch }
+  /** Restored before, up to its last step. */
+  | { kind: 'pool'; held: Held }
 
 /** Instances have nothing on stdin: what is to be typed is typed into an exec. */
 const STREAMS: StreamsSpec = { stdin: 'null', joined: false, terminal: null }
+/** Seconds in which what was ready when it was copied has to be so again. */
+const READY_AGAIN = 10
 const LARGEST_PASSWD = 4_000_000
 
 export interface Bench {
@@ -69,23 +72,45 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
     if (source.kind !== 'cold' && hook !== null && !(await succeeds(living, hook, inner))) {
       throw notReady(living, `was restored, but ${hook.join(' ')} failed in it`)
     }
-    if (readiness === null) return
-    const probed = {
-      branch,
-      printed: () => printed ?? Promise.resolve(),
-      succeeds: (command: readonly string[], until: Scope) => succeeds(living, command, until),
-      reach: (port: number, use: (port: number) => Promise<boolean>) => living.reach(port, inner, use),
-    }
-    await becomeReady(probed, readiness, source.kind !== 'cold', inner)
+    await checkReady(living, source.kind !== 'cold', inner, printed)
   }
   try {
     await within(scope, `starting ${document.name}`, Promise.race([steps(), ended]))
   } catch (error) {
     if (error instanceof ThawError && error.code === 'TIMEOUT' && !over.signal.aborted) {
-      throw notReady(living, `was not ready within ${readiness?.timeout ?? 0} s`)
+      throw notReady(
+        living,
+        `was not ready within ${Math.min(readiness?.timeout ?? 0, source.kind === 'cold' ? Infinity : READY_AGAIN)} s`,
+      )
     }
     throw error
   }
+}
+
+/**
+ * Waits until it counts as ready.
+ *
+ * @param restored it was so when it was copied
+ * @param printed resolves when it has printed what shows that
+ * @throws ThawError TIMEOUT
+ */
+export async function checkReady(
+  living: Living,
+  restored: boolean,
+  scope: Scope,
+  printed: Promise<void> | null = null,
+): Promise<void> {
+  const { branch, image, request } = living
+  const readiness = request.readiness ?? image.readiness
+  if (readiness === null || branch === null) return
+  const probed = {
+    branch,
+    printed: () => printed ?? Promise.resolve(),
+    succeeds: (command: readonly string[], until: Scope) => succeeds(living, command, until),
+    reach: (port: number, use: (port: number) => Promise<boolean>) => living.reach(port, scope, use),
+  }
+  const due = restored ? { ...readiness, timeout: Math.min(READY_AGAIN, readiness.timeout) } : readiness
+  await becomeReady(probed, due, restored, scope)
 }
 
 /** The program itself runs, not what becomes it within the sandbox: a command that is not there has then been told. */
@@ -110,10 +135,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
     admit: (pid: number) => admit(cgroup, pid),
   }
   if (source.kind === 'warm') return await engine.restore(group, source.image, spec, scope)
-  if (source.kind === 'pool') {
-    admit(cgroup, source.held.initPid)
-    return await source.held.release()
-  }
+  if (source.kind === 'pool') return await source.held.release(living, scope)
   const root = bench.rootOf(image)
   if (root === null && !existsSync(image.cwd)) {
     throw new ThawError('DIRECTORY_GONE', `${image.cwd}, in which ${image.name} runs, does not exist.`)
@@ -162,6 +184,27 @@ async function succeeds(living: Living, command: readonly string[], scope: Scope
   try {
     const exit = await within(scope, `running ${command[0]}`, entered.exited)
     return exit.code === 0
+  } finally {
+    await entered[Symbol.asyncDispose]()
+  }
+}
+
+/** Runs a command in one. @throws ThawError NOT_READY when that does not end with 0 */
+export async function runIn(living: Living, command: readonly string[], scope: Scope): Promise<void> {
+  let said = ''
+  const listener = {
+    output(_stream: 'stdout' | 'stderr', bytes: Buffer) {
+      said = (said + bytes.toString()).slice(-500)
+      return true
+    },
+  }
+  const streams = { ...STREAMS, joined: true }
+  const entered = await living.exec({ command, env: {}, cwd: null, user: null, streams, listener }, scope)
+  try {
+    const { code, signal } = await within(scope, `running ${command[0]}`, entered.exited)
+    if (code === 0) return
+    const ended = `${command.join(' ')} ended with ${signal ?? code}`
+    throw new ThawError('NOT_READY', `${ended}${said.trim() === '' ? '' : `: ${said.trim()}`}.`)
   } finally {
     await entered[Symbol.asyncDispose]()
   }

@@ -29,9 +29,11 @@ import {
 import { newId, pick } from '../ids.js'
 import type { Images } from '../images/images.js'
 import { InstanceCheckpoints } from './checkpoints.js'
-import { boot, type Bench, type Source } from './boot.js'
+import { boot, runIn, type Bench } from './boot.js'
+import { nameOf } from './held.js'
 import { readFileOf, writeFileOf } from './files.js'
 import { Living, type ExecSpec } from './living.js'
+import { always, type Supplier } from './supplier.js'
 import { InstanceLog, readLog, type Printed } from './log.js'
 
 /** How often it is looked whether one has outlived its time. Milliseconds. */
@@ -102,11 +104,16 @@ export class Instances implements AsyncDisposable {
   /**
    * Makes an instance of an image.
    *
+   * @param supplier what it is made of; default: it is started
    * @throws ThawError IMAGE_NOT_FOUND, NAME_TAKEN; `ready` rejects with NOT_READY and what the engine throws. The
    *   instance is then `failed`; when `scope` was aborted, nothing is left of it.
    */
-  create(request: InstanceRequest, scope: Scope, source: Source = { kind: 'cold' }): Creation {
-    return this.#begin(this.#images.get(request.image), request, source, null, scope)
+  create(
+    request: InstanceRequest,
+    scope: Scope,
+    supplier: Supplier = always({ kind: 'cold' }, null),
+  ): Creation {
+    return this.#begin(this.#images.get(request.image), request, supplier, scope)
   }
 
   /**
@@ -271,24 +278,18 @@ export class Instances implements AsyncDisposable {
     throw new ThawError('WRONG_STATE', `${instance.name} is ${instance.state}${why}.`)
   }
 
-  #begin(
-    image: Image,
-    request: InstanceRequest,
-    source: Source,
-    from: string | null,
-    scope: Scope,
-  ): Creation {
+  #begin(image: Image, request: InstanceRequest, supplier: Supplier, scope: Scope): Creation {
     if (this.#closing) throw new ThawError('DAEMON_STOPPING', 'The daemon is shutting down.')
-    const living = this.#open(image, request, source, from)
+    const living = this.#open(image, request, supplier)
     const began = performance.now()
-    const ready = this.#boot(living, source, scope, began)
+    const ready = this.#boot(living, supplier, scope, began)
     ready.catch(() => {})
     return { instance: living.document, ready }
   }
 
-  #open(image: Image, request: InstanceRequest, source: Source, from: string | null): Living {
-    const id = newId('i')
-    const name = request.name ?? id.replace('_', '-')
+  #open(image: Image, request: InstanceRequest, supplier: Supplier): Living {
+    const id = supplier.id ?? newId('i')
+    const name = request.name ?? nameOf(id)
     if (this.list().some((one) => one.name === name)) {
       throw new ThawError('NAME_TAKEN', `There is an instance ${name} already.`)
     }
@@ -302,8 +303,10 @@ export class Instances implements AsyncDisposable {
       image: image.name,
       state: 'creating',
       reason: null,
-      boot_method: source.kind,
-      from,
+      boot_method: supplier.expected.kind,
+      from: supplier.expected.from,
+      boot_reason: null,
+      saved_seconds: null,
       network: request.network,
       ports: [],
       pid: null,
@@ -321,33 +324,61 @@ export class Instances implements AsyncDisposable {
       expires_at: request.ttl === null ? null : new Date(created + request.ttl * 1000).toISOString(),
       boot_seconds: null,
     }
-    const log = new InstanceLog(this.#logOf(id), this.#log)
-    const table = this.#journal.instances
-    const living = new Living({ document, image, request, log, cgroup, table, rootless: this.#rootless })
+    const living = this.#live(document, image, request, cgroup)
     living.change({})
-    this.#living.set(id, living)
     return living
   }
 
-  async #boot(living: Living, source: Source, scope: Scope, began: number): Promise<Instance> {
-    const bench: Bench = {
+  #live(document: Instance, image: Image, request: InstanceRequest, cgroup: Cgroup): Living {
+    const log = new InstanceLog(this.#logOf(document.id), this.#log)
+    const table = this.#journal.instances
+    const living = new Living({ document, image, request, log, cgroup, table, rootless: this.#rootless })
+    this.#living.set(document.id, living)
+    return living
+  }
+
+  /** What brings instances up; also those that are held before somebody takes them. */
+  get bench(): Bench {
+    return {
       engine: this.#engine,
       group: this.#group,
       rootless: this.#rootless,
       rootOf: (image) => this.#images.rootOf(image),
     }
-    try {
-      await boot(bench, living, source, scope)
-    } catch (error) {
-      const known = ThawError.from(error)
-      await this.#end(living, 'failed', known.message)
-      if (scope.signal.aborted) await this.remove(living.id, { force: true, cascade: true }).catch(() => {})
-      throw known
+  }
+
+  async #boot(begun: Living, supplier: Supplier, scope: Scope, began: number): Promise<Instance> {
+    let living = begun
+    let before: ThawError | null = null
+    for (;;) {
+      let cold = true
+      try {
+        const { source, from, reason, lease, prepare } = await supplier.next(before, scope)
+        living.standOn(lease)
+        cold = source.kind === 'cold'
+        living.change({ boot_method: source.kind, from, boot_reason: reason })
+        await boot(this.bench, living, source, scope)
+        for (const command of prepare) await runIn(living, command, scope)
+        break
+      } catch (error) {
+        before = ThawError.from(error)
+        if (!cold && this.#living.get(living.id) === living && supplier.goesOn(before)) {
+          living = await this.#again(living)
+          continue
+        }
+        await this.#end(living, 'failed', before.message)
+        if (scope.signal.aborted) {
+          await this.remove(living.id, { force: true, cascade: true }).catch(() => {})
+        }
+        throw before
+      }
     }
+    const seconds = (performance.now() - began) / 1000
     living.change({
       state: 'ready',
       ready_at: new Date().toISOString(),
-      boot_seconds: (performance.now() - began) / 1000,
+      boot_seconds: seconds,
+      saved_seconds: supplier.ready(living.document, seconds),
     })
     void living.branch?.exited.then(({ code, signal }) => {
       const why = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`
@@ -355,6 +386,17 @@ export class Instances implements AsyncDisposable {
       return this.#end(living, 'stopped', living.document.reason ?? why)
     })
     return living.document
+  }
+
+  /** The same instance, of which nothing has begun yet. */
+  async #again(failed: Living): Promise<Living> {
+    const { document, image, request } = failed
+    await failed[Symbol.asyncDispose]()
+    rmSync(this.#logOf(document.id), { recursive: true, force: true })
+    const { limits } = document
+    const limited = { memory: limits.memory, cpus: limits.cpu, processes: limits.pids }
+    const fresh = { ...document, exit: null, pid: null, ports: [] }
+    return this.#live(fresh, image, request, new Cgroup(document.id, limited))
   }
 
   /** Once: whoever comes first says why. */
@@ -384,8 +426,8 @@ export class Instances implements AsyncDisposable {
           // Those of the machine are one's own.
           ports: row.request.ports?.map(({ port }) => ({ port, host: 0 })) ?? null,
         }
-        const warm: Source = { kind: 'warm', image: ProcessImage.open(row.directory) }
-        made.push(this.#begin(image, own, warm, row.checkpoint.id, scope))
+        const warm = always({ kind: 'warm', image: ProcessImage.open(row.directory) }, row.checkpoint.id)
+        made.push(this.#begin(image, own, warm, scope))
       }
       return await Promise.all(made.map(({ ready }) => ready))
     } catch (error) {

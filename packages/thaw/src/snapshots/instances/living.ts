@@ -5,7 +5,7 @@ import type { ProcessBranch } from '../../engines/process/branch.js'
 import { Entered, type EnterSpec } from '../../engines/process/entered.js'
 import { treeOf } from '../../engines/process/inspect.js'
 import { publish, type Publication } from '../../engines/process/publication.js'
-import type { InstanceTable } from '../../store/instances.js'
+import type { InstanceRow } from '../../store/index.js'
 import { matcher, ThawError, type Cgroup, type Scope } from '../../system/index.js'
 import { readTextOf, type Place } from './files.js'
 import type { InstanceLog } from './log.js'
@@ -27,6 +27,12 @@ export interface ExecSpec {
   listener: OutputListener
 }
 
+/** Where it is recorded. */
+export interface Register {
+  record(row: InstanceRow): void
+  forget(id: string): void
+}
+
 export class Living implements AsyncDisposable {
   readonly image: Image
   readonly request: InstanceRequest
@@ -34,11 +40,13 @@ export class Living implements AsyncDisposable {
   readonly cgroup: Cgroup | null
   /** Aborted when it ends, for whatever reason. */
   readonly over = new AbortController()
-  readonly #table: InstanceTable
+  readonly #table: Register
   /** Whether programs see themselves as root in a user namespace. */
   readonly #rootless: boolean
   readonly #entered = new Set<Entered>()
   readonly #watchers = new Set<(bytes: Buffer) => void>()
+  /** Of the copy that it lives on. */
+  #lease: Disposable | null = null
   #document: Instance
   #branch: ProcessBranch | null = null
   #publication: Publication | null = null
@@ -54,7 +62,7 @@ export class Living implements AsyncDisposable {
     request: InstanceRequest
     log: InstanceLog
     cgroup: Cgroup | null
-    table: InstanceTable
+    table: Register
     rootless: boolean
   }) {
     this.#document = parts.document
@@ -105,6 +113,11 @@ export class Living implements AsyncDisposable {
   forget(): void {
     this.#forgotten = true
     this.#table.forget(this.id)
+  }
+
+  /** What it lives on is given back when nothing of it is left. */
+  standOn(lease: Disposable | null): void {
+    this.#lease = lease
   }
 
   /** The program is there. */
@@ -279,6 +292,7 @@ export class Living implements AsyncDisposable {
     await this.#branch?.[Symbol.asyncDispose]()
     this.cgroup?.[Symbol.dispose]()
     this.log.close()
+    this.#lease?.[Symbol.dispose]()
   }
 
   #pids(branch: ProcessBranch): number[] {

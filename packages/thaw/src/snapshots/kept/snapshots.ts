@@ -1,0 +1,556 @@
+/** All snapshots of a daemon: made, offered, watched over, rebuilt, given up. */
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { release } from 'node:os'
+import { join } from 'node:path'
+import type {
+  BuildStep,
+  Image,
+  Snapshot,
+  SnapshotLine,
+  SnapshotRequest,
+  SnapshotVerification,
+} from '@thaw/protocol'
+import { ProcessImage } from '../../engines/process/image.js'
+import type { Journal, SnapshotRow } from '../../store/index.js'
+import { openScope, ThawError, within, withTimeout, type Log, type Scope } from '../../system/index.js'
+import { fits, newId } from '../ids.js'
+import type { Images } from '../images/images.js'
+import type { Bench } from '../instances/boot.js'
+import { build } from './build.js'
+import { nextRebuild, type HealthEvent } from './health.js'
+import { Checked } from './integrity.js'
+import { OneSnapshot } from './one.js'
+import { Temporary } from './temporary.js'
+import { outdated, type Bounds } from './retention.js'
+
+export interface SnapshotOptions {
+  journal: Journal
+  images: Images
+  /** Whose copies lie in `directory`. */
+  bench: Bench
+  /** For what temporary instances print. */
+  logs: string
+  directory: string
+  bounds: Bounds
+  log: Log
+}
+
+/** What stands on snapshots. */
+export interface Dependents {
+  /** Names of what stands on one. */
+  of(snapshot: string): string[]
+  /** It is being removed: with what stands on it, or that has to do without. */
+  lose(snapshot: string, how: { cascade: boolean }): Promise<void>
+  /** Its state has changed. */
+  changed(): void
+}
+
+/** A copy that is in use: its directory stays while it is. */
+export interface Lease extends Disposable {
+  readonly snapshot: string
+  readonly copy: ProcessImage
+}
+
+const BUILD_TIMEOUT = 3_600_000
+const LONGEST_PAUSE = 3_600_000
+
+export class Snapshots implements AsyncDisposable {
+  readonly directory: string
+  readonly #journal: Journal
+  readonly #images: Images
+  readonly #bench: Bench
+  readonly #logs: string
+  readonly #bounds: Bounds
+  readonly #log: Log
+  readonly #all = new Map<string, OneSnapshot>()
+  readonly #checked = new Checked()
+  /** By directory: how many use it. */
+  readonly #leases = new Map<string, number>()
+  readonly #controller = new AbortController()
+  /** Builds go one after the other. */
+  #turn: Promise<unknown> = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
+  #dependents: Dependents | null = null
+
+  /** Removes what an interrupted build or removal left; what was ready is offered again. */
+  constructor(options: SnapshotOptions) {
+    this.#journal = options.journal
+    this.#images = options.images
+    this.#bench = options.bench
+    this.#logs = options.logs
+    rmSync(this.#logs, { recursive: true, force: true })
+    this.directory = options.directory
+    this.#bounds = options.bounds
+    this.#log = options.log
+    for (const row of this.#journal.snapshots.list().reverse()) this.#load(row)
+    const known = new Set([...this.#all.values()].map(({ row }) => row.directory))
+    for (const name of readdirSync(this.directory)) {
+      if (!known.has(name)) rmSync(join(this.directory, name), { recursive: true, force: true })
+    }
+    this.#schedule()
+  }
+
+  standUnder(dependents: Dependents): void {
+    this.#dependents = dependents
+  }
+
+  /** Newest first. */
+  list(): Snapshot[] {
+    return [...this.#all.values()].reverse().map((one) => one.describe(this.directory))
+  }
+
+  /** @throws ThawError SNAPSHOT_NOT_FOUND, AMBIGUOUS_ID */
+  get(given: string): Snapshot {
+    return this.#find(given).describe(this.directory)
+  }
+
+  lines(given: string, follow: boolean, signal?: AbortSignal): AsyncGenerator<SnapshotLine> {
+    return this.#find(given).lines(follow, signal)
+  }
+
+  get busy(): boolean {
+    return [...this.#all.values()].some(({ building }) => building !== null)
+  }
+
+  /**
+   * Begins one. `built` tells when it is there.
+   *
+   * @throws ThawError IMAGE_NOT_FOUND, SNAPSHOT_NOT_FOUND, NAME_TAKEN, INVALID_REQUEST
+   */
+  create(request: SnapshotRequest, automatic = false): Snapshot {
+    const parent = request.from === null ? null : this.#find(request.from)
+    if (parent === null && request.image === null) {
+      throw new ThawError('INVALID_REQUEST', 'Neither an image nor a parent is given.')
+    }
+    const image = this.#images.get(parent?.row.snapshot.image_id ?? request.image ?? '')
+    if (parent !== null && request.image !== null && this.#images.get(request.image).id !== image.id) {
+      throw new ThawError('INVALID_REQUEST', `${parent.id} is of ${image.name}, not of ${request.image}.`)
+    }
+    const { name, prepare } = request
+    if (name !== null && this.#offered().some(({ row }) => row.snapshot.name === name)) {
+      throw new ThawError('NAME_TAKEN', `There is a snapshot ${name} already.`)
+    }
+    const id = newId('s')
+    const one = new OneSnapshot(newRow({ id, name, prepare, automatic, image, parent: parent?.id ?? null }))
+    this.#journal.snapshots.record(one.row)
+    this.#all.set(id, one)
+    this.#begin(one)
+    return one.describe(this.directory)
+  }
+
+  /** Waits for the build that is under way. @throws ThawError SNAPSHOT_FAILED, TIMEOUT, CANCELLED */
+  async built(given: string, scope: Scope): Promise<Snapshot> {
+    const one = this.#find(given)
+    if (one.building !== null) await within(scope, 'waiting for a snapshot', one.building)
+    if (one.state === 'ready') return one.describe(this.directory)
+    throw new ThawError('SNAPSHOT_FAILED', one.row.snapshot.reason ?? `${one.id} is ${one.state}.`)
+  }
+
+  /** Makes it anew; one that is ready is offered until the next is there. A build that is under way goes on. */
+  rebuild(given: string): Snapshot {
+    const one = this.#find(given)
+    if (one.building === null) {
+      this.#advance(one, { what: 'build begun', asked: true })
+      this.#begin(one)
+    }
+    return one.describe(this.directory)
+  }
+
+  /** Reads all of it, restores it, and asks whether what it became is ready. What comes of it counts like any use. */
+  async verify(given: string, scope: Scope): Promise<SnapshotVerification> {
+    const one = this.#find(given)
+    const began = performance.now()
+    const seconds = () => (performance.now() - began) / 1000
+    try {
+      if (one.row.directory !== null) this.#checked.forget(join(this.directory, one.row.directory))
+      using lease = await this.open(one.id, scope)
+      const image = this.#images.get(one.row.snapshot.image_id)
+      const source = { kind: 'warm' as const, image: lease.copy }
+      await using restored = await Temporary.boot(this.#bench, image, source, this.#logs, scope)
+      await restored.verify(scope)
+    } catch (error) {
+      const { code, message } = ThawError.from(error)
+      if (code === 'CANCELLED') throw error
+      if (one.state === 'ready') this.failed(one.id, message)
+      return { ok: false, reason: message, seconds: seconds() }
+    }
+    this.used(one.id)
+    return { ok: true, reason: null, seconds: seconds() }
+  }
+
+  /**
+   * Gives one up. Its files go when the last instance that was restored from it has ended.
+   *
+   * @returns ids of what was removed
+   * @throws ThawError HAS_DEPENDENTS
+   */
+  async remove(given: string, how: { cascade: boolean; force: boolean }): Promise<string[]> {
+    const one = this.#find(given)
+    const children = this.#offered().filter(({ row }) => row.snapshot.parent === one.id)
+    const pools = this.#dependents?.of(one.id) ?? []
+    if (!how.cascade && !how.force && children.length + pools.length > 0) {
+      const names = [...children.map(({ id }) => id), ...pools].join(', ')
+      throw new ThawError(
+        'HAS_DEPENDENTS',
+        `${names} ${children.length + pools.length === 1 ? 'depends' : 'depend'} on ${one.id}.`,
+        {
+          hint: 'Remove what depends on it first, or pass --cascade (with it) or --force (it does without).',
+        },
+      )
+    }
+    const removed: string[] = []
+    if (how.cascade) for (const child of children) removed.push(...(await this.remove(child.id, how)))
+    this.#advance(one, { what: 'deleted' })
+    one.say('deleted')
+    await this.#dependents?.lose(one.id, { cascade: how.cascade })
+    this.#collect()
+    return [...removed, one.id]
+  }
+
+  /**
+   * The snapshot that new instances of an image are to come from, waiting for one that is being made.
+   *
+   * @param wait milliseconds
+   * @returns its id, or why there is none
+   */
+  async offer(image: Image, wait: number, scope: Scope): Promise<{ id: string } | { reason: string }> {
+    const deadline = performance.now() + wait
+    for (;;) {
+      const all = this.#offered().filter(({ row: { snapshot: s } }) => {
+        return s.image_id === image.id && s.parent === null && s.prepare === null
+      })
+      const ready = all.findLast(({ state }) => state === 'ready')
+      if (ready !== undefined) return { id: ready.id }
+      const creating = all.findLast(({ state }) => state === 'creating')
+      if (creating === undefined) {
+        const [unhealthy] = all
+        if (unhealthy === undefined) return { reason: `no snapshot of ${image.name} exists` }
+        return { reason: `snapshot ${unhealthy.id} is unhealthy (${unhealthy.row.snapshot.reason ?? ''})` }
+      }
+      const left = deadline - performance.now()
+      if (left <= 0) return { reason: `snapshot ${creating.id} is still creating after ${wait / 1000} s` }
+      const timer = new AbortController()
+      const late = setTimeout(() => timer.abort(), left)
+      try {
+        await within(scope, 'waiting for a snapshot', creating.changed(timer.signal))
+      } finally {
+        clearTimeout(late)
+      }
+    }
+  }
+
+  /** How long the start takes that it spares; null: it was never built. */
+  coldSeconds(id: string): number | null {
+    return this.#all.get(id)?.row.snapshot.cold_seconds ?? null
+  }
+
+  /** Ids of those that an image is needed for. */
+  ofImage(image: Image): string[] {
+    return this.#offered().flatMap(({ id, row }) => (row.snapshot.image_id === image.id ? [id] : []))
+  }
+
+  /** Commands that were run in what a snapshot is of, in their order. */
+  preparations(id: string): string[][] {
+    const { parent, prepare } = this.#find(id).row.snapshot
+    const before = parent === null ? [] : this.preparations(parent)
+    return prepare === null ? before : [...before, prepare]
+  }
+
+  /**
+   * The copy of one, whole.
+   *
+   * @throws ThawError IMAGE_BROKEN, SNAPSHOT_FAILED when there is none to restore
+   */
+  async open(id: string, scope: Scope): Promise<Lease> {
+    const one = this.#find(id)
+    const { directory, digests } = one.row
+    if (directory === null || one.state !== 'ready') {
+      throw new ThawError(
+        'SNAPSHOT_FAILED',
+        `Snapshot ${one.id} is ${one.state}${one.row.snapshot.reason === null ? '' : ` (${one.row.snapshot.reason})`}.`,
+      )
+    }
+    const lease = this.#lease(directory)
+    try {
+      await this.#checked.check(join(this.directory, directory), digests, scope)
+      return Object.assign(lease, { snapshot: id, copy: ProcessImage.open(join(this.directory, directory)) })
+    } catch (error) {
+      lease[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  /** Something restored from it became ready. */
+  used(id: string): void {
+    const one = this.#all.get(id)
+    if (one === undefined) return
+    one.row.snapshot.last_used_at = new Date().toISOString()
+    this.#advance(one, { what: 'used' })
+  }
+
+  /** It could not be restored, or what was restored did not become ready. */
+  failed(id: string, reason: string): void {
+    const one = this.#all.get(id)
+    if (one === undefined) return
+    this.#advance(one, { what: 'failed', reason })
+    one.say(`failure ${one.row.snapshot.consecutive_failures} in a row: ${reason}`)
+    if (one.state === 'unhealthy') this.#log.warn('A snapshot is unhealthy.', { snapshot: id, reason })
+  }
+
+  /** Counts a use of an image; the one that is due has a snapshot made. @param due which; 0: none */
+  countUse(image: Image, due: number): void {
+    try {
+      const count = this.#journal.snapshots.countUse(image.id)
+      if (due === 0 || count < due) return
+      if (this.#offered().some(({ row }) => row.snapshot.image_id === image.id)) return
+      this.create({ image: image.id, from: null, name: null, prepare: null }, true)
+    } catch (error) {
+      this.#log.warn('A use of an image could not be counted.', { error })
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#controller.abort()
+    await this.#turn
+  }
+
+  /** Names and ids of deleted ones are free. */
+  #offered(): OneSnapshot[] {
+    return [...this.#all.values()].filter(({ state }) => state !== 'deleted')
+  }
+
+  #find(given: string): OneSnapshot {
+    const exact = this.#all.get(given) ?? this.#offered().find(({ row }) => row.snapshot.name === given)
+    if (exact !== undefined) return exact
+    const found = [...this.#all.values()].filter(({ id }) => fits(given, id))
+    if (found.length > 1) {
+      throw new ThawError('AMBIGUOUS_ID', `${given} fits ${found.map(({ id }) => id).join(', ')}.`)
+    }
+    const [one] = found
+    if (one === undefined) throw new ThawError('SNAPSHOT_NOT_FOUND', `There is no snapshot ${given}.`)
+    return one
+  }
+
+  #load(row: SnapshotRow): void {
+    const one = new OneSnapshot(row)
+    this.#all.set(one.id, one)
+    one.step = null
+    if (row.directory !== null && !existsSync(join(this.directory, row.directory, 'manifest.json'))) {
+      row.directory = null
+    }
+    if (one.state === 'creating' || (one.state === 'ready' && row.directory === null)) {
+      const what =
+        one.state === 'creating' ? 'the daemon ended while it was being built' : 'its files are gone'
+      one.advance({ what: 'build failed', reason: what })
+      if (one.state === 'ready') {
+        // Nothing of it can be restored, so it is not for the failures to tell.
+        Object.assign(row.snapshot, { state: 'unhealthy', reason: what })
+        row.rebuild_at = nextRebuild({ ...row, ...EMPTY }, Date.now())
+      }
+      one.say(what)
+    }
+    if (one.state === 'deleted') this.#forget(one)
+    else this.#record(one)
+  }
+
+  #begin(one: OneSnapshot): void {
+    const done = this.#turn.then(() => this.#make(one))
+    this.#turn = done.catch(() => {})
+    one.building = done.finally(() => {
+      one.settled()
+      this.#collect()
+      this.#retain()
+      this.#schedule()
+      this.#dependents?.changed()
+    })
+    one.building.catch(() => {})
+  }
+
+  async #make(one: OneSnapshot): Promise<void> {
+    const { snapshot } = one.row
+    const began = performance.now()
+    const scope = withTimeout(
+      openScope(this.#log.child({ snapshot: one.id }), this.#controller.signal),
+      BUILD_TIMEOUT,
+    )
+    const tell = (step: BuildStep, text: string) => {
+      one.step = step
+      one.say(`${step}: ${text}`)
+      this.#log.info('snapshot', { snapshot: one.id, step, text })
+    }
+    try {
+      if (one.state === 'deleted' || scope.signal.aborted) return
+      const image = this.#images.get(snapshot.image_id)
+      using parent = snapshot.parent === null ? null : await this.open(snapshot.parent, scope)
+      const spec = { image, from: parent?.copy ?? null, prepare: snapshot.prepare }
+      const made = await build(this.#bench, spec, this.#logs, tell, scope)
+      const before =
+        snapshot.parent === null ? 0 : (this.#find(snapshot.parent).row.snapshot.cold_seconds ?? 0)
+      one.row.directory = made.copy.directory.slice(this.directory.length + 1)
+      one.row.digests = made.digests
+      Object.assign(snapshot, {
+        builds: snapshot.builds + 1,
+        memory_bytes: made.sizes.memory,
+        disk_bytes: made.sizes.disk,
+        stored_bytes: made.sizes.stored,
+        engine_version: made.copy.manifest.machine.criu,
+        kernel: release(),
+        cold_seconds: before + made.seconds,
+        build_seconds: (performance.now() - began) / 1000,
+        ready_at: new Date().toISOString(),
+      })
+      one.step = null
+      this.#advance(one, { what: 'built' })
+      one.say(`ready after ${((performance.now() - began) / 1000).toFixed(2)} s`)
+    } catch (error) {
+      const { message } = ThawError.from(error)
+      one.step = null
+      one.say(`failed: ${message}`)
+      this.#log.warn('A snapshot could not be built.', { snapshot: one.id, error })
+      this.#advance(one, { what: 'build failed', reason: message })
+    }
+  }
+
+  #advance(one: OneSnapshot, event: HealthEvent): void {
+    one.advance(event)
+    this.#record(one)
+    this.#schedule()
+    this.#dependents?.changed()
+  }
+
+  /** What the journal cannot take now is said, and known until the daemon ends. */
+  #record(one: OneSnapshot): void {
+    try {
+      this.#journal.snapshots.record(one.row)
+    } catch (error) {
+      this.#log.error('A snapshot could not be recorded.', { snapshot: one.id, error })
+    }
+  }
+
+  #lease(directory: string): Disposable {
+    this.#leases.set(directory, (this.#leases.get(directory) ?? 0) + 1)
+    let held = true
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return
+        held = false
+        const left = (this.#leases.get(directory) ?? 1) - 1
+        if (left > 0) this.#leases.set(directory, left)
+        else {
+          this.#leases.delete(directory)
+          this.#collect()
+        }
+      },
+    }
+  }
+
+  /** Removes what nobody offers and nobody uses. */
+  #collect(): void {
+    for (const one of [...this.#all.values()]) {
+      const { directory } = one.row
+      if (one.state !== 'deleted' || one.building !== null) continue
+      if (directory === null || !this.#leases.has(directory)) this.#forget(one)
+    }
+    if (this.busy) return
+    const known = new Set([...this.#all.values()].map(({ row }) => row.directory))
+    for (const name of readdirSync(this.directory)) {
+      if (known.has(name) || this.#leases.has(name)) continue
+      this.#checked.forget(join(this.directory, name))
+      rmSync(join(this.directory, name), { recursive: true, force: true })
+    }
+  }
+
+  #forget(one: OneSnapshot): void {
+    this.#journal.snapshots.forget(one.id)
+    this.#all.delete(one.id)
+  }
+
+  #retain(): void {
+    const parents = new Set(this.#offered().map(({ row }) => row.snapshot.parent))
+    const candidates = this.#offered().map((one) => {
+      const { automatic, stored_bytes: bytes, last_used_at, created_at } = one.row.snapshot
+      const stood = parents.has(one.id) || (this.#dependents?.of(one.id) ?? []).length > 0
+      const needed = one.building !== null || stood
+      return { id: one.id, automatic, bytes, used: Date.parse(last_used_at ?? created_at), needed }
+    })
+    for (const id of outdated(candidates, this.#bounds, Date.now())) {
+      this.#log.info('A snapshot is given up.', { snapshot: id })
+      this.#advance(this.#find(id), { what: 'deleted' })
+    }
+    this.#collect()
+  }
+
+  /** Looks again when the next rebuild is due. */
+  #schedule(): void {
+    clearTimeout(this.#timer)
+    if (this.#controller.signal.aborted) return
+    const due = [...this.#all.values()].flatMap(({ row }) =>
+      row.rebuild_at === null ? [] : [row.rebuild_at],
+    )
+    const pause = Math.max(0, Math.min(LONGEST_PAUSE, ...due.map((at) => at - Date.now())))
+    this.#timer = setTimeout(() => this.#look(), pause).unref()
+  }
+
+  #look(): void {
+    for (const one of this.#offered()) {
+      if (one.row.rebuild_at === null || one.row.rebuild_at > Date.now() || one.building !== null) continue
+      one.say(`rebuilt by itself, the ${one.row.rebuilds + 1}. time`)
+      this.#advance(one, { what: 'build begun', asked: false })
+      this.#begin(one)
+    }
+    this.#retain()
+    this.#schedule()
+  }
+}
+
+const EMPTY = {
+  reason: null,
+  built: false,
+  success_count: 0,
+  failure_count: 0,
+  consecutive_failures: 0,
+  state: 'unhealthy',
+} as const
+
+function newRow(about: {
+  id: string
+  name: string | null
+  image: Image
+  parent: string | null
+  prepare: string[] | null
+  automatic: boolean
+}): SnapshotRow {
+  const { image, ...given } = about
+  return {
+    snapshot: {
+      ...given,
+      image: image.name,
+      image_id: image.id,
+      state: 'creating',
+      reason: null,
+      step: null,
+      builds: 0,
+      success_count: 0,
+      failure_count: 0,
+      consecutive_failures: 0,
+      last_used_at: null,
+      rebuild_at: null,
+      memory_bytes: 0,
+      disk_bytes: 0,
+      stored_bytes: 0,
+      engine: 'process',
+      engine_version: null,
+      kernel: null,
+      cold_seconds: null,
+      build_seconds: null,
+      created_at: new Date().toISOString(),
+      ready_at: null,
+    },
+    rebuilds: 0,
+    last_rebuild: null,
+    rebuild_at: null,
+    directory: null,
+    digests: {},
+  }
+}

@@ -1,0 +1,125 @@
+/** Images, and what is made of them. */
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import type { DaemonSettings, Image } from '@thaw/protocol'
+import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
+import { ProcessGroup } from '../engines/process/group.js'
+import { ProcessEngine } from '../engines/process/process.js'
+import type { Journal } from '../store/index.js'
+import { Disposables, ThawError, type Log, type Metrics, type Paths } from '../system/index.js'
+import { Images } from './images/images.js'
+import { Instances } from './instances/instances.js'
+import { Snapshots } from './kept/snapshots.js'
+import { Pools } from './pools/pools.js'
+import { Provision } from './provision.js'
+
+const DAY = 86_400_000
+
+export class Products implements AsyncDisposable {
+  readonly images: Images
+  readonly instances: Instances
+  readonly snapshots: Snapshots
+  readonly pools: Pools
+  readonly provision: Provision
+  readonly #cleanup = new Disposables()
+
+  /**
+   * What an earlier daemon left is put in order; its pools are filled again.
+   *
+   * @throws ThawError INVALID_SETTING, STATE_UNWRITABLE
+   */
+  constructor(parts: {
+    journal: Journal
+    paths: Pick<Paths, 'state' | 'cache'>
+    settings: DaemonSettings
+    metrics: Metrics
+    log: Log
+  }) {
+    const { journal, settings, metrics, log } = parts
+    const { state, cache } = parts.paths
+    const engine = new ProcessEngine(new CriuProvider(cache), (what) => log.info(what))
+    if (settings.pool_size > settings.pool_limit) {
+      throw new ThawError(
+        'INVALID_SETTING',
+        `pool_size = ${settings.pool_size}: it has to be from 1 to ${settings.pool_limit} (pool_limit).`,
+      )
+    }
+    this.images = new Images(journal, join(state, 'images'), log)
+    this.instances = this.#cleanup.use(
+      new Instances({ journal, images: this.images, engine, directory: join(state, 'instances'), log }),
+    )
+    const directory = placeOf(settings.snapshot_path, state)
+    const group = this.#cleanup.use(ProcessGroup.open(directory, join(state, 'building'), log))
+    const rootOf = this.images.rootOf.bind(this.images)
+    const bench = { engine, group, rootless: needsUserNamespace(), rootOf }
+    const { snapshot_count: count, snapshot_disk: bytes, snapshot_days } = settings
+    this.snapshots = this.#cleanup.use(
+      new Snapshots({
+        journal,
+        images: this.images,
+        bench,
+        directory,
+        logs: join(state, 'building-logs'),
+        bounds: { count, bytes, unused: snapshot_days * DAY },
+        log,
+      }),
+    )
+    this.pools = this.#cleanup.use(
+      new Pools({
+        journal,
+        snapshots: this.snapshots,
+        bench: () => this.instances.bench,
+        defaults: {
+          size: settings.pool_size,
+          refreshSeconds: settings.snapshot_refresh_secs,
+          limit: settings.pool_limit,
+        },
+        log,
+      }),
+    )
+    metrics.gauge('pool_members', 'Members of pools that stand there.', () => this.pools.members)
+    this.provision = new Provision(
+      {
+        images: this.images,
+        instances: this.instances,
+        snapshots: this.snapshots,
+        pools: this.pools,
+        metrics,
+        log,
+      },
+      { wait: settings.snapshot_wait * 1000, automatic: settings.snapshot_auto },
+    )
+  }
+
+  /** How many programs would be lost with the daemon. */
+  live(): number {
+    return this.instances.live() + this.pools.members
+  }
+
+  /** @throws ThawError IMAGE_NOT_FOUND, HAS_DEPENDENTS while anything that was made of it needs it */
+  removeImage(given: string): Image {
+    const image = this.images.get(given)
+    const users = [...this.instances.usersOfImage(image), ...this.snapshots.ofImage(image)]
+    if (users.length > 0) {
+      throw new ThawError('HAS_DEPENDENTS', `${image.name} is needed for ${users.join(', ')}.`, {
+        hint: 'Remove that first (`thaw instance rm`, `thaw snapshot rm`).',
+      })
+    }
+    this.images.remove(image)
+    return image
+  }
+
+  busy(): boolean {
+    return this.snapshots.busy
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cleanup[Symbol.asyncDispose]()
+  }
+}
+
+/** A directory of this daemon alone: others may keep theirs, or anything else, beside it. */
+function placeOf(path: DaemonSettings['snapshot_path'], state: string): string {
+  if (path === 'auto') return join(state, 'snapshots')
+  return join(path, `thaw-${createHash('sha1').update(state).digest('hex').slice(0, 8)}`)
+}
