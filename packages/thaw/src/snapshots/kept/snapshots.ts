@@ -447,7 +447,7 @@ export class Snapshots implements AsyncDisposable {
 
   /** Removes what nobody offers and nobody uses. */
   #collect(): void {
-    for (const one of [...this.#all.values()]) {
+    for (const one of this.#all.values()) {
       const { directory } = one.row
       if (one.state !== 'deleted' || one.building !== null) continue
       if (directory === null || !this.#leases.has(directory)) this.#forget(one)
