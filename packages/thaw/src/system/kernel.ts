@@ -45,8 +45,10 @@ function libc(): Calls {
     calls = {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)') as IntCall,
       ioctl: library.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)') as IntCall,
-      // The C library has no function for it.
-      openat2: library.func('syscall', 'long', ['long', 'int', 'str', 'uint8_t *', 'size_t']) as IntCall,
+      // As openat2 needs it: the C library has no function for that call.
+      openat2: library.func(
+        'long syscall(long number, int directory, const char *path, const uint8_t *how, size_t size)',
+      ) as IntCall,
       fanotifyInit: library.func('int fanotify_init(unsigned int flags, unsigned int how)') as IntCall,
       fanotifyMark: library.func(
         'int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int at, const char *path)',
@@ -131,26 +133,6 @@ export function terminalSize(fd: number): { rows: number; cols: number } {
   return { rows: size.readUInt16LE(0), cols: size.readUInt16LE(2) }
 }
 
-/**
- * Opens a path below a directory, whoever changes links on the way meanwhile.
- *
- * @param how `root`: as if the directory were `/`; `beneath`: refused when a link or `..` leads out of it
- * @returns `fd` negative: it was refused, for `errno`
- */
-export function openBelow(
-  directory: number,
-  path: string,
-  flags: number,
-  how: 'root' | 'beneath',
-): { fd: number; errno: number } {
-  const resolve = (how === 'root' ? RESOLVE_IN_ROOT : RESOLVE_BENEATH) | RESOLVE_NO_MAGICLINKS
-  const asked = Buffer.alloc(24)
-  asked.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
-  asked.writeBigUInt64LE(BigInt(resolve), 16)
-  const fd = Number(libc().openat2(SYS_OPENAT2, directory, path, asked, asked.length))
-  return { fd, errno: fd < 0 ? koffi.errno() : 0 }
-}
-
 /** A duplicate of another process's descriptor, which the caller closes; null: there is none. */
 export function duplicateOf(pid: number, fd: number): number | null {
   const process = Number(libc().syscall(PIDFD_OPEN, pid, 0, 0))
@@ -231,4 +213,24 @@ export class TerminalMode {
     bytes[CHARACTERS_AT + VMIN] = bytes[CHARACTERS_AT + VTIME] = 0
     return new TerminalMode(bytes)
   }
+}
+
+/**
+ * Opens a path below a directory, whoever changes links on the way meanwhile.
+ *
+ * @param how `root`: as if the directory were `/`; `beneath`: refused when a link or `..` leads out of it
+ * @returns `fd` negative: it was refused, for `errno`
+ */
+export function openBelow(
+  directory: number,
+  path: string,
+  flags: number,
+  how: 'root' | 'beneath',
+): { fd: number; errno: number } {
+  const resolve = (how === 'root' ? RESOLVE_IN_ROOT : RESOLVE_BENEATH) | RESOLVE_NO_MAGICLINKS
+  const asked = Buffer.alloc(24)
+  asked.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
+  asked.writeBigUInt64LE(BigInt(resolve), 16)
+  const fd = Number(libc().openat2(SYS_OPENAT2, directory, path, asked, asked.length))
+  return { fd, errno: fd < 0 ? koffi.errno() : 0 }
 }

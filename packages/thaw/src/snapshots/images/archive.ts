@@ -175,7 +175,7 @@ function entryOf(header: Header): Entry {
       `${name} is of a kind that cannot be unpacked (a sparse file, for one).`,
     )
   }
-  const extras = Object.keys(pax)
+  const extras = Object.keys(pax ?? {})
     .filter((key) => key.startsWith('SCHILY.xattr.'))
     .map((key) => key.slice('SCHILY.xattr.'.length))
   return { name, type: known, mode, uid, gid, mtime, target: linkname ?? '', size, extras }
