@@ -55,7 +55,10 @@ static const char *begin(const char *terminal, const char *cwd, int uid, int gid
 int enter(pid_t parent, pid_t target, int user, const char *terminal, const char *cwd, char **words) {
     sigset_t all, before;
     int status = 0;
+    char go;
     close_on_exec(CONTROL, 1);
+    /* What limits the program is put on this process first. */
+    if (read(CONTROL, &go, 1) != 1) return 125;
     if (join(parent, target, user, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
         return fail("join");
     sigfillset(&all);

@@ -156,7 +156,7 @@ export const DaemonStatus = z
     socket: z.string(),
     state: z.string(),
     log: z.string(),
-    live: z.number().int().describe('Commands that are running now.'),
+    live: z.number().int().describe('Commands and instances that are running now.'),
     tcp: TcpAddress.nullable().describe('Where it listens beside its socket.'),
     busy: z.boolean().describe('Something lives only in memory: the idle exit waits.'),
     idle_exit_seconds: z

@@ -91,21 +91,21 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
       schema: {
         operationId: 'stopDaemon',
         tags,
-        summary: 'End the daemon with all parked checkpoints; refused while commands run, unless forced',
+        summary:
+          'End the daemon with all parked checkpoints; refused while commands or instances run, unless forced',
         body: z.strictObject({ force: z.boolean().default(false) }),
         response: { 202: z.object({ pid: z.number().int() }) },
       },
     },
     async (request, reply) => {
-      const live = context.runs.live() + context.products.instances.live()
-      if (live > 0 && !request.body.force) {
-        throw new ThawError(
-          'RUN_BUSY',
-          `${live} ${live === 1 ? 'command or instance is' : 'commands or instances are'} still running.`,
-          {
-            hint: 'Wait, or pass --force to end them too.',
-          },
-        )
+      const runs = context.runs.live()
+      const instances = context.products.instances.live()
+      if (runs + instances > 0 && !request.body.force) {
+        const said = [count(runs, 'command'), count(instances, 'instance')].filter((part) => part !== null)
+        const verb = runs + instances === 1 ? 'is' : 'are'
+        throw new ThawError('RUN_BUSY', `${said.join(' and ')} ${verb} still running.`, {
+          hint: 'Wait, or pass --force to end them too.',
+        })
       }
       reply.raw.once('close', () => context.stop())
       reply.status(202)
@@ -178,4 +178,8 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
       ),
     }),
   )
+}
+
+function count(number: number, what: string): string | null {
+  return number === 0 ? null : `${number} ${what}${number === 1 ? '' : 's'}`
 }

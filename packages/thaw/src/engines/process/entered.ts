@@ -3,7 +3,6 @@ import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
 import { nativeProgram, startProcess, type Child, type Scope } from '../../system/index.js'
 import { asThawError } from './errors.js'
 import type { ProcessBranch } from './branch.js'
-import { treeOf } from './inspect.js'
 import { SandboxRefused } from './sandbox.js'
 import { BranchStreams } from './streams.js'
 import { splitRecords } from './wire.js'
@@ -15,7 +14,7 @@ export interface EnterSpec {
   user: { uid: number; gid: number } | null
   streams: StreamsSpec
   listener: OutputListener
-  /** Called with every process of it that there is when it has begun. */
+  /** Called with the process that it is going to be below, before it is started. */
   admit?: (pid: number) => void
 }
 
@@ -74,18 +73,24 @@ export class Entered implements AsyncDisposable {
     try {
       const child = await startProcess(argv, { cwd: '/', env: { ...spec.env }, stdio }, lasting)
       streams.handedOver()
+      const control = child.pipe(3)
+      control.on('error', () => {})
+      try {
+        spec.admit?.(child.pid)
+      } catch (error) {
+        await child[Symbol.asyncDispose]()
+        throw error
+      }
+      control.write('.')
       // Closed by the exec that succeeds.
       const refused = await new Promise<string[] | null>((resolve) => {
-        const control = child.pipe(3)
         control.on('data', splitRecords(resolve))
-        control.on('error', () => {})
         control.once('close', () => resolve(null))
       })
       if (refused !== null) {
         await child[Symbol.asyncDispose]()
         throw new SandboxRefused(refused[1] ?? '', Number(refused[2]))
       }
-      for (const pid of treeOf(child.pid)) spec.admit?.(pid)
       return new Entered(child, streams)
     } catch (error) {
       streams.close(false)
