@@ -11,7 +11,7 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, watch, wrappers
+from . import BEFORE, binding, descriptors, diagnosis, fork, hook, loader, marks, observe, watch, wrappers
 from .bytecode import VERSION
 from .layout import hide, hide_module
 from .state import S
@@ -60,7 +60,11 @@ def main(frame, directory):
     S.busy = 0
     fork.park("base", "c0", files, 0.0)
     S.inert = False
-    _run(namespace, files)
+    try:
+        _run(namespace, files)
+    except BaseException as error:
+        diagnosis.failed(error)
+        raise
 
 
 def _equal_depth():

@@ -11,7 +11,7 @@ import os
 import posix
 import sys
 
-from . import clocks, descriptors, identity, journal, memory, observe, patch, pools, proc, stops
+from . import clocks, descriptors, diagnosis, identity, journal, memory, observe, patch, pools, proc, stops
 from .environment import Environment
 from .layout import called_inline, hide_module
 from .moments import moments
@@ -219,6 +219,7 @@ def _checkpoint(before, trap, begun, files, wanted):
         answer = S.wire.receive()
         if answer is None or answer.get("t") == "go":
             break
+        S.told.append(answer)
     S.printed = _written()
     S.work, S.since = work, clock()
 
@@ -281,6 +282,7 @@ def restore(order, files):
     try:
         _become_branch(order, files)
         stops.set_all(order.get("stops") or ())
+        diagnosis.begin(order.get("diagnose", False))
         S.number_of_branch = order.get("number")
         S.resumed = S.number_of_branch is not None
         patch.apply(edits)

@@ -2,7 +2,7 @@
 import _signal
 import posix
 
-from . import fork
+from . import diagnosis, fork
 from .layout import hide_module
 from .state import S
 from .traps import FILE, UNIT, trap_of
@@ -42,6 +42,17 @@ def asked(signum, frame):
     if S.busy:
         # In the middle of the agent's own work: a moment later.
         posix.kill(posix.getpid(), ASK)
+        return
+    if S.told or S.wire.waiting():
+        # It said what it wants with this signal.
+        if not S.told:
+            S.wire.receive()
+        S.told.clear()
+        S.busy += 1
+        try:
+            diagnosis.standing(frame)
+        finally:
+            S.busy -= 1
         return
     _take(None, True)
 

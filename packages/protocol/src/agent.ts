@@ -144,8 +144,33 @@ export const agentMessage = z.discriminatedUnion('t', [
     left: z.array(z.string()).default([]),
   }),
   z.object({ t: z.literal('failed'), why: z.string() }),
+  z.object({
+    t: z.literal('failure'),
+    /** `exit`: by SystemExit; `standing`: the answer to `tell`. */
+    kind: z.enum(['exception', 'exit', 'standing']),
+    /** The one that ended the program, then what it came from. */
+    exceptions: z.array(
+      z.object({
+        type: z.string(),
+        message: z.string(),
+        /** The outermost first. */
+        frames: z.array(
+          z.object({
+            file: z.string(),
+            line: count,
+            function: z.string(),
+            project: z.boolean(),
+            locals: z.record(z.string(), z.string()),
+          }),
+        ),
+      }),
+    ),
+  }),
+  /** A line of what the interpreter says when a signal ends it; made of text that is no message. */
+  z.object({ t: z.literal('fault'), text: z.string() }),
 ])
 export type AgentMessage = z.infer<typeof agentMessage>
+export type FailureMessage = Extract<AgentMessage, { t: 'failure' }>
 export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 
 /** A name to bind in a module: what its statement would have bound it to. */
@@ -216,6 +241,13 @@ export const restoreMessage = z.object({
   stops: z.array(stopPlace),
   /** Which of the branches of one `thaw resume` this is, from 1; null elsewhere. */
   number: count.nullable(),
+  /** It is to tell where it stands when it fails. */
+  diagnose: z.boolean().default(false),
+  /** A copy of the project that this branch is to see in the project's place; null: the project itself. */
+  view: z
+    .object({ project: z.string(), copy: z.string(), shared: z.array(z.string()) })
+    .nullable()
+    .default(null),
 })
 export type RestoreMessage = z.infer<typeof restoreMessage>
 
@@ -223,6 +255,8 @@ export const daemonMessage = z.discriminatedUnion('t', [
   restoreMessage,
   z.object({ t: z.literal('go') }),
   z.object({ t: z.literal('quit') }),
+  /** With the signal that else asks for a checkpoint: say where the program stands. */
+  z.object({ t: z.literal('tell') }),
 ])
 export type DaemonMessage = z.infer<typeof daemonMessage>
 

@@ -1,6 +1,7 @@
 export * from './allowance.js'
 export * from './api.js'
 export * from './errors.js'
+export * from './repair.js'
 export * from './run.js'
 export * from './settings.js'
 export * from './start.js'

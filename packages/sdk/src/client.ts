@@ -7,6 +7,9 @@ import {
   Health,
   IdList,
   Removed,
+  RepairList,
+  RepairReport,
+  RepairUndone,
   RunInputs,
   RunList,
   RunReport,
@@ -18,6 +21,7 @@ import {
   ThawError,
   VerifyReport,
   Version,
+  type RepairSummary,
 } from '@thaw/protocol'
 import { z } from 'zod'
 import type { Transport } from './transport.js'
@@ -31,12 +35,14 @@ const RunDetail = RunSummary.extend({ report: RunReport.nullable() })
 export class Client {
   readonly #transport: Transport
   readonly runs: RunsClient
+  readonly repairs: RepairsClient
   readonly daemon: DaemonClient
 
   constructor(transport: Transport) {
     this.#transport = transport
     const call: Call = (method, path, schema, body) => this.#call(method, path, schema, body)
     this.runs = new RunsClient(call, transport)
+    this.repairs = new RepairsClient(call)
     this.daemon = new DaemonClient(call)
   }
 
@@ -141,6 +147,28 @@ class RunsClient {
 
   collect(): Promise<Collected> {
     return this.#call('POST', '/v1/gc', Collected)
+  }
+}
+
+class RepairsClient {
+  readonly #call: Call
+
+  constructor(call: Call) {
+    this.#call = call
+  }
+
+  /** The latest first. */
+  async list(): Promise<RepairSummary[]> {
+    return (await this.#call('GET', '/v1/repairs', RepairList)).repairs
+  }
+
+  get(id: string): Promise<RepairReport> {
+    return this.#call('GET', `/v1/repairs/${at(id)}`, RepairReport)
+  }
+
+  /** Gives the files what they held before a repair. `last`: the last one of the project in which `cwd` lies. */
+  undo(id: string, cwd: string | null = null): Promise<RepairUndone> {
+    return this.#call('POST', `/v1/repairs/${at(id)}/undo`, RepairUndone, { cwd })
   }
 }
 

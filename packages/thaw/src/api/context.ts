@@ -1,11 +1,12 @@
 import type { DaemonSettings } from '@thaw/protocol'
 import type { Journal } from '../store/index.js'
 import type { Log, Paths } from '../system/index.js'
-import type { RunsPort, SetupPort } from './ports.js'
+import type { RepairsPort, RunsPort, SetupPort } from './ports.js'
 
 /** What the routes work with. */
 export interface ApiContext {
   readonly runs: RunsPort
+  readonly repairs: RepairsPort
   readonly engines: SetupPort
   readonly journal: Journal
   readonly paths: Paths

@@ -15,16 +15,22 @@ import {
 import { BUILD, VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
 import { IdleExit } from './idle.js'
-import type { RunsPort, SetupPort } from './ports.js'
+import type { RepairsPort, RunsPort, SetupPort } from './ports.js'
 import { buildServer } from './server.js'
 import { daemonSettings, resolveSettings } from './settings.js'
 
-export type CreateRuns = (options: {
+export type CreateRuns<Made extends RunsPort & AsyncDisposable> = (options: {
   paths: Paths
   journal: Journal
   log: Log
   settings: DaemonSettings
-}) => Promise<RunsPort & AsyncDisposable>
+}) => Promise<Made>
+
+export type CreateRepairs<Made> = (options: {
+  paths: Paths
+  runs: Made
+  log: Log
+}) => Promise<RepairsPort & AsyncDisposable>
 
 /** Engines that fetch what they lack. */
 export type CreateEngines = (paths: Paths) => SetupPort
@@ -41,7 +47,11 @@ function tell(message: unknown): void {
   }
 }
 
-async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Promise<void> {
+async function serve<Made extends RunsPort & AsyncDisposable>(
+  createRuns: CreateRuns<Made>,
+  createRepairs: CreateRepairs<Made>,
+  createEngines: CreateEngines,
+): Promise<void> {
   process.chdir('/')
   process.umask(0o077)
   const paths = findPaths()
@@ -66,6 +76,7 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
   let closeServer = async () => {}
   cleanup.add(() => closeServer())
   const runs = cleanup.use(await createRuns({ paths, journal, log, settings }))
+  const repairs = cleanup.use(await createRepairs({ paths, runs, log }))
 
   let stopping = false
   const stop = () => {
@@ -82,9 +93,10 @@ async function serve(createRuns: CreateRuns, createEngines: CreateEngines): Prom
       },
     )
   }
-  const idle = cleanup.use(new IdleExit(settings.idle, () => runs.live() > 0 || runs.busy(), stop))
+  const idle = cleanup.use(new IdleExit(settings.idle, () => runs.live() > 0 || runs.busy() || repairs.busy, stop))
   const context: ApiContext = {
     runs,
+    repairs,
     engines: createEngines(paths),
     journal,
     paths,
@@ -127,9 +139,13 @@ function lostNotice(lost: Lost): string[] {
 }
 
 /** The daemon's whole life, up to the end of its process. */
-export async function runDaemon(createRuns: CreateRuns, createEngines: CreateEngines): Promise<void> {
+export async function runDaemon<Made extends RunsPort & AsyncDisposable>(
+  createRuns: CreateRuns<Made>,
+  createRepairs: CreateRepairs<Made>,
+  createEngines: CreateEngines,
+): Promise<void> {
   try {
-    await serve(createRuns, createEngines)
+    await serve(createRuns, createRepairs, createEngines)
   } catch (error) {
     const known = ThawError.from(error)
     if (known.code === 'INTERNAL') process.stderr.write(`${known.stack}\n`)

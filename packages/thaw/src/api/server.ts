@@ -12,6 +12,8 @@ import { ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
 import { daemonRoutes } from './daemon-routes.js'
+import { repairRoutes } from './repair-routes.js'
+import { startRepair } from './repair-stream.js'
 import { runRoutes } from './run-routes.js'
 import { acceptStreams } from './stream.js'
 
@@ -38,13 +40,14 @@ export async function buildServer(context: ApiContext): Promise<Server> {
         version: VERSION,
         description: 'Run a program once; from then on, run only what your edit changed.',
       },
-      tags: [{ name: 'runs' }, { name: 'daemon' }],
+      tags: [{ name: 'runs' }, { name: 'repairs' }, { name: 'daemon' }],
     },
     transform: createJsonSchemaTransform({}),
   })
   const typed = app.withTypeProvider<ZodTypeProvider>()
   await typed.register(async (scope) => {
     runRoutes(scope.withTypeProvider<ZodTypeProvider>(), context)
+    repairRoutes(scope.withTypeProvider<ZodTypeProvider>(), context)
     daemonRoutes(scope.withTypeProvider<ZodTypeProvider>(), context)
   })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
@@ -52,7 +55,7 @@ export async function buildServer(context: ApiContext): Promise<Server> {
     reply.header('thaw-version', VERSION)
     reply.header('thaw-api', API_VERSION)
   })
-  acceptStreams(app.server, context)
+  acceptStreams(app.server, context, { '/v1/repairs/stream': startRepair })
   return app
 }
 

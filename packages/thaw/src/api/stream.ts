@@ -36,13 +36,20 @@ const PIECE = FRAME_LIMIT / 2
 /** Milliseconds between the hang-up that a program gets when its client is gone, and its end. */
 const HANGUP_GRACE = 2000
 
-/** Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, /v1/checkpoints/ID/stream and /v1/branches/ID/stream. */
-export function acceptStreams(server: Server, context: ApiContext): void {
+/** What begins with a stream's first message. */
+export type Begin = (first: unknown, stream: Stream, context: ApiContext) => Handle<unknown>
+
+/**
+ * Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, /v1/checkpoints/ID/stream and /v1/branches/ID/stream.
+ *
+ * @param others what is served on other paths
+ */
+export function acceptStreams(server: Server, context: ApiContext, others: Record<string, Begin>): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     // Without a listener an ECONNRESET of a client that went away would end the daemon.
     socket.on('error', (error) => context.log.debug('stream', { error }))
     try {
-      const serve = route(request, context)
+      const serve = route(request, context, others)
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: thaw-stream\r\nthaw-version: ${VERSION}\r\n\r\n`,
       )
@@ -53,7 +60,11 @@ export function acceptStreams(server: Server, context: ApiContext): void {
   })
 }
 
-function route(request: IncomingMessage, context: ApiContext): (stream: Stream) => void {
+function route(
+  request: IncomingMessage,
+  context: ApiContext,
+  others: Record<string, Begin>,
+): (stream: Stream) => void {
   if (request.headers.upgrade?.toLowerCase() !== 'thaw-stream') {
     throw new ThawError('INVALID_REQUEST', `No such upgrade: ${request.headers.upgrade}.`)
   }
@@ -66,6 +77,8 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
   }
   const path = request.url ?? ''
   if (path === '/v1/runs/stream') return (stream) => stream.serve((first) => startRun(first, stream, context))
+  const other = others[path]
+  if (other !== undefined) return (stream) => stream.serve(async (first) => other(first, stream, context))
   const branch = /^\/v1\/branches\/([^/?]+)\/stream$/.exec(path)?.[1]
   if (branch !== undefined) {
     const id = branchOf(context, resolveId(context.journal, decodeURIComponent(branch), ['run', 'branch']))
@@ -113,7 +126,7 @@ async function startRun(first: unknown, stream: Stream, context: ApiContext): Pr
     sink,
     scope,
   )
-  return follow(handle, stream, request.stdin, request.command)
+  return follow(handle, stream, request.stdin, toldOf(request.command))
 }
 
 async function resume(
@@ -140,10 +153,14 @@ async function resume(
   const scope = { signal: stream.gone, log: context.log }
   const breaks = request.break.map(parseBreak)
   const handle = await context.runs.resume(id, { ...request, breaks, settings }, sinks, scope)
-  return follow(handle, stream, request.stdin, run?.command ?? [])
+  return follow(handle, stream, request.stdin, toldOf(run?.command ?? []))
 }
 
-function checkPattern(text: string | null): void {
+function toldOf(command: readonly string[]) {
+  return (report: RunReport): ServerControl => ({ t: 'done', report, summary: summaryLine(report, command) })
+}
+
+export function checkPattern(text: string | null): void {
   try {
     if (text !== null) RegExp(text, 'm')
   } catch (error) {
@@ -154,7 +171,7 @@ function checkPattern(text: string | null): void {
   }
 }
 
-function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
+export function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
   const parsed = schema.safeParse(message)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
@@ -162,16 +179,17 @@ function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
   throw new ThawError('INVALID_REQUEST', `${where}: ${issue?.message ?? 'does not fit'}.`)
 }
 
-function follow(
-  handle: Handle<RunReport>,
+/** @param told the last message */
+export function follow<Report>(
+  handle: Handle<Report>,
   stream: Stream,
   stdin: RunRequest['stdin'],
-  command: readonly string[],
-): Handle<RunReport> {
+  told: (report: Report) => ServerControl,
+): Handle<Report> {
   stream.onGone(() => hangUp(handle))
   if (stdin === 'stream') stream.grant(STDIN_WINDOW)
   void handle.done.then(
-    (report) => stream.finish({ t: 'done', report, summary: summaryLine(report, command) }),
+    (report) => stream.finish(told(report)),
     (error: unknown) => stream.fail(error),
   )
   return handle
@@ -187,7 +205,7 @@ function flagsOf({ fresh, engine, effects }: RunRequest): string[] {
 }
 
 /** The client is gone: the program is told as a closed terminal tells, and ended when that does not help. */
-function hangUp(handle: Handle<RunReport>): void {
+function hangUp(handle: Handle<unknown>): void {
   let ended = false
   const timer = setTimeout(() => {
     if (!ended) void handle.signal('SIGKILL').catch(() => {})
@@ -219,7 +237,7 @@ async function attach(branch: string, first: unknown, stream: Stream, context: A
 }
 
 /** One connection after its upgrade: frames in, frames out, backpressure both ways. */
-class Stream {
+export class Stream {
   readonly #socket: Socket
   readonly #head: Buffer
   readonly #log: Log
@@ -382,6 +400,8 @@ class Stream {
         return void handle.signal(control.name).catch(logged)
       case 'resize':
         return void handle.resize(control.rows, control.cols).catch(logged)
+      case 'answer':
+        return handle.answer?.(control)
       case 'stdin-end':
         this.#stdin = this.#stdin.then(() => handle.stdinEnd())
     }

@@ -35,6 +35,8 @@ export interface LaunchSpec {
   command: readonly string[]
   /** For a command below a launcher: the token of that launch. */
   below: string | null
+  /** The program is to tell where it stands when it fails. */
+  diagnose: boolean
 }
 
 export const seconds = (from: number, to = performance.now()) => (to - from) / 1000
@@ -100,13 +102,14 @@ export class Launch {
     image: Image,
     execution: Execution,
     how: Pick<RestoreSpec, 'env' | 'files' | 'stops' | 'number'>,
+    view: RestoreSpec['view'] = null,
   ): Promise<Branch> {
-    const { streams, scope } = this.#spec
+    const { streams, scope, diagnose } = this.#spec
     this.stops = how.stops.length > 0
     return this.#shop.engine.restore(
       group.family,
       image,
-      { branch: this.id, ...how, streams, listener: execution },
+      { branch: this.id, ...how, streams, diagnose, view, listener: execution },
       scope,
     )
   }

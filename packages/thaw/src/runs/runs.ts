@@ -17,6 +17,7 @@ import {
   type StartRequest,
   type VerifyReport,
 } from '@thaw/protocol'
+import type { FailureMessage } from '@thaw/protocol/agent'
 import {
   adapt,
   describeInterpreter,
@@ -31,7 +32,7 @@ import { summaryOf, treeOf } from './listing.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import { inputsOf } from './inputs.js'
 import { outlasts, revive } from './kept.js'
-import type { Checkpoint, Offsets } from './lineage.js'
+import type { BranchRecord, Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
 import { Run } from './run.js'
@@ -49,6 +50,9 @@ export interface RunHandle<Done = void> {
   resize(rows: number, cols: number): Promise<void>
   readonly done: Promise<Done>
 }
+
+/** How long a program may take to say where it stands. Milliseconds. */
+const STANDING_TIME = 3000
 
 export class Runs implements AsyncDisposable {
   readonly #shop: Workshop
@@ -173,6 +177,26 @@ export class Runs implements AsyncDisposable {
     const node = this.tree(found.run.identity.id).checkpoints.find((one) => one.id === taken.id)
     if (node === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
     return node
+  }
+
+  /** What rooms that work with runs share with them. */
+  get workshop(): Workshop {
+    return this.#shop
+  }
+
+  /** All that is known of a branch; null for a program that ran plainly, or longer ago than is remembered. */
+  recordOf(run: string, branch: string): BranchRecord | null {
+    return this.#shop.runs.get(run)?.branches.find(({ id }) => id === branch) ?? null
+  }
+
+  /** Where a live program stands; null where it does not say so in time: it is inside of one long call. */
+  async standing(branch: string): Promise<FailureMessage | null> {
+    const live = this.#shop.live.get(branch)
+    if (live === undefined) return null
+    const told = new Promise<void>((resolve) => (live.execution.onFailure = resolve))
+    await live.branch.askStanding?.()
+    await Promise.race([told, new Promise((resolve) => setTimeout(resolve, STANDING_TIME).unref())])
+    return live.execution.record.failure
   }
 
   /** Compares what was recorded of a run, or of one branch, with a cold run. */

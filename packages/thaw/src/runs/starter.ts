@@ -64,6 +64,7 @@ export class Starter {
       every: request.every,
       command: request.command,
       below: request.below,
+      diagnose: request.diagnose ?? false,
     })
   }
 
@@ -262,8 +263,13 @@ export class Starter {
       filesProblem: run.filesProblem,
       refused: this.#refused,
       stops: this.#stops,
-      replayable: (branch) => branch.broken === null,
+      replayable: (branch) => branch.broken === null && this.#told(branch),
     })
+  }
+
+  /** Whether a branch that failed has told all that this request wants to know of that. */
+  #told({ end, failure }: BranchRecord): boolean {
+    return this.#request.diagnose !== true || end?.code === 0 || failure !== null
   }
 
   #withRefusal(reason: string | null, checkpoint: Checkpoint | null): string | null {

@@ -71,7 +71,9 @@ export class AgentServer implements AsyncDisposable {
     socket.once('close', () => this.#sockets.delete(socket))
     let line: AgentLine | null = null
     const take = splitLines((text) => {
-      const message = agentMessage.parse(JSON.parse(text))
+      const message = agentMessage.parse(
+        line !== null && !text.startsWith('{') ? { t: 'fault', text } : JSON.parse(text),
+      )
       if (line !== null) return line.receive(message)
       if (message.t !== 'hello') throw new Error('the first message is not hello')
       line = new AgentLine(socket, message)

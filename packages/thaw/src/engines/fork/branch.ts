@@ -115,7 +115,7 @@ export class ForkBranch implements Branch {
   readonly id: string
   readonly pid: number
   readonly left: readonly string[]
-  readonly #hasAgent: boolean
+  readonly #line: AgentLine | null
   readonly exited: Promise<BranchExit>
   readonly #family: Family
   readonly #streams: BranchStreams
@@ -134,7 +134,7 @@ export class ForkBranch implements Branch {
     left: readonly string[] = [],
   ) {
     this.left = left
-    this.#hasAgent = agent !== null
+    this.#line = agent?.line ?? null
     this.#family = family
     this.id = id
     this.pid = pid
@@ -179,12 +179,18 @@ export class ForkBranch implements Branch {
   }
 
   async askCheckpoint(): Promise<void> {
-    if (!this.#hasAgent) {
+    if (this.#line === null) {
       throw new ThawError('UNSUPPORTED', 'This program runs plainly: nothing in it can make a checkpoint.')
     }
     if (!catches(this.pid, ASK_NUMBER)) {
       throw new ThawError('CHECKPOINT_REFUSED', `The program uses ${ASK} for itself.`)
     }
+    await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: ASK, group: false })
+  }
+
+  async askStanding(): Promise<void> {
+    if (this.#line === null || !catches(this.pid, ASK_NUMBER)) return
+    this.#line.send({ t: 'tell' })
     await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: ASK, group: false })
   }
 
@@ -207,6 +213,10 @@ export class ForkBranch implements Branch {
         return listener.refused(message.why, message.asked)
       case 'end':
         return listener.end(message.seq, message.work)
+      case 'failure':
+        return listener.failure?.(message)
+      case 'fault':
+        return listener.fault?.(message.text)
       case 'checkpoint': {
         const image = new ForkImage(this.#family, message.pid, null)
         // It did not wait: by now it may have printed more, none of which belongs before the checkpoint.

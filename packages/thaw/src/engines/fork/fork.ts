@@ -141,6 +141,8 @@ export class ForkEngine implements AgentEngine<Family> {
       files: spec.files,
       stops: [...spec.stops],
       number: spec.number,
+      diagnose: spec.diagnose,
+      view: spec.view,
     })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
