@@ -82,6 +82,20 @@ export function changedLines(edits: readonly FileEdit[]): number {
   return lines
 }
 
+/** Numbers of the lines of a file that an edit has made. */
+export function addedLines({ before, after }: FileEdit): Set<number> {
+  const made = structuredPatch('', '', text(before), text(after), '', '', { context: 0, timeout: DIFF_TIME })
+  const added = new Set<number>()
+  for (const hunk of made?.hunks ?? []) {
+    let at = hunk.newStart
+    for (const line of hunk.lines) {
+      if (line.startsWith('+')) added.add(at)
+      if (!/^[-\\]/.test(line)) at++
+    }
+  }
+  return added
+}
+
 /** As `git apply` and `patch -p1` take it. */
 export function unifiedDiff(edits: readonly FileEdit[]): string {
   return edits

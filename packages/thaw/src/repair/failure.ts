@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { isAbsolute, join, relative } from 'node:path'
 import type { Failure, FailureKind, RunReport } from '@thaw/protocol'
 import type { FailureMessage } from '@thaw/protocol/agent'
+import { addedLines, type FileEdit } from './edit.js'
 import type { Mask } from './mask.js'
 import { failedTests } from './tests-failed.js'
 
@@ -41,7 +42,7 @@ export function failureOf(ended: Ended, place: Place, mask: Mask): Failure | nul
     frames: frames.map((frame) => ({
       ...frame,
       file: shortPath(frame.file, place),
-      source: sourceAround(frame.file, frame.line).map((one) => ({ ...one, text: mask.text(one.text) })),
+      source: sourceAround(frame.file, frame.line).map((one) => ({ ...one, text: mask.line(one.text) })),
       locals: Object.fromEntries(
         Object.entries(frame.locals).map(([name, text]) => [name, mask.value(name, text)]),
       ),
@@ -60,7 +61,16 @@ export function failureOf(ended: Ended, place: Place, mask: Mask): Failure | nul
   return { ...failure, summary: mask.text(summaryOf(failure, lastLine(said))) }
 }
 
-/** Whether an edit has come to nothing: the same failure at the same place. */
+/** Why an edit has come to nothing: the same failure, or one in what it wrote; null where it has not. */
+export function whyNoHelp(before: Failure, after: Failure, edits: readonly FileEdit[]): string | null {
+  if (isSame(before, after)) return 'it fails as before'
+  const place = after.exceptions[0]?.frames.findLast(({ project }) => project)
+  const edited = edits.find(({ path }) => path === place?.file)
+  if (place === undefined || edited === undefined || !addedLines(edited).has(place.line)) return null
+  return `it fails itself: ${after.summary}`
+}
+
+/** The same failure at the same place. */
 export function isSame(a: Failure, b: Failure): boolean {
   return signatureOf(a) === signatureOf(b)
 }

@@ -34,8 +34,13 @@ export class Mask {
     return masked
   }
 
+  /** A line of source, or a value that may hold names with their values. */
+  line(text: string): string {
+    return this.text(text).replace(PAIRS, `$1${MASK}`)
+  }
+
   /** A variable's value, as text. */
   value(name: string, text: string): string {
-    return isSecretName(name) && text !== 'None' ? MASK : this.text(text).replace(PAIRS, `$1${MASK}`)
+    return isSecretName(name) && text !== 'None' ? MASK : this.line(text)
   }
 }

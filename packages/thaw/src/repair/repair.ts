@@ -19,7 +19,7 @@ import { Attempt, type Attempted, type Begin } from './attempt.js'
 import { bundleOf, resumable } from './bundle.js'
 import { Candidates, type Candidate } from './candidates.js'
 import { changedLines, Refused } from './edit.js'
-import { failureOf, isSame, type Place } from './failure.js'
+import { failureOf, isSame, whyNoHelp, type Place } from './failure.js'
 import { Input } from './input.js'
 import { Mask } from './mask.js'
 import { RepairRecord } from './record.js'
@@ -189,9 +189,10 @@ export class Repair {
         return outcome
       }
       const more = i + 1 < usable.length
-      if (more || isSame(outcome.failure, failure)) {
+      const useless = whyNoHelp(failure, outcome.failure, edits)
+      if (more || useless !== null) {
         this.#steps.takeBack(step)
-        const detail = isSame(outcome.failure, failure) ? 'it fails as before' : `it failed: ${outcome.failure.summary}`
+        const detail = useless ?? `it failed: ${outcome.failure.summary}`
         this.#tell({ ...told, outcome: 'taken back', detail })
         // What it had come to is of code that is not there any more.
         if (!more) return before
