@@ -22,7 +22,7 @@ import {
 import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { ThawError } from '../system/index.js'
+import { ThawError } from '../system/error.js'
 import type { FileEdit } from './edit.js'
 
 const Intent = z.object({
