@@ -11,7 +11,7 @@ import os
 import posix
 import sys
 
-from . import clocks, descriptors, diagnosis, identity, journal, memory, observe, patch, pools, proc, stops
+from . import clocks, descriptors, diagnosis, identity, journal, memory, observe, patch, pools, proc, stops, views
 from .environment import Environment
 from .layout import called_inline, hide_module
 from .moments import moments
@@ -271,7 +271,7 @@ def park(role, name, files, work, stopped=None):
 def restore(order, files):
     """Clone this parked process; in the clone, put streams, environment and edited code in place. True in the clone."""
     edits, left = patch.fitting(order["files"])
-    why = patch.impossible(edits)
+    why = patch.impossible(edits) or _not_in_view(files, order.get("view"))
     if why is not None:
         S.wire.send({"t": "failed", "why": why})
         return False
@@ -297,6 +297,16 @@ def restore(order, files):
     return True
 
 
+def _not_in_view(files, view):
+    """Why this process cannot go on beside the others with files of its own, or None."""
+    if view is None:
+        return None
+    for path in files.written():
+        if path.startswith(view["project"] + "/"):
+            return "%s is open for writing" % path
+    return None
+
+
 def _become_branch(order, files):
     S.pid = posix.getpid()
     if order.get("tty"):
@@ -311,6 +321,11 @@ def _become_branch(order, files):
     files.separate(True)
     descriptors.attach_streams(files, order)
     files.watch()
+    if order.get("view"):
+        views.show(views.isolate(), order["view"])
+        posix.chdir(posix.getcwd())
+        # A new user namespace has taken away what ties this process to the host.
+        _die_with_host()
     _environment(order.get("env") or {})
 
 

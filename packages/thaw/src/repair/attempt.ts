@@ -25,8 +25,8 @@ export interface Attempted {
   seconds: number
 }
 
-/** Begins an attempt whose output goes to the sink. */
-export type Begin = (sink: RunSink) => Promise<RunHandle<RunReport>>
+/** Begins an attempt whose output goes to the sink. One beside the run brings its record. */
+export type Begin = (sink: RunSink) => Promise<RunHandle<RunReport> & { record?: BranchRecord }>
 
 export class Attempt {
   readonly #runs: Runs
@@ -74,7 +74,7 @@ export class Attempt {
       }
       if (Number.isFinite(seconds)) timer = setTimeout(() => void hang().catch(() => {}), seconds * 1000)
       const report = await handle.done
-      const record = this.#runs.recordOf(report.run, ids.branch)
+      const record = handle.record ?? this.#runs.recordOf(report.run, ids.branch)
       return {
         report,
         output: { stdout: ends.stdout.text(), stderr: ends.stderr.text() },

@@ -53,6 +53,13 @@ export class Input {
     return this.#send()
   }
 
+  /** What was sent so far, for an attempt beside the others. */
+  copy(): Input {
+    const copy = new Input(true)
+    copy.#chunks.push(...this.#chunks)
+    return copy
+  }
+
   /** The end of what was sent; null where nothing was. */
   tail(): string | null {
     if (this.#size === 0) return null

@@ -28,6 +28,8 @@ import type { CallersAnswer } from './repairers/caller.js'
 import { noUsage, type Answerer } from './repairers/repairer.js'
 import { runShell } from './shell.js'
 import { Shown } from './shown.js'
+import { tryAll } from './trials.js'
+import type { Workplace } from './workplace.js'
 
 /** Seconds for the user's check. */
 const CHECK_TIME = 600
@@ -160,7 +162,44 @@ export class Repair {
       if (refused !== null) this.#tell({ round, candidate: number, diff: '', outcome: 'refused', detail: refused })
     }
     const usable = found.filter(({ edits }) => edits.length > 0)
-    return usable.length === 0 ? before : this.#try(round, usable, before, failure)
+    if (usable.length === 0) return before
+    return this.#try(round, await this.#chosen(round, usable, before, failure), before, failure)
+  }
+
+  /** Of several, the one that passes beside the others; where none does, one after which it fails otherwise. */
+  async #chosen(
+    round: number,
+    usable: readonly Candidate[],
+    { attempted }: Outcome,
+    failure: Failure,
+  ): Promise<readonly Candidate[]> {
+    const { record, report } = attempted
+    if (usable.length === 1 || record === null || this.#spec.mode === 'hot') return usable
+    const { bounds, run } = this.#spec
+    const trialled = await tryAll(
+      this.#at.runs,
+      usable,
+      {
+        leaf: record,
+        run: report.run,
+        request: run,
+        input: this.#input,
+        seconds: Math.min(bounds.run ?? Infinity, this.#timeLeft()),
+        judge: (one, { place }) => this.#judge(one, place),
+      },
+      this.#scope,
+    )
+    if (trialled === null) return usable
+    const best =
+      trialled.find(({ passed }) => passed) ??
+      trialled.find((one) => one.failure !== null && whyNoHelp(failure, one.failure, one.candidate.edits) === null)
+    for (const { candidate, failure: came } of trialled) {
+      if (candidate === best?.candidate) continue
+      const { number, diff } = candidate
+      const ended = came === null ? 'another one passed' : `it failed: ${came.summary}`
+      this.#tell({ round, candidate: number, diff, outcome: came === null ? 'not needed' : 'taken back', detail: ended })
+    }
+    return best === undefined ? [] : [best.candidate]
   }
 
   /** One after the other in the project itself; each is taken back unless it helps. */
@@ -231,12 +270,18 @@ export class Repair {
     const seconds = Math.min(this.#spec.bounds.run ?? Infinity, this.#timeLeft())
     const attempted = await this.#attempt.run(begin, sinkFor, seconds, consumed)
     const { report } = attempted
-    const matched = this.#matchIn(attempted.errors)
-    const check = report.exit?.code === 0 && matched === null ? await this.#check(report) : null
-    const failure = failureOf({ ...attempted, check, matched }, this.#placeOf(report), this.#mask)
+    const failure = await this.#judge(attempted, null)
     this.#attempts.push({ report, failure, seconds: attempted.seconds })
     this.#note(`${howResumed(report)}: ${failure === null ? 'it succeeded' : failure.summary}`, true)
     return { attempted, failure }
+  }
+
+  /** @param place where it ran; null: in the project */
+  async #judge(attempted: Attempted, place: Workplace | null): Promise<Failure | null> {
+    const { report } = attempted
+    const matched = this.#matchIn(attempted.errors)
+    const check = report.exit?.code === 0 && matched === null ? await this.#check(report, place) : null
+    return failureOf({ ...attempted, check, matched }, this.#placeOf(report), this.#mask)
   }
 
   #start(sink: RunSink): Promise<RunHandle<RunReport>> {
@@ -253,11 +298,14 @@ export class Repair {
     return this.#at.runs.resume(checkpoint, spec, [sink], this.#scope)
   }
 
-  async #check(report: RunReport): Promise<{ code: number | null; said: string } | null> {
+  async #check(
+    report: RunReport,
+    place: Workplace | null,
+  ): Promise<{ code: number | null; said: string } | null> {
     const { check, run } = this.#spec
     if (check === null) return null
     const seconds = Math.min(CHECK_TIME, this.#timeLeft())
-    const spec = { command: check, cwd: run.cwd, env: run.env, stdin: '', view: null, seconds }
+    const spec = { command: check, cwd: run.cwd, env: run.env, stdin: '', view: place?.copy ?? null, seconds }
     const end = await runShell(this.#at.runs.workshop, spec, this.#scope)
     const said = `${end.stdout.slice(-4096)}\n${end.said}`.trim()
     this.#note(`the check ended with ${end.code ?? end.signal} (${report.run})`, true)

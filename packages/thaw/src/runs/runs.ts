@@ -39,6 +39,7 @@ import { Run } from './run.js'
 import type { Started } from './launch.js'
 import { Resumer } from './resumer.js'
 import { Starter } from './starter.js'
+import { Trial, type TrialSpec } from './trial.js'
 import { Verifier } from './verify/verifier.js'
 import { Workshop } from './workshop.js'
 
@@ -166,6 +167,18 @@ export class Runs implements AsyncDisposable {
       resize: (rows, cols) => each(({ execution }) => execution?.branch?.resize({ rows, cols })),
       done,
     }
+  }
+
+  /**
+   * Tries an edit in a branch beside the run, with a copy of the project.
+   *
+   * @throws ThawError UNSUPPORTED where it could not be kept apart
+   */
+  async try(spec: TrialSpec, sink: RunSink, scope: Scope): Promise<RunHandle<RunReport> & { record: BranchRecord }> {
+    const trial = new Trial(this.#shop, spec, sink, scope)
+    const { started, record } = await this.#inTurn(spec.run, () => trial.start())
+    started.done.catch(() => {})
+    return { ...this.#handle(trial.feed, Promise.resolve(started), started.done), record }
   }
 
   /** A checkpoint of what is live of a run, or of a branch. @throws ThawError RUN_NOT_FOUND, and what makes it impossible */
