@@ -64,6 +64,7 @@ def main(frame, directory):
         _run(namespace, files)
     except BaseException as error:
         diagnosis.failed(error)
+        marks.freeze(error)
         raise
 
 

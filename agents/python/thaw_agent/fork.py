@@ -134,6 +134,11 @@ def checkpoint(file, unit, line, trap):
     _attempt({"file": file, "unit": unit, "line": line}, trap, {})
 
 
+def save(trap, line):
+    """Take a checkpoint here, due or not, and go on."""
+    _attempt({"file": trap[FILE], "unit": trap[UNIT], "line": line}, trap, {"hooked": False})
+
+
 def stop(trap, line, hooked):
     """The program is to go no further. Returns in restored processes; and where no checkpoint is possible, which is reported."""
     stops.show_output()
@@ -282,7 +287,7 @@ def restore(order, files):
     try:
         _become_branch(order, files)
         stops.set_all(order.get("stops") or ())
-        diagnosis.begin(order.get("diagnose", False))
+        diagnosis.begin(order.get("diagnose") or None)
         S.number_of_branch = order.get("number")
         S.resumed = S.number_of_branch is not None
         patch.apply(edits)

@@ -1,6 +1,7 @@
 """Checkpoints that somebody asked for: the program itself (the package `thaw`), or `thaw checkpoint` by a signal."""
 import _signal
 import posix
+import sys
 
 from . import diagnosis, fork
 from .layout import hide_module
@@ -55,6 +56,25 @@ def asked(signum, frame):
             S.busy -= 1
         return
     _take(None, True)
+
+
+def freeze(error):
+    """Leave a checkpoint with the frames of a failure as they stand, where that was wished for. Whoever resumes it is in pdb."""
+    if S.diagnose != "freeze" or S.inert or isinstance(error, SystemExit):
+        return
+    mine = S.id
+    S.busy += 1
+    fork.checkpoint_here("failure", False, True)
+    S.busy -= 1
+    if S.id == mine:
+        return
+    # A copy for looking around: nothing that happens in it counts.
+    S.inert, S.resumed = True, False
+    import pdb
+
+    pdb.post_mortem(error.__traceback__)
+    sys.stdout.flush()
+    posix._exit(0)
 
 
 def stop(trap, line):

@@ -46,7 +46,7 @@ class State:
         # What the daemon said while it was expected to say something else.
         self.told = []
         # The daemon wants to know where the program stands when it fails.
-        self.diagnose = False
+        self.diagnose = None
         self.ended = False
         # The program may have seen what classes are told of their place.
         self.classes_seen = False

@@ -224,6 +224,8 @@ export const stopPlace = z.object({
   line: count.nullable(),
   /** Which time, from 1, counted from where the branch begins. */
   count: z.number().int().positive(),
+  /** Every time, and not to stop: a checkpoint is taken, and the program goes on. */
+  save: z.boolean().optional(),
 })
 export type StopPlace = z.infer<typeof stopPlace>
 
@@ -241,8 +243,8 @@ export const restoreMessage = z.object({
   stops: z.array(stopPlace),
   /** Which of the branches of one `thaw resume` this is, from 1; null elsewhere. */
   number: count.nullable(),
-  /** It is to tell where it stands when it fails. */
-  diagnose: z.boolean().default(false),
+  /** It is to tell where it stands when it fails; `freeze`: and to leave a checkpoint there, for pdb. */
+  diagnose: z.enum(['tell', 'freeze']).nullable().default(null),
   /** A copy of the project that this branch is to see in the project's place; null: the project itself. */
   view: z
     .object({ project: z.string(), copy: z.string(), shared: z.array(z.string()) })

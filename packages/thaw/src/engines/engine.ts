@@ -149,7 +149,7 @@ export interface RestoreSpec extends StartSpec {
   /** Which of the branches of one resume it is, from 1; null elsewhere. */
   number: number | null
   /** It is to tell where it stands when it fails. */
-  diagnose: boolean
+  diagnose: RestoreMessage['diagnose']
   /** A copy of the project that it is to see in the project's place. */
   view: RestoreMessage['view']
   listener: BranchListener

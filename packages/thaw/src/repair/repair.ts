@@ -285,7 +285,12 @@ export class Repair {
   }
 
   #start(sink: RunSink): Promise<RunHandle<RunReport>> {
-    return this.#at.runs.start({ ...this.#spec.run, diagnose: true }, sink, this.#scope)
+    return this.#at.runs.start({ ...this.#spec.run, diagnose: this.#diagnose }, sink, this.#scope)
+  }
+
+  /** Only a person wants to look around in the frames. */
+  get #diagnose(): 'tell' | 'freeze' {
+    return this.#spec.repairer.kind === 'caller' ? 'freeze' : 'tell'
   }
 
   #goOn(checkpoint: string, sink: RunSink): Promise<RunHandle<RunReport>> {
@@ -293,7 +298,7 @@ export class Repair {
     const spec: ResumeSpec = {
       ...{ count: 1, mode: 'hot', force: false, breaks: [], break_output: null, break_listen: null },
       ...{ terminal, stdin, joined, every, settings },
-      diagnose: true,
+      diagnose: this.#diagnose,
     }
     return this.#at.runs.resume(checkpoint, spec, [sink], this.#scope)
   }

@@ -36,7 +36,7 @@ export interface LaunchSpec {
   /** For a command below a launcher: the token of that launch. */
   below: string | null
   /** The program is to tell where it stands when it fails. */
-  diagnose: boolean
+  diagnose: RestoreSpec['diagnose']
 }
 
 export const seconds = (from: number, to = performance.now()) => (to - from) / 1000
@@ -105,7 +105,7 @@ export class Launch {
     view: RestoreSpec['view'] = null,
   ): Promise<Branch> {
     const { streams, scope, diagnose } = this.#spec
-    this.stops = how.stops.length > 0
+    this.stops = how.stops.some(({ save }) => save !== true)
     return this.#shop.engine.restore(
       group.family,
       image,

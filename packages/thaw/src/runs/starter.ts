@@ -36,6 +36,8 @@ export class Starter {
   /** Checkpoints that cannot go on under this edit, and why; for later edits they stay. */
   readonly #refused = new Map<Checkpoint, string>()
   #stops: StopPlace[] = []
+  /** Before these, checkpoints are taken. */
+  #saves: StopPlace[] = []
 
   constructor(
     shop: Workshop,
@@ -64,7 +66,7 @@ export class Starter {
       every: request.every,
       command: request.command,
       below: request.below,
-      diagnose: request.diagnose ?? false,
+      diagnose: request.diagnose ?? null,
     })
   }
 
@@ -112,8 +114,8 @@ export class Starter {
       await this.#findStops(group)
       return this.#coldFrom(group, 'the same command is running already', [])
     }
-    const { breaks, fresh } = this.#request
-    if (breaks.length > 0) await this.#findStops(this.#group() ?? (await this.#keepGroup()))
+    const { breaks, fresh, saves = [] } = this.#request
+    if (breaks.length > 0 || saves.length > 0) await this.#findStops(this.#group() ?? (await this.#keepGroup()))
     if (fresh) {
       const group = this.#group() ?? (await this.#keepGroup())
       return this.#coldFrom(group, 'a fresh run was asked for', [])
@@ -150,7 +152,10 @@ export class Starter {
     const { main } = this.#adapted.agent ?? {}
     const { cwd } = this.#request
     const script = main?.kind === 'script' ? main.name : null
-    this.#stops = await findStops(this.#request.breaks, { group, tree: this.#run.tree, cwd, script })
+    const { breaks, saves = [] } = this.#request
+    const surroundings = { group, tree: this.#run.tree, cwd, script }
+    this.#stops = await findStops(breaks, surroundings)
+    this.#saves = (await findStops(saves, surroundings)).map((place) => ({ ...place, save: true }))
   }
 
   #root(): Root {
@@ -269,7 +274,7 @@ export class Starter {
 
   /** Whether a branch that failed has told all that this request wants to know of that. */
   #told({ end, failure }: BranchRecord): boolean {
-    return this.#request.diagnose !== true || end?.code === 0 || failure !== null
+    return this.#request.diagnose === undefined || end?.code === 0 || failure !== null
   }
 
   #withRefusal(reason: string | null, checkpoint: Checkpoint | null): string | null {
@@ -336,8 +341,8 @@ export class Starter {
     const branch = await launch
       .restore(group, image, execution, {
         env: environmentChange(checkpoint.branch.env, this.#request.env),
-        files: withStops(files, checkpoint, this.#stops),
-        stops: this.#stops,
+        files: withStops(files, checkpoint, [...this.#stops, ...this.#saves]),
+        stops: [...this.#stops, ...this.#saves],
         number: null,
       })
       .catch((error: unknown) => {
@@ -367,7 +372,7 @@ export class Starter {
       .restore(group, group.base, execution, {
         env: environmentChange(group.root.env, this.#request.env),
         files: [],
-        stops: this.#stops,
+        stops: [...this.#stops, ...this.#saves],
         number: null,
       })
       .catch(async (error: unknown) => {

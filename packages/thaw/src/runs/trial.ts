@@ -56,8 +56,8 @@ export class Trial {
     this.#scope = scope
     const { stdin, joined, terminal, settings, command } = request
     const streams = { stdin, joined, terminal }
-    const named = { engine: 'fork', began: this.#began, every: null, command, below: null, diagnose: true }
-    this.#launch = new Launch(shop, run, { streams, settings, sink, scope, ...named })
+    const named = { engine: 'fork', began: this.#began, every: null, command, below: null }
+    this.#launch = new Launch(shop, run, { streams, settings, sink, scope, ...named, diagnose: 'tell' })
     this.#launch.apart = true
   }
 
