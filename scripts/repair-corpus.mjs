@@ -46,7 +46,15 @@ try {
   spawnSync(process.execPath, [thaw, 'daemon', 'stop', '--force'], { env })
   rmSync(directory, { recursive: true, force: true })
 }
-const head = ['program', 'failure', 'the wrong edit', 'repaired, as a cold run', 'went on before', 'time', 'cold']
+const head = [
+  'program',
+  'failure',
+  'the wrong edit',
+  'repaired, as a cold run',
+  'went on before',
+  'time',
+  'cold',
+]
 const lines = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)
 writeFileSync(
   join(root, 'docs', 'repair-corpus.md'),

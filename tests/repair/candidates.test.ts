@@ -45,7 +45,9 @@ it('tries several edits side by side, each with its own files; the first that pa
   const repairer = home.write('answers.py', REPAIRER)
   const file = join(home.directory, 'report.json')
   const command = ['repair', '--candidates', '3', '--report', file, '-v', '--with', `python3 ${repairer}`]
-  const done = await home.run([...command, '--check', 'grep -q 6 out.txt', 'job.py'], { cwd: project.directory })
+  const done = await home.run([...command, '--check', 'grep -q 6 out.txt', 'job.py'], {
+    cwd: project.directory,
+  })
   expect(done, done.stderr).toMatchObject({ code: 0, stdout: 'loading\n6\n' })
   const report = JSON.parse(readFileSync(file, 'utf8')) as RepairReport
   const outcomes = Object.fromEntries(report.tried.map(({ candidate, outcome }) => [candidate, outcome]))

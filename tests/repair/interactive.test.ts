@@ -54,7 +54,10 @@ it('ends where the person gives up, with the files as before', async () => {
   const project = new Project(home, 'gives-up')
   project.write('thaw.toml', '')
   project.write('job.py', FAULTY)
-  const done = await home.run(['repair', '-i', 'job.py'], { cwd: project.directory, env: { EDITOR: 'false' } })
+  const done = await home.run(['repair', '-i', 'job.py'], {
+    cwd: project.directory,
+    env: { EDITOR: 'false' },
+  })
   expect(done.code).toBe(1)
   expect(done.stderr).toMatch(/The repairer gave up/)
   expect(project.read('job.py')).toBe(FAULTY)
@@ -63,9 +66,18 @@ it('ends where the person gives up, with the files as before', async () => {
 it('takes checkpoints before the calls that are named', async () => {
   const project = new Project(home, 'at')
   project.write('thaw.toml', '')
-  project.write('job.py', `def step(n):\n    return 10 // (3 - n)\n\nfor n in range(5):\n    print(step(n), flush=True)\n`)
+  project.write(
+    'job.py',
+    `def step(n):\n    return 10 // (3 - n)\n\nfor n in range(5):\n    print(step(n), flush=True)\n`,
+  )
   const kept = join(home.directory, 'kept.json')
-  const options = ['--hot', '--at', 'job.py:step', '--with', `cat > ${kept}; sed -i 's|(3 - n)|(5 - n)|' job.py`]
+  const options = [
+    '--hot',
+    '--at',
+    'job.py:step',
+    '--with',
+    `cat > ${kept}; sed -i 's|(3 - n)|(5 - n)|' job.py`,
+  ]
   const done = await home.run(['repair', ...options, 'job.py'], { cwd: project.directory })
   // From the moment before the failing call: what three calls have printed stays as it was.
   expect(done, done.stderr).toMatchObject({ code: 0, stdout: '3\n5\n10\n5\n10\n' })

@@ -25,7 +25,9 @@ describe('steps on disk', () => {
     using victim = await bundle('tests/repair/victim.ts')
     const seen = new Set<string>()
     for (let call = 1; call < 200; call++) {
-      const done = spawnSync(process.execPath, [victim.program, directory, String(call)], { encoding: 'utf8' })
+      const done = spawnSync(process.execPath, [victim.program, directory, String(call)], {
+        encoding: 'utf8',
+      })
       expect(done.stderr).toBe('')
       const steps = new Steps(join(directory, 'steps'))
       const undone = steps.recover()
@@ -64,7 +66,8 @@ describe('a daemon that is killed', () => {
     await using home = new Home()
     const project = new Project(home, 'killed')
     project.write('thaw.toml', '')
-    const faulty = 'import time\ndef a(): return 1 / 0\ndef b(): return [][1]\nprint("start", flush=True)\na()\nb()\n'
+    const faulty =
+      'import time\ndef a(): return 1 / 0\ndef b(): return [][1]\nprint("start", flush=True)\na()\nb()\n'
     project.write('job.py', faulty)
     const marker = join(home.directory, 'second')
     // The first answer helps; while the second is being made, the daemon is killed.

@@ -90,11 +90,18 @@ function openai(answer: string, finish = 'stop'): Reply {
 }
 
 function anthropic(answer: string): Reply {
-  const event = (type: string, rest: object) => `event: ${type}\ndata: ${JSON.stringify({ type, ...rest })}\n\n`
+  const event = (type: string, rest: object) =>
+    `event: ${type}\ndata: ${JSON.stringify({ type, ...rest })}\n\n`
   const words = answer.match(/[\s\S]{1,9}/g) ?? []
   return stream(
     event('message_start', {
-      message: { id: 'msg_1', type: 'message', role: 'assistant', content: [], usage: { input_tokens: 900, output_tokens: 1 } },
+      message: {
+        id: 'msg_1',
+        type: 'message',
+        role: 'assistant',
+        content: [],
+        usage: { input_tokens: 900, output_tokens: 1 },
+      },
     }) +
       event('content_block_start', { index: 0, content_block: { type: 'text', text: '' } }) +
       event('ping', {}) +
@@ -102,7 +109,10 @@ function anthropic(answer: string): Reply {
         .map((text) => event('content_block_delta', { index: 0, delta: { type: 'text_delta', text } }))
         .join('') +
       event('content_block_stop', { index: 0 }) +
-      event('message_delta', { delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens: 150 } }) +
+      event('message_delta', {
+        delta: { stop_reason: 'end_turn', stop_sequence: null },
+        usage: { output_tokens: 150 },
+      }) +
       event('message_stop', {}),
   )
 }
@@ -139,7 +149,10 @@ describe('models', () => {
       dollars: 0.004,
     })
     expect(asked).toHaveLength(1)
-    expect(asked[0]).toMatchObject({ path: '/v1/chat/completions', headers: { authorization: `Bearer ${KEY}` } })
+    expect(asked[0]).toMatchObject({
+      path: '/v1/chat/completions',
+      headers: { authorization: `Bearer ${KEY}` },
+    })
     expect(asked[0]?.body).toMatchObject({ model: 'small', stream: true })
     const question = JSON.stringify(asked[0]?.body)
     expect(question).toContain('ZeroDivisionError')
@@ -159,7 +172,9 @@ describe('models', () => {
   })
 
   it('asks again where that may help, and says what it is told where it does not', async () => {
-    const broken = stream('data: {"choices":[{"index":0,"delta":{"content":"--- a/j"},"finish_reason":null}]}\n\n')
+    const broken = stream(
+      'data: {"choices":[{"index":0,"delta":{"content":"--- a/j"},"finish_reason":null}]}\n\n',
+    )
     replies = [status(429, { 'retry-after': '0' }), status(503), broken, openai(ANSWER)]
     const again = await repair('again', ['--openai', '--url', url()], { OPENAI_API_KEY: KEY })
     expect(again, again.stderr).toMatchObject({ code: 0 })
@@ -178,7 +193,9 @@ describe('models', () => {
     const cut = await repair('cut', ['--openai', '--url', url()], { OPENAI_API_KEY: KEY })
     expect(cut.report.tried[0]?.detail).toMatch(/cut off/)
     asked = []
-    const few = await repair('few', ['--openai', '--url', url(), '--max-tokens', '10'], { OPENAI_API_KEY: KEY })
+    const few = await repair('few', ['--openai', '--url', url(), '--max-tokens', '10'], {
+      OPENAI_API_KEY: KEY,
+    })
     expect(few.stderr).toMatch(/would exceed 10 tokens/)
     expect(asked).toHaveLength(0)
     replies = [openai('I do not know.\n')]
@@ -186,8 +203,12 @@ describe('models', () => {
     const dear = await repair('dear', money, { OPENAI_API_KEY: KEY })
     expect(asked).toHaveLength(2)
     expect(dear.stderr).toMatch(/has cost 0\.0080 of 0\.007 dollars/)
-    replies = [(response) => void response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': wait\n\n')]
-    const slow = await repair('slow', ['--openai', '--url', url(), '--answer-time', '1s'], { OPENAI_API_KEY: KEY })
+    replies = [
+      (response) => void response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': wait\n\n'),
+    ]
+    const slow = await repair('slow', ['--openai', '--url', url(), '--answer-time', '1s'], {
+      OPENAI_API_KEY: KEY,
+    })
     expect(slow.report.tried[0]?.detail).toMatch(/took more than 1 s/)
     expect([cut, few, dear, slow].map(({ text }) => text)).toEqual([FAULTY, FAULTY, FAULTY, FAULTY])
   }, 90_000)

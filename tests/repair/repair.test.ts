@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { RepairBundle, RepairReport } from '@thaw/protocol'
@@ -85,7 +86,9 @@ describe('thaw repair', () => {
     expect(project.read('job.py')).toBe(FAULTY)
     expect(statSync(project.path('job.py')).mtimeMs).toBeCloseTo(before, -2)
     // Nothing is left to take back.
-    expect((await home.run(['repair', 'undo'], { cwd: project.directory })).stderr).toContain('REPAIR_NOT_FOUND')
+    expect((await home.run(['repair', 'undo'], { cwd: project.directory })).stderr).toContain(
+      'REPAIR_NOT_FOUND',
+    )
   })
 
   it('does not undo what somebody has changed since', async () => {
@@ -102,7 +105,10 @@ describe('thaw repair', () => {
     const project = faulty('bundle')
     const kept = join(home.directory, 'kept.json')
     const secret = 'tell-nobody-about-this'
-    project.write('job.py', FAULTY.replace('print(total', `import os\nprint(os.environ["MY_TOKEN"])\nprint(total`))
+    project.write(
+      'job.py',
+      FAULTY.replace('print(total', `import os\nprint(os.environ["MY_TOKEN"])\nprint(total`),
+    )
     home.env['MY_TOKEN'] = secret
     const done = await repair(project, ['--rounds', '1', '--with', `cat > ${kept}`])
     delete home.env['MY_TOKEN']
@@ -110,7 +116,12 @@ describe('thaw repair', () => {
     const text = readFileSync(kept, 'utf8')
     expect(text).not.toContain(secret)
     const bundle = JSON.parse(text) as RepairBundle
-    expect(bundle).toMatchObject({ version: 1, round: 1, project: project.directory, command: ['python3', 'job.py'] })
+    expect(bundle).toMatchObject({
+      version: 1,
+      round: 1,
+      project: project.directory,
+      command: ['python3', 'job.py'],
+    })
     expect(bundle.failure).toMatchObject({ kind: 'exception', exit: { code: 1 } })
     const [error] = bundle.failure.exceptions
     expect(error).toMatchObject({ type: 'KeyError', message: "'amount'" })
@@ -138,9 +149,15 @@ describe('thaw repair', () => {
 
   it('counts what the user says is a failure: a check, a pattern on stderr; but no other text there', async () => {
     const project = faulty('check')
-    project.write('job.py', 'import sys\nprint("warning: odd", file=sys.stderr)\nopen("out.txt", "w").write("2")\n')
+    project.write(
+      'job.py',
+      'import sys\nprint("warning: odd", file=sys.stderr)\nopen("out.txt", "w").write("2")\n',
+    )
     const edit = `sed -i s/2/3/ job.py`
-    expect(await repair(project, ['--with', edit])).toMatchObject({ code: 0, report: { outcome: 'succeeded' } })
+    expect(await repair(project, ['--with', edit])).toMatchObject({
+      code: 0,
+      report: { outcome: 'succeeded' },
+    })
     const checked = await repair(project, ['--check', 'grep -q 3 out.txt', '--with', edit])
     expect(checked, checked.stderr).toMatchObject({ code: 0, report: { outcome: 'repaired' } })
     expect(checked.report.attempts[0]?.failure?.kind).toBe('check')
@@ -165,17 +182,47 @@ def use(value):
 print(use(7), seen == seen)
 `,
     )
-    const done = await repair(project, ['--hot', '--with', "sed -i s/value.nothing/value/ job.py"])
-    expect(done, done.stderr).toMatchObject({ code: 0, stdout: 'drawn\n7 True\n', report: { outcome: 'repaired' } })
+    const done = await repair(project, ['--hot', '--with', 'sed -i s/value.nothing/value/ job.py'])
+    expect(done, done.stderr).toMatchObject({
+      code: 0,
+      stdout: 'drawn\n7 True\n',
+      report: { outcome: 'repaired' },
+    })
     // A second start of the program would have drawn another number.
     expect(done.report.attempts).toHaveLength(2)
     expect(done.report.attempts[1]?.report.outcome).toBe('resumed')
   })
 
+  const gdb = spawnSync('gdb', ['--version']).status === 0
+  it('tells where a signal ended it, in Python and, with gdb, in native code', async () => {
+    const project = faulty('crash')
+    const kept = join(home.directory, 'crash.json')
+    project.write(
+      'job.py',
+      'import ctypes, time\ntime.sleep(0.2)\ndef peek(at):\n    return ctypes.string_at(at, 1)\nprint(peek(8))\n',
+    )
+    await repair(project, ['--rounds', '1', '--with', `cat > ${kept}`])
+    const { failure } = JSON.parse(readFileSync(kept, 'utf8')) as RepairBundle
+    expect(failure).toMatchObject({ kind: 'signal', exit: { signal: 'SIGSEGV' } })
+    expect(failure.stack).toMatch(/Fatal Python error: Segmentation fault[\s\S]*line 4 in peek/)
+    expect(failure.stack).not.toContain('thaw_agent')
+    if (gdb) expect(failure.stack).toMatch(/received signal SIGSEGV[\s\S]*\n#0 /)
+    else console.error('tests/repair: no gdb here, so native backtraces are not tested')
+  })
+
   it('keeps checkpoints and the log where -D says', async () => {
     const project = faulty('where')
     const place = join(home.directory, 'w')
-    const done = await repair(project, ['-D', place, '-l', 'repair.log', '-m', '3', '-v', ...says(project, DIFF)])
+    const done = await repair(project, [
+      '-D',
+      place,
+      '-l',
+      'repair.log',
+      '-m',
+      '3',
+      '-v',
+      ...says(project, DIFF),
+    ])
     expect(done, done.stderr).toMatchObject({ code: 0 })
     expect(readFileSync(join(place, 'repair.log'), 'utf8')).toMatch(/repair 1: KeyError/)
     expect(existsSync(join(place, 'state', 'repairs'))).toBe(true)
@@ -196,9 +243,17 @@ describe('a repairer that cannot be trusted', () => {
   const refused: [string, string, RegExp][] = [
     ['nothing', '', /empty/],
     ['prose', 'I would not know.\n', /no unified diff/],
-    ['another text', DIFF.replace('"amount"', '"nothing"').replace('-    return', '-    retort'), /does not fit job\.py/],
+    [
+      'another text',
+      DIFF.replace('"amount"', '"nothing"').replace('-    return', '-    retort'),
+      /does not fit job\.py/,
+    ],
     ['a path outside', DIFF.replaceAll('job.py', '../job.py'), /outside of the project/],
-    ['an absolute path', DIFF.replace('a/job.py', '/etc/passwd').replace('b/job.py', '/etc/passwd'), /not a path relative/],
+    [
+      'an absolute path',
+      DIFF.replace('a/job.py', '/etc/passwd').replace('b/job.py', '/etc/passwd'),
+      /not a path relative/,
+    ],
     ['a removal', DIFF.replace('+++ b/job.py', '+++ /dev/null'), /removes job\.py/],
     ['what git keeps', DIFF.replaceAll('job.py', '.git/config'), /not the project's own/],
     ['no Python', DIFF.replace('item["price"]', 'item["price"'), /does not compile: SyntaxError/],

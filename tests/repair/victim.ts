@@ -6,7 +6,15 @@ import { join } from 'node:path'
 const [directory = '', last = ''] = process.argv.slice(2)
 let left = Number(last)
 const table = fs as unknown as Record<string, (...given: unknown[]) => unknown>
-for (const name of ['mkdirSync', 'openSync', 'writeFileSync', 'fsyncSync', 'renameSync', 'chmodSync', 'rmSync']) {
+for (const name of [
+  'mkdirSync',
+  'openSync',
+  'writeFileSync',
+  'fsyncSync',
+  'renameSync',
+  'chmodSync',
+  'rmSync',
+]) {
   const original = table[name] as (...given: unknown[]) => unknown
   table[name] = (...given) => {
     if (--left === 0) process.kill(process.pid, 'SIGKILL')

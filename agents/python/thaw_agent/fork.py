@@ -107,10 +107,18 @@ def _report_refusal(why, asked=False):
         S.wire.send({"t": "refused", "why": why, "asked": asked})
 
 
+def _caller():
+    """The innermost frame of the program's; None where it has ended."""
+    try:
+        return sys._getframe(1)
+    except ValueError:
+        return None
+
+
 def stack(skip_trap):
     """Project units on the stack, innermost first: where each is, and whether it is its first activation. `skip_trap`: the
     trap at which the innermost is; None where it is in the middle of a call."""
-    out, inner, frame = [], None, sys._getframe(1)
+    out, inner, frame = [], None, _caller()
     while frame is not None:
         trap = trap_of(frame.f_code)
         if trap is not None:
@@ -151,7 +159,7 @@ def stop(trap, line, hooked):
 def checkpoint_here(name, answer, hooked):
     """Take a checkpoint in the middle of the program's work. `name`: what the program calls it; `answer`: the daemon asked;
     `hooked`: functions of the program's ran for it that a run from the start would not call."""
-    frame = sys._getframe(1)
+    frame = _caller()
     while frame is not None and trap_of(frame.f_code) is None:
         frame = frame.f_back
     if frame is None:
@@ -291,6 +299,8 @@ def restore(order, files):
         S.number_of_branch = order.get("number")
         S.resumed = S.number_of_branch is not None
         patch.apply(edits)
+        if order.get("hold"):
+            S.wire.receive()
     except BaseException as error:
         # Half a branch must not run.
         posix.write(2, ("thaw: the restored process could not go on: %r\n" % (error,)).encode("utf-8", "replace"))

@@ -250,6 +250,8 @@ export const restoreMessage = z.object({
     .object({ project: z.string(), copy: z.string(), shared: z.array(z.string()) })
     .nullable()
     .default(null),
+  /** It goes on when it is told to. */
+  hold: z.boolean().default(false),
 })
 export type RestoreMessage = z.infer<typeof restoreMessage>
 

@@ -29,7 +29,10 @@ export type RepairBounds = z.output<typeof RepairBounds>
 const endpoint = {
   /** Null: what OPENAI_MODEL or ANTHROPIC_MODEL says, else thaw's default. */
   model: z.string().min(1).max(200).nullable().default(null),
-  url: z.url({ protocol: /^https?$/ }).nullable().default(null),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .nullable()
+    .default(null),
   /** Dollars for a million tokens: read, written. */
   prices: z.tuple([z.number().nonnegative(), z.number().nonnegative()]).nullable().default(null),
 }
@@ -53,7 +56,12 @@ export const RepairRequest = z.strictObject({
   /** `exact`: as a run from the start; `hot`: from the moment before the failing call, its state kept. */
   mode: z.enum(['exact', 'hot']).default('exact'),
   candidates: z.number().int().min(1).max(16).default(1).describe('Edits tried side by side in a round.'),
-  check: z.string().min(1).nullable().default(null).describe('A line for /bin/sh that must end with 0 as well.'),
+  check: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('A line for /bin/sh that must end with 0 as well.'),
   stderr: z
     .string()
     .min(1)

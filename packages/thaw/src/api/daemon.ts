@@ -93,7 +93,9 @@ async function serve<Made extends RunsPort & AsyncDisposable>(
       },
     )
   }
-  const idle = cleanup.use(new IdleExit(settings.idle, () => runs.live() > 0 || runs.busy() || repairs.busy, stop))
+  const idle = cleanup.use(
+    new IdleExit(settings.idle, () => runs.live() > 0 || runs.busy() || repairs.busy, stop),
+  )
   const context: ApiContext = {
     runs,
     repairs,

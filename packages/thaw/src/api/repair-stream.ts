@@ -53,7 +53,11 @@ export function startRepair(first: unknown, stream: Stream, context: ApiContext)
   )
   const answer = (given: AnswerTo) => questions.shift()?.(given)
   const asked = { ...handle, answer }
-  return follow(asked, stream, run.stdin, (report) => ({ t: 'repaired', report, summary: repairLine(report) }))
+  return follow(asked, stream, run.stdin, (report) => ({
+    t: 'repaired',
+    report,
+    summary: repairLine(report),
+  }))
 }
 
 function checkBounds({ bounds, repairer }: RepairRequest): void {

@@ -14,9 +14,11 @@ export function repairLine(report: RepairReport): string {
   if (outcome === 'succeeded') return `nothing to repair, ${time}${verified}${why}`
   if (outcome === 'repaired') {
     const what = files.length === 0 ? 'without an edit' : files.join(', ')
-    const patch = report.patch === null ? '' : `; thaw repair undo ${report.id} takes it back (${report.patch})`
+    const patch =
+      report.patch === null ? '' : `; thaw repair undo ${report.id} takes it back (${report.patch})`
     return `repaired ${what} in ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, ${time}${spent}${cost}${verified}${patch}${why}`
   }
-  const kept = files.length === 0 ? (rounds === 0 ? '' : ', files as before') : `, edits stay in ${files.join(', ')}`
+  const kept =
+    files.length === 0 ? (rounds === 0 ? '' : ', files as before') : `, edits stay in ${files.join(', ')}`
   return `not repaired: ${failed}${why}; ${time}${spent}${cost}${kept}`
 }

@@ -86,6 +86,8 @@ export interface Branch {
   askCheckpoint(): Promise<void>
   /** Has a program with an agent say where it stands; the listener learns of it. */
   askStanding?(): Promise<void>
+  /** Lets a branch go on that was restored to be held. */
+  release?(): void
 }
 
 /** A checkpoint, whatever the engine. */
@@ -152,6 +154,8 @@ export interface RestoreSpec extends StartSpec {
   diagnose: RestoreMessage['diagnose']
   /** A copy of the project that it is to see in the project's place. */
   view: RestoreMessage['view']
+  /** It goes on only when `Branch.release` is called. */
+  hold: boolean
   listener: BranchListener
 }
 

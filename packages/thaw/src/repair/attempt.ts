@@ -11,6 +11,9 @@ const OUTPUT_KEPT = 16 * 1024
 /** Bytes of stderr in which a failure is looked for. */
 const SEARCHED = 1024 * 1024
 
+/** Frames of the agent in what an interpreter says of its end. */
+const OWN_FRAME = /^ {2}File "(.*\/thaw_agent\/.*|<thaw>)"/
+
 export interface Attempted {
   report: RunReport
   output: Record<StreamName, string>
@@ -80,7 +83,7 @@ export class Attempt {
         output: { stdout: ends.stdout.text(), stderr: ends.stderr.text() },
         errors: errors.text(),
         told: timedOut ? standing : (record?.failure ?? null),
-        fault: record?.fault.join('\n') ?? '',
+        fault: record?.fault.filter((line) => !OWN_FRAME.test(line)).join('\n') ?? '',
         timedOut,
         record,
         branch: ids.branch,

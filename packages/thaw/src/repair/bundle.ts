@@ -107,7 +107,9 @@ function concerned({ failure, output, project, cwd, command }: Subject): { path:
   const traced = failure.exceptions.flatMap(({ frames }) =>
     frames.filter((frame) => frame.project).map(({ file }) => file),
   )
-  const printed = [...`${output.stdout}\n${output.stderr}`.matchAll(/([\w./-]+\.\w{1,4})(?:::|:\d+|", line \d+)/g)]
+  const printed = [
+    ...`${output.stdout}\n${output.stderr}`.matchAll(/([\w./-]+\.\w{1,4})(?:::|:\d+|", line \d+)/g),
+  ]
   const named = printed.map((match) => shortPath(match[1] ?? '', { project, cwd }))
   const given = command.map((word) => shortPath(word, { project, cwd }))
   const found: { path: string; text: string }[] = []

@@ -44,7 +44,9 @@ export class Candidates implements AsyncDisposable {
   /** @throws ThawError where there will be no answer */
   async ask(bundle: RepairBundle, count: number, scope: Scope): Promise<Candidate[]> {
     const numbers = Array.from({ length: count }, (_, i) => i + 1)
-    const found = await Promise.all(numbers.map((number) => this.#ask({ ...bundle, candidate: number }, scope)))
+    const found = await Promise.all(
+      numbers.map((number) => this.#ask({ ...bundle, candidate: number }, scope)),
+    )
     const seen = new Set<string>()
     for (const candidate of found) {
       if (candidate.refused !== null) continue

@@ -67,7 +67,8 @@ function recounted(text: string): string {
     const head = /^@@(?: -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@)?/.exec(line)
     if (head === null) {
       // What stands between files: git's own lines, or prose.
-      if (/^(diff --git |index |--- |\+\+\+ |new file|old mode|new mode|deleted file|rename )/.test(line)) out.push(line)
+      if (/^(diff --git |index |--- |\+\+\+ |new file|old mode|new mode|deleted file|rename )/.test(line))
+        out.push(line)
       continue
     }
     const body: string[] = []

@@ -74,7 +74,10 @@ export function checkEdits(edits: readonly FileEdit[], linesLeft: number): void 
 export function changedLines(edits: readonly FileEdit[]): number {
   let lines = 0
   for (const { before, after } of edits) {
-    const made = structuredPatch('', '', text(before), text(after), '', '', { context: 0, timeout: DIFF_TIME })
+    const made = structuredPatch('', '', text(before), text(after), '', '', {
+      context: 0,
+      timeout: DIFF_TIME,
+    })
     // Two texts that have nothing in common.
     if (made === undefined) lines += text(before).split('\n').length + text(after).split('\n').length
     else for (const hunk of made.hunks) lines += hunk.lines.filter((line) => /^[-+]/.test(line)).length

@@ -79,7 +79,8 @@ function signatureOf({ kind, exit, exceptions, tests, summary }: Failure): strin
   const [first] = exceptions
   const inner = first?.frames.findLast(({ project }) => project)
   const text = inner?.source.find(({ line }) => line === inner.line)?.text.trim()
-  const where = first === undefined ? summary : [first.type, first.message, inner?.file, inner?.function, text]
+  const where =
+    first === undefined ? summary : [first.type, first.message, inner?.file, inner?.function, text]
   return JSON.stringify([kind, exit, where, tests.map(({ id, message }) => [id, message])])
 }
 
@@ -133,7 +134,9 @@ function sourceAround(file: string, line: number): { line: number; text: string 
     if (!isAbsolute(file) || statSync(file).size > SOURCE_LIMIT) return []
     const lines = readFileSync(file, 'utf8').split('\n')
     const first = Math.max(1, line - AROUND)
-    return lines.slice(first - 1, line + AROUND).map((text, i) => ({ line: first + i, text: text.slice(0, 500) }))
+    return lines
+      .slice(first - 1, line + AROUND)
+      .map((text, i) => ({ line: first + i, text: text.slice(0, 500) }))
   } catch {
     // Code without a file.
     return []

@@ -1,5 +1,6 @@
 /** Secrets do not leave the machine with a bundle: by the name of what holds them, by their form, by the environment. */
-const NAMED = /pass(word|wd|phrase)?$|secret|token|api_?key|access_?key|private_?key|credential|authorization|cookie|session_?id/i
+const NAMED =
+  /pass(word|wd|phrase)?$|secret|token|api_?key|access_?key|private_?key|credential|authorization|cookie|session_?id/i
 /** Names that only look so. */
 const HARMLESS = /^(tokens|n_tokens|num_tokens|max_tokens|token_count|tokenizer|compass|bypass)$/i
 const FORMS =

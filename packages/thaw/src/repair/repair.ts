@@ -23,6 +23,7 @@ import { failureOf, isSame, whyNoHelp, type Place } from './failure.js'
 import { Input } from './input.js'
 import { Mask } from './mask.js'
 import { RepairRecord } from './record.js'
+import { nativeStack } from './native.js'
 import { openRepairer } from './repairers/index.js'
 import type { CallersAnswer } from './repairers/caller.js'
 import { noUsage, type Answerer } from './repairers/repairer.js'
@@ -45,7 +46,10 @@ export interface RepairSpec extends Omit<RepairRequest, 'run'> {
 export interface RepairSink extends RunSink {
   /** @param detail for those who want to know all */
   note(text: string, detail: boolean): void
-  ask(bundle: Parameters<Parameters<typeof openRepairer>[1]['ask']>[0], directory: string): Promise<CallersAnswer>
+  ask(
+    bundle: Parameters<Parameters<typeof openRepairer>[1]['ask']>[0],
+    directory: string,
+  ): Promise<CallersAnswer>
 }
 
 /** What one repair needs of its surroundings. */
@@ -159,7 +163,8 @@ export class Repair {
     const found = await candidates.ask(bundle, this.#spec.candidates, this.#scope)
     this.#asked += (performance.now() - from) / 1000
     for (const { number, refused } of found) {
-      if (refused !== null) this.#tell({ round, candidate: number, diff: '', outcome: 'refused', detail: refused })
+      if (refused !== null)
+        this.#tell({ round, candidate: number, diff: '', outcome: 'refused', detail: refused })
     }
     const usable = found.filter(({ edits }) => edits.length > 0)
     if (usable.length === 0) return before
@@ -192,18 +197,31 @@ export class Repair {
     if (trialled === null) return usable
     const best =
       trialled.find(({ passed }) => passed) ??
-      trialled.find((one) => one.failure !== null && whyNoHelp(failure, one.failure, one.candidate.edits) === null)
+      trialled.find(
+        (one) => one.failure !== null && whyNoHelp(failure, one.failure, one.candidate.edits) === null,
+      )
     for (const { candidate, failure: came } of trialled) {
       if (candidate === best?.candidate) continue
       const { number, diff } = candidate
       const ended = came === null ? 'another one passed' : `it failed: ${came.summary}`
-      this.#tell({ round, candidate: number, diff, outcome: came === null ? 'not needed' : 'taken back', detail: ended })
+      this.#tell({
+        round,
+        candidate: number,
+        diff,
+        outcome: came === null ? 'not needed' : 'taken back',
+        detail: ended,
+      })
     }
     return best === undefined ? [] : [best.candidate]
   }
 
   /** One after the other in the project itself; each is taken back unless it helps. */
-  async #try(round: number, usable: readonly Candidate[], before: Outcome, failure: Failure): Promise<Outcome> {
+  async #try(
+    round: number,
+    usable: readonly Candidate[],
+    before: Outcome,
+    failure: Failure,
+  ): Promise<Outcome> {
     let last = before
     for (const [i, { number, edits, diff }] of usable.entries()) {
       const step = this.#steps.accept(this.#record?.project ?? '', edits)
@@ -252,28 +270,44 @@ export class Repair {
     for (const checkpoint of resumable(record).slice(0, HOT_TRIES)) {
       const from = checkpoint.offsets
       outcome = await this.#run((sink) => this.#goOn(checkpoint.id, sink), checkpoint.stdin, from)
-      if (outcome.failure === null || !isSame(outcome.failure, failure) || this.#stopped() !== null) return outcome
+      if (outcome.failure === null || !isSame(outcome.failure, failure) || this.#stopped() !== null)
+        return outcome
     }
     return outcome ?? this.#run((sink) => this.#start(sink), 0)
   }
 
   /** @param offsets what was printed before the point from which it goes on; null: it prints all again */
-  async #run(begin: Begin, consumed: number, offsets: { stdout: number; stderr: number } | null = null): Promise<Outcome> {
+  async #run(
+    begin: Begin,
+    consumed: number,
+    offsets: { stdout: number; stderr: number } | null = null,
+  ): Promise<Outcome> {
     const sinkFor: Parameters<Attempt['run']>[1] = (started, also) => {
       const announce: RunSink['started'] = (ids) => {
         started(ids)
         if (!this.#announced) this.#sink.started(ids)
         this.#announced = true
       }
-      return offsets === null ? this.#shown.attempt(announce, also) : this.#shown.goingOn(offsets, announce, also)
+      return offsets === null
+        ? this.#shown.attempt(announce, also)
+        : this.#shown.goingOn(offsets, announce, also)
     }
     const seconds = Math.min(this.#spec.bounds.run ?? Infinity, this.#timeLeft())
     const attempted = await this.#attempt.run(begin, sinkFor, seconds, consumed)
     const { report } = attempted
     const failure = await this.#judge(attempted, null)
+    if (failure?.kind === 'signal') await this.#addNative(failure, attempted)
     this.#attempts.push({ report, failure, seconds: attempted.seconds })
     this.#note(`${howResumed(report)}: ${failure === null ? 'it succeeded' : failure.summary}`, true)
     return { attempted, failure }
+  }
+
+  /** Where a crash is in native code, once more from the last checkpoint, under a debugger. */
+  async #addNative(failure: Failure, { record }: Attempted): Promise<void> {
+    if (record === null || this.#stopped() !== null) return
+    const { run } = this.#spec
+    const stack = await nativeStack(this.#at.runs, record, run, this.#input, this.#scope)
+    if (stack !== null) failure.stack = this.#mask.text(`${failure.stack ?? ''}\n\n${stack}`.trim())
   }
 
   /** @param place where it ran; null: in the project */
@@ -296,8 +330,17 @@ export class Repair {
   #goOn(checkpoint: string, sink: RunSink): Promise<RunHandle<RunReport>> {
     const { terminal, stdin, joined, every, settings } = this.#spec.run
     const spec: ResumeSpec = {
-      ...{ count: 1, mode: 'hot', force: false, breaks: [], break_output: null, break_listen: null },
-      ...{ terminal, stdin, joined, every, settings },
+      count: 1,
+      mode: 'hot',
+      force: false,
+      breaks: [],
+      break_output: null,
+      break_listen: null,
+      terminal,
+      stdin,
+      joined,
+      every,
+      settings,
       diagnose: this.#diagnose,
     }
     return this.#at.runs.resume(checkpoint, spec, [sink], this.#scope)
@@ -422,13 +465,15 @@ export class Repair {
   #tell(tried: TriedEdit): void {
     this.#tried.push(tried)
     const which = this.#spec.candidates > 1 ? ` (${tried.candidate})` : ''
-    this.#note(`repair ${tried.round}${which} ${tried.outcome}: ${tried.detail}`, tried.outcome === 'succeeded')
+    this.#note(
+      `repair ${tried.round}${which} ${tried.outcome}: ${tried.detail}`,
+      tried.outcome === 'succeeded',
+    )
   }
 
   #note(text: string, detail = false): void {
     this.#sink.note(text, detail)
   }
-
 }
 
 function codeOf(failure: Failure | null, report: RunReport, verify: VerifyReport | ThawError | null): number {

@@ -43,7 +43,9 @@ export class Repairs implements AsyncDisposable {
   }
 
   start(spec: RepairSpec, sink: RepairSink, scope: Scope): RunHandle<RepairReport> {
-    const id = `x_${BigInt(`0x${randomBytes(8).toString('hex')}`).toString(36).padStart(13, '0')}`
+    const id = `x_${BigInt(`0x${randomBytes(8).toString('hex')}`)
+      .toString(36)
+      .padStart(13, '0')}`
     const place = {
       runs: this.#runs,
       id,
@@ -73,7 +75,8 @@ export class Repairs implements AsyncDisposable {
   report(given: string): RepairReport {
     const id = this.#find(given, null)
     const file = join(this.#directory, id, 'report.json')
-    if (!existsSync(file)) throw new ThawError('REPAIR_NOT_FOUND', `${id} has no report: it did not come to its end.`)
+    if (!existsSync(file))
+      throw new ThawError('REPAIR_NOT_FOUND', `${id} has no report: it did not come to its end.`)
     return RepairReport.parse(JSON.parse(readFileSync(file, 'utf8')))
   }
 
@@ -98,7 +101,8 @@ export class Repairs implements AsyncDisposable {
 
   #claim(project: string, id: string): void {
     const holder = this.#claimed.get(project)
-    if (holder !== undefined) throw new ThawError('RUN_BUSY', `${project} is being repaired already (${holder}).`)
+    if (holder !== undefined)
+      throw new ThawError('RUN_BUSY', `${project} is being repaired already (${holder}).`)
     this.#claimed.set(project, id)
   }
 

@@ -67,12 +67,29 @@ export async function runShell(shop: Workshop, spec: ShellSpec, scope: Scope): P
     end: () => {},
   }
   try {
-    const seen = { shared: [], private: false, ...spec.view, copy: spec.view?.directory ?? '', cwd: spec.cwd, failure }
+    const seen = {
+      shared: [],
+      private: false,
+      ...spec.view,
+      copy: spec.view?.directory ?? '',
+      cwd: spec.cwd,
+      failure,
+    }
     const branch = await engine.launch(
       family,
       {
         branch: shop.newId('b'),
-        argv: [python, '-I', '-S', privateProgram(), 'run', JSON.stringify(seen), '/bin/sh', '-c', spec.command],
+        argv: [
+          python,
+          '-I',
+          '-S',
+          privateProgram(),
+          'run',
+          JSON.stringify(seen),
+          '/bin/sh',
+          '-c',
+          spec.command,
+        ],
         env: spec.env,
         cwd: '/',
         umask: 0o022,
@@ -91,7 +108,10 @@ export async function runShell(shop: Workshop, spec: ShellSpec, scope: Scope): P
     const { code, signal } = await branch.exited
     if (scope.signal.aborted) throw new ThawError('CANCELLED', `Cancelled while ${spec.command} ran.`)
     if (existsSync(failure)) {
-      throw new ThawError('ENGINE_FAILED', `${spec.command} could not be started (${readFileSync(failure, 'utf8')}).`)
+      throw new ThawError(
+        'ENGINE_FAILED',
+        `${spec.command} could not be started (${readFileSync(failure, 'utf8')}).`,
+      )
     }
     return { code, signal, stdout: Buffer.concat(parts).toString('utf8'), said: said.text(), ended }
   } finally {

@@ -190,7 +190,12 @@ function manifest(intent: Intent): string {
 }
 
 /** Keeps both contents of a file, and says what is to be done. */
-function keep(step: string, project: string, { path, before, after, mode }: FileEdit, at: number): IntentFile {
+function keep(
+  step: string,
+  project: string,
+  { path, before, after, mode }: FileEdit,
+  at: number,
+): IntentFile {
   const target = join(project, path)
   if (before !== null) writeSynced(join(step, `${at}.before`), before, 0o600)
   writeSynced(join(step, `${at}.after`), after, 0o600)
@@ -264,7 +269,11 @@ function syncDirectory(directory: string): void {
 
 function unwritable(directory: string, error: unknown): ThawError {
   const { code, message } = error as NodeJS.ErrnoException
-  return new ThawError('STATE_UNWRITABLE', `An edit could not be put in place below ${directory} (${code ?? message}).`, {
-    cause: error,
-  })
+  return new ThawError(
+    'STATE_UNWRITABLE',
+    `An edit could not be put in place below ${directory} (${code ?? message}).`,
+    {
+      cause: error,
+    },
+  )
 }

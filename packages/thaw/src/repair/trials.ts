@@ -64,7 +64,8 @@ export async function tryAll(
   }
   const settled = await Promise.allSettled(candidates.map(one))
   const failed = settled.find((result) => result.status === 'rejected')
-  if (failed === undefined) return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  if (failed === undefined)
+    return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const error = ThawError.from(failed.reason)
   scope.log.info('edits cannot be tried side by side', { error })
   if (error.code === 'CANCELLED') throw error

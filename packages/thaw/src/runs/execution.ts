@@ -1,5 +1,11 @@
 /** A live branch: what it reports goes into its record, what it prints to disk and to the caller. */
-import type { AgentEvent, CheckpointMessage, FailureMessage, PreImage, ReadSignature } from '@thaw/protocol/agent'
+import type {
+  AgentEvent,
+  CheckpointMessage,
+  FailureMessage,
+  PreImage,
+  ReadSignature,
+} from '@thaw/protocol/agent'
 import type { AnyImage, Branch, BranchExit, BranchListener, Image } from '../engines/engine.js'
 import type { ContentHashes } from '../files/signature.js'
 import { OutputFlow, type RunSink } from './flow.js'

@@ -102,14 +102,14 @@ export class Launch {
     image: Image,
     execution: Execution,
     how: Pick<RestoreSpec, 'env' | 'files' | 'stops' | 'number'>,
-    view: RestoreSpec['view'] = null,
+    { view, hold }: Pick<RestoreSpec, 'view' | 'hold'> = { view: null, hold: false },
   ): Promise<Branch> {
     const { streams, scope, diagnose } = this.#spec
     this.stops = how.stops.some(({ save }) => save !== true)
     return this.#shop.engine.restore(
       group.family,
       image,
-      { branch: this.id, ...how, streams, diagnose, view, listener: execution },
+      { branch: this.id, ...how, streams, diagnose, view, hold, listener: execution },
       scope,
     )
   }

@@ -174,7 +174,11 @@ export class Runs implements AsyncDisposable {
    *
    * @throws ThawError UNSUPPORTED where it could not be kept apart
    */
-  async try(spec: TrialSpec, sink: RunSink, scope: Scope): Promise<RunHandle<RunReport> & { record: BranchRecord }> {
+  async try(
+    spec: TrialSpec,
+    sink: RunSink,
+    scope: Scope,
+  ): Promise<RunHandle<RunReport> & { record: BranchRecord }> {
     const trial = new Trial(this.#shop, spec, sink, scope)
     const { started, record } = await this.#inTurn(spec.run, () => trial.start())
     started.done.catch(() => {})

@@ -115,7 +115,8 @@ export class Starter {
       return this.#coldFrom(group, 'the same command is running already', [])
     }
     const { breaks, fresh, saves = [] } = this.#request
-    if (breaks.length > 0 || saves.length > 0) await this.#findStops(this.#group() ?? (await this.#keepGroup()))
+    if (breaks.length > 0 || saves.length > 0)
+      await this.#findStops(this.#group() ?? (await this.#keepGroup()))
     if (fresh) {
       const group = this.#group() ?? (await this.#keepGroup())
       return this.#coldFrom(group, 'a fresh run was asked for', [])

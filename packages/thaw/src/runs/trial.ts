@@ -1,7 +1,7 @@
 /** A branch beside its run that tries an edit: it sees a copy of the project, and leaves the project as it is. */
 import { createHash } from 'node:crypto'
 import type { StartRequest } from '@thaw/protocol'
-import { isParked, RestoreRefused } from '../engines/engine.js'
+import { isParked, RestoreRefused, type Branch } from '../engines/engine.js'
 import { putBack, type Content } from '../files/undo.js'
 import { ThawError, type Scope } from '../system/index.js'
 import type { RunSink } from './flow.js'
@@ -24,6 +24,8 @@ export interface TrialSpec {
   /** What the edit makes of files, by absolute path. */
   edited: ReadonlyMap<string, Uint8Array>
   request: StartRequest
+  /** Called with the branch before it goes on. */
+  before?: (branch: Branch) => Promise<void>
 }
 
 export class Trial {
@@ -104,10 +106,14 @@ export class Trial {
     const view = { project: copy.project, copy: copy.directory, shared: copy.shared }
     const from = performance.now()
     const how = { env, files, stops: [], number: null }
-    const branch = await launch.restore(group, image, execution, how, view).catch((error: unknown) => {
-      execution.recorded.close()
-      throw error
-    })
+    const { before } = this.#spec
+    const hold = before !== undefined
+    const branch = await launch
+      .restore(group, image, execution, how, { view, hold })
+      .catch((error: unknown) => {
+        execution.recorded.close()
+        throw error
+      })
     launch.announce()
     void launch.flow.lead([])
     const begun: Begun = {
@@ -119,14 +125,23 @@ export class Trial {
       planned,
       restored: seconds(from),
     }
-    return { started: launch.follow(null, execution, branch, checkpoint?.stdin ?? 0, begun), record }
+    const started = launch.follow(null, execution, branch, checkpoint?.stdin ?? 0, begun)
+    await before?.(branch)
+    if (hold) branch.release?.()
+    return { started, record }
   }
 
   #plan(): Promise<Plan> {
     const { run, request } = this.#spec
     run.recognizeFiles()
     const mine = (branch: BranchRecord) => run.groupOf.get(branch) === this.#group
-    const present = lookNow(request.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope)
+    const present = lookNow(
+      request.env,
+      run.tree.modules(),
+      this.#shop.sources,
+      this.#shop.contents,
+      this.#scope,
+    )
     return makePlan({
       branches: run.branches.filter(
         (branch) => branch.end !== null && branch.kind === 'run' && branch.engine === 'fork' && mine(branch),

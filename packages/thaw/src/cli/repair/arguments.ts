@@ -76,7 +76,9 @@ function describe(): Command {
   }
   const each = (text: string, before: string[]) => [...before, text]
   return new Command('thaw repair')
-    .description('Runs a program under checkpoints; when it fails, has it edited, and goes on with the edit in effect.')
+    .description(
+      'Runs a program under checkpoints; when it fails, has it edited, and goes on with the edit in effect.',
+    )
     .usage('[options] [--] COMMAND... | SCRIPT.py ...')
     .argument('[command...]')
     .passThroughOptions()
@@ -85,12 +87,22 @@ function describe(): Command {
     .helpOption('-h, --help', 'this text (also -?)')
     .addHelpText('after', EXAMPLES)
     .option('-v, --verbose', 'say all that is done', false)
-    .option('-l, --log <file>', 'what is done, with times; in the working directory when -D is given', orNull, null)
+    .option(
+      '-l, --log <file>',
+      'what is done, with times; in the working directory when -D is given',
+      orNull,
+      null,
+    )
     .option('-n, --normal-run', 'run the program, and nothing else', false)
     .option('-D, --working-dir <dir>', 'keep checkpoints, images and logs there', orNull, null)
     .option('-m, --max-saves <n>', 'most checkpoints kept; -1: as many as fit the budget', whole, -1)
     .option('-d, --docker', 'run it in an image rather than as a process', false)
-    .option('--with <cmd>', 'who edits: a command; it gets a bundle on stdin and in $THAW_BUNDLE', orNull, null)
+    .option(
+      '--with <cmd>',
+      'who edits: a command; it gets a bundle on stdin and in $THAW_BUNDLE',
+      orNull,
+      null,
+    )
     .option('--openai', 'who edits: a model of an OpenAI-compatible endpoint (OPENAI_API_KEY)', false)
     .option('--anthropic', "who edits: one of Anthropic's models (ANTHROPIC_API_KEY)", false)
     .option('--model <name>', 'which model', orNull, null)
@@ -126,10 +138,14 @@ export function parseRepairArguments(argv: readonly string[]): RepairArguments {
   const words = argv.filter((word) => word !== '--json')
   const json = words.length < argv.length
   if (first === 'ls' && words.length === 1) return { verb: 'ls', json }
-  if (first === 'show' && second !== undefined && words.length === 2) return { verb: 'show', id: second, json }
+  if (first === 'show' && second !== undefined && words.length === 2)
+    return { verb: 'show', id: second, json }
   const program = describe()
   if (first === 'undo') {
-    const options = new Command().exitOverride().configureOutput({ writeErr: () => {} }).argument('[id]')
+    const options = new Command()
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+      .argument('[id]')
     options.option('-D, --working-dir <dir>', '', orNull, null)
     parsed(options, argv.slice(1))
     return { verb: 'undo', id: options.args[0] ?? 'last', options: options.opts() }
@@ -145,7 +161,9 @@ export function parseRepairArguments(argv: readonly string[]): RepairArguments {
   const options: RepairOptions = program.opts()
   const command = program.args
   if (command.length === 0) throw usage('There is no command to run.')
-  const chosen = [options.with !== null, options.openai, options.anthropic, options.interactive].filter(Boolean)
+  const chosen = [options.with !== null, options.openai, options.anthropic, options.interactive].filter(
+    Boolean,
+  )
   if (chosen.length > 1) throw usage('One of --with, --openai, --anthropic and --interactive is enough.')
   if (options.maxSaves !== -1 && options.maxSaves < 1) throw usage('-m is -1, or 1 and more.')
   return { verb: 'run', command: interpreted(command), options }
@@ -162,7 +180,7 @@ function parsed(program: Command, argv: readonly string[]): void {
 
 /** A bare script is run with python3. */
 function interpreted(command: string[]): string[] {
-  return /\.py$/.test(command[0] ?? '') ? ['python3', ...command] : command
+  return (command[0] ?? '').endsWith('.py') ? ['python3', ...command] : command
 }
 
 function usage(message: string): ThawError {

@@ -13,7 +13,8 @@ const SHOWN = 12
 export async function answerByHand(bundle: RepairBundle, directory: string): Promise<Answer> {
   const frame = bundle.failure.exceptions[0]?.frames.findLast(({ project }) => project)
   say(`thaw: ${bundle.failure.summary}`)
-  for (const [name, text] of Object.entries(frame?.locals ?? {}).slice(0, SHOWN)) say(`thaw:   ${name} = ${text}`)
+  for (const [name, text] of Object.entries(frame?.locals ?? {}).slice(0, SHOWN))
+    say(`thaw:   ${name} = ${text}`)
   if (bundle.frozen !== null) {
     say(`thaw: thaw resume ${bundle.frozen} opens pdb on the frames as they stood, as often as wanted`)
   }
@@ -24,7 +25,14 @@ export async function answerByHand(bundle: RepairBundle, directory: string): Pro
   // An editor's variable may hold options: a shell takes it apart, and is handed the rest as arguments.
   const argv =
     editor && file !== undefined
-      ? ['/bin/sh', '-c', `cd "$0" && ${editor} "$@"`, directory, `+${frame?.line ?? 1}`, join(directory, file)]
+      ? [
+          '/bin/sh',
+          '-c',
+          `cd "$0" && ${editor} "$@"`,
+          directory,
+          `+${frame?.line ?? 1}`,
+          join(directory, file),
+        ]
       : ['/bin/sh', '-c', 'cd "$0" && exec "$1"', directory, env['SHELL'] || '/bin/sh']
   if (!editor) say('thaw: edit in this shell; exit 0 tries it, exit 1 gives up')
   const { code } = await runInPlace(argv, [], { env: place, openFiles })

@@ -194,6 +194,10 @@ export class ForkBranch implements Branch {
     await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: ASK, group: false })
   }
 
+  release(): void {
+    this.#line?.send({ t: 'go' })
+  }
+
   async #stdinOpened(): Promise<void> {
     const { stdin } = this.#streams.paths
     // With a terminal it is the host that reads, and it has the pipe open from the start.

@@ -143,6 +143,7 @@ export class ForkEngine implements AgentEngine<Family> {
       number: spec.number,
       diagnose: spec.diagnose,
       view: spec.view,
+      hold: spec.hold,
     })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {

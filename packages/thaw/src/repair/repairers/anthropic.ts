@@ -29,7 +29,9 @@ export class AnthropicWire implements WireFormat {
   readonly #model: string
 
   constructor(given: { model: string | null; url: string | null }, key: string, env: Record<string, string>) {
-    const base = (given.url ?? (env['ANTHROPIC_BASE_URL'] || OFFICIAL)).replace(/\/+$/, '').replace(/\/v1$/, '')
+    const base = (given.url ?? (env['ANTHROPIC_BASE_URL'] || OFFICIAL))
+      .replace(/\/+$/, '')
+      .replace(/\/v1$/, '')
     this.#model = given.model ?? (env['ANTHROPIC_MODEL'] || MODEL)
     this.url = `${base}/v1/messages`
     this.name = this.#model
