@@ -83,11 +83,11 @@ function argvFor(gdb: string, pid: number): string[] {
 }
 
 async function attached(pid: number, gdb: Child): Promise<void> {
-  let over = false
-  void gdb.exited.then(() => (over = true))
-  for (const until = performance.now() + ATTACH_TIME; performance.now() < until && !over;) {
+  const over = gdb.exited.then(() => true)
+  const tick = () => new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 20))
+  for (const until = performance.now() + ATTACH_TIME; performance.now() < until;) {
     if (/^TracerPid:\s*[1-9]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))) return
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    if (await Promise.race([over, tick()])) break
   }
   throw new Error('gdb could not attach')
 }
