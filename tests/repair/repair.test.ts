@@ -3,7 +3,8 @@ import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from '
 import { basename, join } from 'node:path'
 import type { RepairBundle, RepairReport } from '@thaw/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Home } from '../support/home.js'
+import { RunStream } from '../../packages/sdk/src/run-stream.js'
+import { Home, until } from '../support/home.js'
 import { Project } from '../support/project.js'
 
 let home: Home
@@ -208,6 +209,78 @@ print(use(7), seen == seen)
     expect(failure.stack).not.toContain('thaw_agent')
     if (gdb) expect(failure.stack).toMatch(/received signal SIGSEGV[\s\S]*\n#0 /)
     else console.error('tests/repair: no gdb here, so native backtraces are not tested')
+  })
+
+  it('asks a program that hangs where it stands, and ends it', async () => {
+    const project = faulty('hang')
+    const kept = join(home.directory, 'hang.json')
+    project.write(
+      'job.py',
+      'def spin(step):\n    turns = 0\n    while turns >= 0:\n        turns += step\nspin(2)\n',
+    )
+    const done = await repair(project, ['--time-limit', '1s', '--rounds', '1', '--with', `cat > ${kept}`])
+    expect(done.code).toBe(124)
+    const { failure } = JSON.parse(readFileSync(kept, 'utf8')) as RepairBundle
+    expect(failure.kind).toBe('hang')
+    const inner = failure.exceptions[0]?.frames.at(-1)
+    expect(inner).toMatchObject({ file: 'job.py', function: 'spin', locals: { step: '2' } })
+    expect([3, 4]).toContain(inner?.line)
+  })
+
+  it('repairs programs that it cannot resume too: a failing test of node', async () => {
+    const project = faulty('node')
+    project.write('sum.mjs', 'export const sum = (a, b) => a - b\n')
+    project.write(
+      'sum.test.mjs',
+      "import test from 'node:test'\nimport { equal } from 'node:assert'\nimport { sum } from './sum.mjs'\ntest('adds numbers', () => equal(sum(2, 3), 5))\n",
+    )
+    const kept = join(home.directory, 'node.json')
+    const script = `cat > ${kept}; sed -i 's/a - b/a + b/' sum.mjs`
+    const done = await repair(project, ['--with', script], [process.execPath, '--test', 'sum.test.mjs'])
+    expect(done, done.stderr).toMatchObject({ code: 0, report: { outcome: 'repaired', files: ['sum.mjs'] } })
+    const { failure } = JSON.parse(readFileSync(kept, 'utf8')) as RepairBundle
+    expect(failure).toMatchObject({ kind: 'test', tests: [{ id: 'adds numbers' }] })
+  })
+
+  it('ends at Ctrl-C, with the files as before', async () => {
+    const project = faulty('interrupted')
+    const asked = join(home.directory, 'asked')
+    const started = home.start(['repair', '--with', `touch ${asked}; echo >> job.py; sleep 100`, 'job.py'], {
+      cwd: project.directory,
+    })
+    await until('the question', () => existsSync(asked), 30)
+    started.child.kill('SIGINT')
+    const done = await started.ended
+    expect(done.code).toBe(1)
+    expect(done.stderr).toMatch(/it was interrupted/)
+    expect(project.read('job.py')).toBe(FAULTY)
+  })
+
+  it('lets a program over the API be the repairer', async () => {
+    const project = faulty('caller')
+    const socket = join(home.env['THAW_HOME'] ?? '', 'run', 'daemon.sock')
+    await home.run(['daemon', 'start'])
+    let shown = ''
+    const questions: RepairBundle[] = []
+    const stream = await RunStream.open(
+      socket,
+      '/v1/repairs/stream',
+      {
+        run: { command: ['python3', 'job.py'], cwd: project.directory, env: home.env },
+        repairer: { kind: 'caller' },
+      },
+      {
+        onStdout: (chunk) => void (shown += Buffer.from(chunk).toString()),
+        onQuestion: ({ bundle }) => {
+          questions.push(bundle)
+          stream.answer({ diff: questions.length === 1 ? 'no diff' : DIFF })
+        },
+      },
+    )
+    const end = await stream.done
+    expect(end.t === 'repaired' && end.report).toMatchObject({ outcome: 'repaired', files: ['job.py'] })
+    expect(questions.map(({ tried }) => tried.length)).toEqual([0, 1])
+    expect(shown).toBe('loading\n7\n')
   })
 
   it('keeps checkpoints and the log where -D says', async () => {

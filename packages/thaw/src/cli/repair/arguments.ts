@@ -75,59 +75,80 @@ function describe(): Command {
     return values
   }
   const each = (text: string, before: string[]) => [...before, text]
-  return new Command('thaw repair')
-    .description(
-      'Runs a program under checkpoints; when it fails, has it edited, and goes on with the edit in effect.',
-    )
-    .usage('[options] [--] COMMAND... | SCRIPT.py ...')
-    .argument('[command...]')
-    .passThroughOptions()
-    .exitOverride()
-    .configureOutput({ writeErr: () => {}, writeOut: () => {} })
-    .helpOption('-h, --help', 'this text (also -?)')
-    .addHelpText('after', EXAMPLES)
-    .option('-v, --verbose', 'say all that is done', false)
-    .option(
-      '-l, --log <file>',
-      'what is done, with times; in the working directory when -D is given',
-      orNull,
-      null,
-    )
-    .option('-n, --normal-run', 'run the program, and nothing else', false)
-    .option('-D, --working-dir <dir>', 'keep checkpoints, images and logs there', orNull, null)
-    .option('-m, --max-saves <n>', 'most checkpoints kept; -1: as many as fit the budget', whole, -1)
-    .option('-d, --docker', 'run it in an image rather than as a process', false)
-    .option(
-      '--with <cmd>',
-      'who edits: a command; it gets a bundle on stdin and in $THAW_BUNDLE',
-      orNull,
-      null,
-    )
-    .option('--openai', 'who edits: a model of an OpenAI-compatible endpoint (OPENAI_API_KEY)', false)
-    .option('--anthropic', "who edits: one of Anthropic's models (ANTHROPIC_API_KEY)", false)
-    .option('--model <name>', 'which model', orNull, null)
-    .option('--url <url>', 'address of the endpoint', orNull, null)
-    .option('--prices <read,written>', 'dollars for a million tokens', pair, null)
-    .option('-i, --interactive', 'who edits: you, in $EDITOR or a shell', false)
-    .option('--hot', 'go on with the state as it is before the failing call', false)
-    .option('--candidates <n>', 'try so many edits side by side', whole, 1)
-    .option('--check <cmd>', 'it has succeeded when this ends with 0 as well', orNull, null)
-    .option('--on-stderr <regex>', 'it has failed when stderr matches', orNull, null)
-    .option('--time-limit <time>', 'it hangs when it takes longer, as 30s', orNull, null)
-    .option('--every <time>', 'checkpoints by time as well, as 5s', orNull, null)
-    .option('--at <place>', 'checkpoints before the calls of module:function', each, [])
-    .option('--rounds <n>', 'ask at most so often', whole, 5)
-    .option('--answer-time <time>', 'for one answer (300s)', orNull, null)
-    .option('--max-time <time>', 'for everything (1h)', orNull, null)
-    .option('--max-lines <n>', 'lines that all edits together may change (400)', whole, null)
-    .option('--max-tokens <n>', 'tokens of a model, read and written (500000)', whole, null)
-    .option('--max-cost <dollars>', 'of a model; needs --prices', number, null)
-    .option('--verify', 'compare the repaired program with a cold run', false)
-    .option('--keep', 'keep the edits of a repair that has not succeeded', false)
-    .addOption(new Option('--effects <choice>', 'as for thaw run').choices(['redo', 'keep']).default(null))
-    .option('--report <file>', 'write what came of it, as JSON', orNull, null)
-    .option('-t, --terminal', 'give the program a terminal', false)
-    .option('-q, --quiet', 'no lines of its own', false)
+  return (
+    new Command('thaw repair')
+      .description(
+        'Runs a program under checkpoints; when it fails, has it edited, and goes on with the edit in effect.',
+      )
+      .usage('[options] [--] COMMAND... | SCRIPT.py ...')
+      .argument('[command...]')
+      .passThroughOptions()
+      .exitOverride()
+      .configureOutput({ writeErr: () => {}, writeOut: () => {} })
+      // Defaults that matter stand in the texts.
+      .configureHelp({ optionDescription: ({ description }) => description })
+      .helpOption('-h, --help', 'this text (also -?)')
+      .addHelpText('after', EXAMPLES)
+      .option('-v, --verbose', 'say all that is done', false)
+      .option(
+        '-l, --log <file>',
+        'what is done, with times; in the working directory when -D is given',
+        orNull,
+        null,
+      )
+      .option('-n, --normal-run', 'run the program, and nothing else', false)
+      .option('-D, --working-dir <dir>', 'keep checkpoints, images and logs there', orNull, null)
+      .option(
+        '-m, --max-saves <n>',
+        'most checkpoints kept; -1, the default: as many as fit the budget',
+        whole,
+        -1,
+      )
+      .option('-d, --docker', 'run it in an image rather than as a process', false)
+      .option(
+        '--with <cmd>',
+        'who edits: a command; it gets a bundle on stdin and in $THAW_BUNDLE',
+        orNull,
+        null,
+      )
+      .option('--openai', 'who edits: a model of an OpenAI-compatible endpoint (OPENAI_API_KEY)', false)
+      .option('--anthropic', "who edits: one of Anthropic's models (ANTHROPIC_API_KEY)", false)
+      .option('--model <name>', 'which model', orNull, null)
+      .option('--url <url>', 'address of the endpoint', orNull, null)
+      .option('--prices <read,written>', 'dollars for a million tokens', pair, null)
+      .option('-i, --interactive', 'who edits: you, in $EDITOR or a shell', false)
+      .option('--hot', 'go on with the state as it is before the failing call', false)
+      .option('--candidates <n>', 'ask for so many edits at once, and try them side by side', whole, 1)
+      .option('--check <cmd>', 'it has succeeded when this ends with 0 as well', orNull, null)
+      .option('--on-stderr <regex>', 'it has failed when stderr matches', orNull, null)
+      .option('--time-limit <time>', 'it hangs when it takes longer, as 30s', orNull, null)
+      .option('--every <time>', 'checkpoints by time as well, as 5s', orNull, null)
+      .option('--at <place>', 'checkpoints before the calls of module:function', each, [])
+      .option('--rounds <n>', 'ask at most so often (5)', whole, 5)
+      .option('--answer-time <time>', 'for one answer (300s)', orNull, null)
+      .option('--max-time <time>', 'for everything (1h)', orNull, null)
+      .option('--max-lines <n>', 'lines that all edits together may change (400)', whole, null)
+      .option('--max-tokens <n>', 'tokens of a model, read and written (500000)', whole, null)
+      .option('--max-cost <dollars>', 'of a model; needs --prices', number, null)
+      .option('--verify', 'compare the repaired program with a cold run', false)
+      .option('--keep', 'keep the edits of a repair that has not succeeded', false)
+      .addOption(
+        new Option('--effects <choice>', 'redo or keep, as for thaw run')
+          .choices(['redo', 'keep'])
+          .default(null),
+      )
+      .option('--report <file>', 'write what came of it, as JSON', orNull, null)
+      .option('-t, --terminal', 'give the program a terminal', false)
+      .option('-q, --quiet', 'no lines of its own', false)
+  )
+}
+
+export function repairHelp(): string {
+  let text = ''
+  describe()
+    .configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 100 })
+    .outputHelp()
+  return text
 }
 
 const orNull = (text: string): string | null => text
@@ -140,7 +161,6 @@ export function parseRepairArguments(argv: readonly string[]): RepairArguments {
   if (first === 'ls' && words.length === 1) return { verb: 'ls', json }
   if (first === 'show' && second !== undefined && words.length === 2)
     return { verb: 'show', id: second, json }
-  const program = describe()
   if (first === 'undo') {
     const options = new Command()
       .exitOverride()
@@ -153,10 +173,9 @@ export function parseRepairArguments(argv: readonly string[]): RepairArguments {
   const end = argv.findIndex((word) => !word.startsWith('-') || word === '--')
   const help = argv.slice(0, end < 0 ? undefined : end).some((word) => ['-?', '-h', '--help'].includes(word))
   if (help) {
-    let text = ''
-    program.configureOutput({ writeOut: (part) => (text += part) }).outputHelp()
-    return { verb: 'help', text }
+    return { verb: 'help', text: repairHelp() }
   }
+  const program = describe()
   parsed(program, argv)
   const options: RepairOptions = program.opts()
   const command = program.args
