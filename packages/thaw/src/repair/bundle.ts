@@ -102,8 +102,15 @@ function lastRead(record: BranchRecord, place: Place): RepairBundle['input']['fi
   })
 }
 
-/** Project files on the traceback, the innermost first, then those that the output names, then the script. */
-function concerned({ failure, output, project, cwd, command }: Subject): { path: string; text: string }[] {
+/** Project files on the traceback, the innermost first, then those that the output and the command name, and its modules. */
+function concerned({
+  failure,
+  output,
+  project,
+  cwd,
+  command,
+  record,
+}: Subject): { path: string; text: string }[] {
   const traced = failure.exceptions.flatMap(({ frames }) =>
     frames.filter((frame) => frame.project).map(({ file }) => file),
   )
@@ -112,8 +119,9 @@ function concerned({ failure, output, project, cwd, command }: Subject): { path:
   ]
   const named = printed.map((match) => shortPath(match[1] ?? '', { project, cwd }))
   const given = command.map((word) => shortPath(word, { project, cwd }))
+  const loaded = [...(record?.versions.keys() ?? [])].map((path) => shortPath(path, { project, cwd }))
   const found: { path: string; text: string }[] = []
-  for (const path of new Set([...traced.reverse(), ...named.reverse(), ...given])) {
+  for (const path of new Set([...traced.reverse(), ...named.reverse(), ...given, ...loaded])) {
     if (found.length === FILES) break
     if (isAbsolute(path) || path === '') continue
     const text = textOf(join(project, path))
