@@ -1,4 +1,5 @@
 /** kill -9 in the middle of a repair: the files are the user's, or the last accepted step, never a mixture. */
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,6 +82,10 @@ describe('a daemon that is killed', () => {
     await until('the end of the repairer', () => home.processes().length === 0, 20)
     const listed = await home.json<{ id: string; state: string; files: string[] }[]>(['repair', 'ls'])
     expect(listed).toMatchObject([{ state: 'interrupted', files: ['job.py'] }])
+    const state = createHash('sha1')
+      .update(join(home.env['THAW_HOME'] ?? '', 'state'))
+      .digest('hex')
+    expect(readdirSync(tmpdir()).filter((name) => name.includes(state.slice(0, 8)))).toEqual([])
     const undone = await home.run(['repair', 'undo'], { cwd: project.directory })
     expect(undone.code, undone.stderr).toBe(0)
     expect(project.read('job.py')).toBe(faulty)

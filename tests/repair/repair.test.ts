@@ -256,6 +256,21 @@ print(use(7), seen == seen)
     expect(project.read('job.py')).toBe(FAULTY)
   })
 
+  it('ends with the daemon, with the files as before', async () => {
+    const project = faulty('stopped')
+    project.write('job.py', 'import time\nprint("on", flush=True)\ntime.sleep([0][0])\n')
+    const script = 'sed -i s/.0..0./60/ job.py; sed -i s/60/60/ job.py'
+    const started = home.start(['repair', '--check', 'false', '--with', script, 'job.py'], {
+      cwd: project.directory,
+    })
+    await until('the second attempt', () => project.read('job.py').includes('60'), 30)
+    const before = Date.now()
+    await home.run(['daemon', 'stop', '--force'])
+    await started.ended
+    expect(Date.now() - before).toBeLessThan(9000)
+    expect(project.read('job.py')).toContain('sleep([0][0])')
+  })
+
   it('lets a program over the API be the repairer', async () => {
     const project = faulty('caller')
     const socket = join(home.env['THAW_HOME'] ?? '', 'run', 'daemon.sock')

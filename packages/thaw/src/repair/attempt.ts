@@ -34,11 +34,14 @@ export type Begin = (sink: RunSink) => Promise<RunHandle<RunReport> & { record?:
 export class Attempt {
   readonly #runs: Runs
   readonly #input: Input
+  readonly #ends: AbortSignal
   #handle: RunHandle<RunReport> | null = null
 
-  constructor(runs: Runs, input: Input) {
+  /** @param ends when the program is killed, whatever it does */
+  constructor(runs: Runs, input: Input, ends: AbortSignal) {
     this.#runs = runs
     this.#input = input
+    this.#ends = ends
   }
 
   /**
@@ -68,6 +71,9 @@ export class Attempt {
     )
     const handle = await begin(sink)
     this.#handle = handle
+    const kill = () => void handle.signal('SIGKILL').catch(() => {})
+    this.#ends.addEventListener('abort', kill, { once: true })
+    if (this.#ends.aborted) kill()
     try {
       void this.#input.feed(handle, consumed)
       const hang = async () => {
@@ -91,6 +97,7 @@ export class Attempt {
       }
     } finally {
       clearTimeout(timer)
+      this.#ends.removeEventListener('abort', kill)
       this.#handle = null
     }
   }

@@ -1,7 +1,6 @@
 /** The native backtrace of a crash: the program once more from its last checkpoint, beside the project, under gdb. */
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { StartRequest } from '@thaw/protocol'
 import { findProgram } from '../languages/index.js'
@@ -10,6 +9,7 @@ import type { BranchRecord } from '../runs/lineage.js'
 import { startProcess, withTimeout, type Child, type Scope } from '../system/index.js'
 import { Attempt } from './attempt.js'
 import type { Input } from './input.js'
+import { makeTemporary } from './temporary.js'
 import { Workplace } from './workplace.js'
 
 /** Seconds that the program may take to crash again. */
@@ -30,7 +30,7 @@ export async function nativeStack(
   const gdb = findProgram('gdb', '/', process.env as Record<string, string>)
   const run = [...runs.workshop.runs.values()].find(({ branches }) => branches.includes(record))
   if (gdb === null || run === undefined) return null
-  const work = await mkdtemp(join(tmpdir(), 'thaw-native-'))
+  const work = makeTemporary(runs.workshop.paths)
   let child: Child | undefined
   let said = ''
   try {
@@ -46,7 +46,7 @@ export async function nativeStack(
       })
       await attached(pid, child)
     }
-    const attempt = new Attempt(runs, input.copy())
+    const attempt = new Attempt(runs, input.copy(), scope.signal)
     const spec = { run, leaf: record, copy: place.copy, edited: new Map(), request, before }
     await attempt.run((sink) => runs.try(spec, sink, scope), silent, PATIENCE, 0)
     await child?.exited

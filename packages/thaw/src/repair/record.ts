@@ -1,17 +1,10 @@
 /** One repair on disk: what it was, its steps, its patch, its report. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
 import { RepairSummary, type RepairReport } from '@thaw/protocol'
 import { ThawError, writeFileAtomic } from '../system/index.js'
 import { unifiedDiff } from './edit.js'
 import { Steps } from './steps.js'
-
-const Kept = RepairSummary.extend({
-  /** A directory for what lives as long as the repair. */
-  work: z.string(),
-})
-type Kept = z.infer<typeof Kept>
 
 const MANIFEST = 'repair.json'
 const PATCH = 'patch.diff'
@@ -20,9 +13,9 @@ const REPORT = 'report.json'
 export class RepairRecord {
   readonly directory: string
   readonly steps: Steps
-  #kept: Kept
+  #kept: RepairSummary
 
-  private constructor(directory: string, kept: Kept) {
+  private constructor(directory: string, kept: RepairSummary) {
     this.directory = directory
     this.#kept = kept
     this.steps = new Steps(join(directory, 'steps'))
@@ -31,7 +24,7 @@ export class RepairRecord {
   /** @throws ThawError STATE_UNWRITABLE */
   static async create(
     directory: string,
-    about: Pick<Kept, 'id' | 'command' | 'project' | 'work'>,
+    about: Pick<RepairSummary, 'id' | 'command' | 'project'>,
   ): Promise<RepairRecord> {
     const record = new RepairRecord(directory, {
       ...about,
@@ -54,12 +47,12 @@ export class RepairRecord {
   static open(directory: string): RepairRecord | null {
     const file = join(directory, MANIFEST)
     if (!existsSync(file)) return null
-    const kept = Kept.safeParse(JSON.parse(readFileSync(file, 'utf8')))
+    const kept = RepairSummary.safeParse(JSON.parse(readFileSync(file, 'utf8')))
     return kept.success ? new RepairRecord(directory, kept.data) : null
   }
 
   get summary(): RepairSummary {
-    return RepairSummary.parse(this.#kept)
+    return this.#kept
   }
 
   get project(): string {
@@ -83,10 +76,9 @@ export class RepairRecord {
 
   /** After an end of thaw in the middle of it. */
   async recover(): Promise<void> {
-    const { state, work } = this.#kept
+    const { state } = this.#kept
     this.steps.recover()
     if (state !== 'open') return
-    rmSync(work, { recursive: true, force: true })
     await this.keepPatch()
     await this.#change({ state: 'interrupted' })
   }
@@ -112,7 +104,7 @@ export class RepairRecord {
     return files
   }
 
-  async #change(part: Partial<Kept>): Promise<void> {
+  async #change(part: Partial<RepairSummary>): Promise<void> {
     this.#kept = { ...this.#kept, ...part }
     await this.#write()
   }

@@ -1,6 +1,5 @@
 /** One repair: run, diagnose, have it edited, go on; until it succeeds or a bound is reached. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type {
   Failure,
@@ -29,6 +28,7 @@ import type { CallersAnswer } from './repairers/caller.js'
 import { noUsage, type Answerer } from './repairers/repairer.js'
 import { runShell } from './shell.js'
 import { Shown } from './shown.js'
+import { makeTemporary } from './temporary.js'
 import { tryAll } from './trials.js'
 import type { Workplace } from './workplace.js'
 
@@ -58,6 +58,8 @@ export interface RepairPlace {
   id: string
   /** Where its record lies. */
   directory: string
+  /** The daemon is about to end. */
+  ends: AbortSignal
   /** One repair at a time edits a project. @throws ThawError RUN_BUSY */
   claim(project: string): void
 }
@@ -95,7 +97,7 @@ export class Repair {
     this.#mask = new Mask(spec.run.env)
     this.#shown = new Shown(sink)
     this.#input = new Input(spec.run.stdin === 'null')
-    this.#attempt = new Attempt(at.runs, this.#input)
+    this.#attempt = new Attempt(at.runs, this.#input, at.ends)
   }
 
   /** @param done what `go` comes to */
@@ -130,7 +132,7 @@ export class Repair {
       }
       return await this.#end(outcome, reason)
     } finally {
-      if (this.#record !== null) rmSync(this.#work, { recursive: true, force: true })
+      if (this.#work !== '') rmSync(this.#work, { recursive: true, force: true })
     }
   }
 
@@ -376,13 +378,12 @@ export class Repair {
       ask: (bundle, copy) => this.#sink.ask(bundle, copy),
     })
     this.#at.claim(place.project)
-    const work = mkdtempSync(join(realpathSync(tmpdir()), 'thaw-repair-'))
-    this.#work = work
-    this.#record = await RepairRecord.create(directory, { id, command, project: place.project, work })
-    mkdirSync(join(work, 'bundles'), { mode: 0o700 })
+    this.#work = makeTemporary(runs.workshop.paths)
+    this.#record = await RepairRecord.create(directory, { id, command, project: place.project })
+    mkdirSync(join(this.#work, 'bundles'), { mode: 0o700 })
   }
 
-  /** Lives as long as the repair; not below the state, which a private copy of the project may not show. */
+  /** For copies and bundles. */
   #work = ''
 
   get #steps(): RepairRecord['steps'] {

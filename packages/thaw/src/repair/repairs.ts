@@ -6,6 +6,7 @@ import { RepairReport, type RepairSummary, type RepairUndone } from '@thaw/proto
 import type { RunHandle, Runs } from '../runs/index.js'
 import { ThawError, type Log, type Paths, type Scope } from '../system/index.js'
 import { RepairRecord } from './record.js'
+import { sweepTemporary } from './temporary.js'
 import { Repair, type RepairSink, type RepairSpec } from './repair.js'
 
 export class Repairs implements AsyncDisposable {
@@ -27,6 +28,7 @@ export class Repairs implements AsyncDisposable {
   static async create(options: { paths: Paths; runs: Runs; log: Log }): Promise<Repairs> {
     const directory = join(options.paths.state, 'repairs')
     mkdirSync(directory, { recursive: true, mode: 0o700 })
+    sweepTemporary(options.paths)
     const repairs = new Repairs(directory, options.runs, options.log)
     for (const record of repairs.#records()) {
       try {
@@ -50,6 +52,7 @@ export class Repairs implements AsyncDisposable {
       runs: this.#runs,
       id,
       directory: join(this.#directory, id),
+      ends: this.#ends.signal,
       claim: (project: string) => this.#claim(project, id),
     }
     const signal = AbortSignal.any([scope.signal, this.#ends.signal])

@@ -1,6 +1,5 @@
 /** One command line of the user's: a repairer, or a check. Ends with the daemon, in time, and with bounded output. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BranchListener } from '../engines/engine.js'
 import { Family } from '../engines/fork/family.js'
@@ -8,6 +7,7 @@ import { privateProgram, type ProjectCopy } from '../runs/verify/copy.js'
 import type { Workshop } from '../runs/workshop.js'
 import { grant, ownAllowance, ThawError, type Scope } from '../system/index.js'
 import { Tail } from './tail.js'
+import { makeTemporary } from './temporary.js'
 
 /** Bytes of stdout; beyond that, the answer is endless. */
 const OUTPUT_LIMIT = 4 * 1024 * 1024
@@ -39,7 +39,7 @@ export interface ShellEnd {
 export async function runShell(shop: Workshop, spec: ShellSpec, scope: Scope): Promise<ShellEnd> {
   const python = await shop.anyPython(scope)
   const { paths, engine } = shop
-  const work = mkdtempSync(join(tmpdir(), 'thaw-shell-'))
+  const work = makeTemporary(paths)
   const failure = join(work, 'failure')
   const parts: Buffer[] = []
   const said = new Tail(SAID_LIMIT)

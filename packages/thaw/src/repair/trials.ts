@@ -41,7 +41,7 @@ export async function tryAll(
   const attempts = new Map<Candidate, Attempt>()
   let winner: Candidate | null = null
   const one = async (candidate: Candidate): Promise<Trialled> => {
-    const attempt = new Attempt(runs, input.copy())
+    const attempt = new Attempt(runs, input.copy(), scope.signal)
     attempts.set(candidate, attempt)
     const { copy } = candidate.place
     const edited = new Map(candidate.edits.map(({ path, after }) => [join(copy.project, path), after]))

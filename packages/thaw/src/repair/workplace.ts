@@ -21,7 +21,7 @@ export class Workplace implements Disposable {
    */
   static async open(shop: Workshop, project: string, directory: string, scope: Scope): Promise<Workplace> {
     const { home, state, runtime, cache } = shop.paths
-    const own = [home, state, runtime, cache].filter((path) => path !== null)
+    const own = [home, state, runtime, cache, directory].filter((path) => path !== null)
     const copy = await copyTree(await shop.anyPython(scope), project, directory, [], own, scope)
     if ('why' in copy) {
       throw new ThawError('UNSUPPORTED', copy.why, {
