@@ -11,7 +11,8 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import BEFORE, binding, descriptors, fork, hook, loader, marks, observe, sandbox, watch, wrappers
+from . import (BEFORE, binding, descriptors, diagnosis, fork, hook, loader, marks, observe, sandbox, watch,
+               wrappers)
 from .bytecode import VERSION
 from .layout import hide, hide_module
 from .state import S
@@ -62,7 +63,12 @@ def main(frame, directory):
     else:
         fork.park("base", "c0", descriptors.standard(), 0.0)
     S.inert = False
-    _run(namespace)
+    try:
+        _run(namespace)
+    except BaseException as error:
+        diagnosis.failed(error)
+        marks.freeze(error)
+        raise
 
 
 def _equal_depth():

@@ -11,7 +11,8 @@ import os
 import posix
 import sys
 
-from . import clocks, descriptors, identity, journal, memory, observe, patch, pools, proc, sandbox, stops
+from . import (clocks, descriptors, diagnosis, identity, journal, memory, observe, patch, pools, proc, sandbox, stops,
+               views)
 from .environment import Environment
 from .layout import called_inline, hide_module
 from .moments import moments
@@ -112,10 +113,18 @@ def _report_refusal(why, asked=False, sandbox=False):
         S.wire.send({"t": "refused", "why": why, "asked": asked, "sandbox": sandbox})
 
 
+def _caller():
+    """The innermost frame of the program's; None where it has ended."""
+    try:
+        return sys._getframe(1)
+    except ValueError:
+        return None
+
+
 def stack(skip_trap):
     """Project units on the stack, innermost first: where each is, and whether it is its first activation. `skip_trap`: the
     trap at which the innermost is; None where it is in the middle of a call."""
-    out, inner, frame = [], None, sys._getframe(1)
+    out, inner, frame = [], None, _caller()
     while frame is not None:
         trap = trap_of(frame.f_code)
         if trap is not None:
@@ -139,6 +148,11 @@ def checkpoint(file, unit, line, trap):
     _attempt({"file": file, "unit": unit, "line": line}, trap, {})
 
 
+def save(trap, line):
+    """Take a checkpoint here, due or not, and go on."""
+    _attempt({"file": trap[FILE], "unit": trap[UNIT], "line": line}, trap, {"hooked": False})
+
+
 def stop(trap, line, hooked):
     """The program is to go no further. Returns in restored processes; and where no checkpoint is possible, which is reported."""
     stops.show_output()
@@ -151,7 +165,7 @@ def stop(trap, line, hooked):
 def checkpoint_here(name, answer, hooked):
     """Take a checkpoint in the middle of the program's work. `name`: what the program calls it; `answer`: the daemon asked;
     `hooked`: functions of the program's ran for it that a run from the start would not call."""
-    frame = sys._getframe(1)
+    frame = _caller()
     while frame is not None and trap_of(frame.f_code) is None:
         frame = frame.f_back
     if frame is None:
@@ -227,6 +241,7 @@ def _checkpoint(before, trap, begun, files, wanted):
         answer = S.wire.receive()
         if answer is None or answer.get("t") == "go":
             break
+        S.told.append(answer)
     S.printed = _written()
     S.work, S.since = work, clock()
 
@@ -278,7 +293,7 @@ def park(role, name, files, work, stopped=None):
 def restore(order, files):
     """Clone this parked process; in the clone, put streams, environment and edited code in place. True in the clone."""
     edits, left = patch.fitting(order["files"])
-    why = patch.impossible(edits)
+    why = patch.impossible(edits) or _not_in_view(files, order.get("view"))
     if why is not None:
         S.wire.send({"t": "failed", "why": why})
         return False
@@ -289,9 +304,12 @@ def restore(order, files):
     try:
         _become_branch(order, files)
         stops.set_all(order.get("stops") or ())
+        diagnosis.begin(order.get("diagnose") or None)
         S.number_of_branch = order.get("number")
         S.resumed = S.number_of_branch is not None
         patch.apply(edits)
+        if order.get("hold"):
+            S.wire.receive()
     except BaseException as error:
         # Half a branch must not run.
         posix.write(2, ("thaw: the restored process could not go on: %r\n" % (error,)).encode("utf-8", "replace"))
@@ -301,6 +319,16 @@ def restore(order, files):
     # The first one sooner: it spares the interpreter's and the libraries' part of every later run.
     moments.begin(S.since, S.config["min_gap"] / 4 if S.work == 0 else S.config["min_gap"])
     return True
+
+
+def _not_in_view(files, view):
+    """Why this process cannot go on beside the others with files of its own, or None."""
+    if view is None:
+        return None
+    for path in files.written():
+        if path.startswith(view["project"] + "/"):
+            return "%s is open for writing" % path
+    return None
 
 
 def _become_branch(order, files):
@@ -317,6 +345,11 @@ def _become_branch(order, files):
     files.separate(True)
     descriptors.attach_streams(files, order)
     files.watch()
+    if order.get("view"):
+        views.show(views.isolate(), order["view"])
+        posix.chdir(posix.getcwd())
+        # A new user namespace has taken away what ties this process to the host.
+        _die_with_host()
     environment(order.get("env") or {})
 
 

@@ -6,7 +6,7 @@ import sys
 from . import marks, stops
 from .arming import disarm, switches
 from .classes import notice
-from .fork import checkpoint
+from .fork import checkpoint, save
 from .layout import called_inline, enter, hide_module, proceed
 from .state import S, clock, ident
 from .traps import FILE, HOOK, KIND, LANDING, LINE, LINE_ONCE, MODULE, OFFSET, ONCE, STATEMENT, UNIT, line_at, trap_of
@@ -41,9 +41,13 @@ def thaw(trap):
                 enter(frame, code, trap[LANDING])
             disarm(code, trap)
             return
-        stopped = bool(S.stops) and stops.reached(code, trap)
+        stopped = stops.reached(code, trap) if S.stops else None
         if stopped:
-            marks.stop(trap, line_at(code, trap[OFFSET]) if kind in (LINE, LINE_ONCE) else code.co_firstlineno)
+            line = line_at(code, trap[OFFSET]) if kind in (LINE, LINE_ONCE) else code.co_firstlineno
+            if stopped.save:
+                save(trap, line)
+            else:
+                marks.stop(trap, line)
             file = S.files[trap[FILE]]
         if kind in (LINE, LINE_ONCE):
             if frame.f_code is code and (kind == LINE_ONCE or not stops.awaited(trap)):

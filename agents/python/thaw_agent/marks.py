@@ -1,8 +1,9 @@
 """Checkpoints that somebody asked for: the program itself (the package `thaw`), or `thaw checkpoint` by a signal."""
 import _signal
 import posix
+import sys
 
-from . import fork
+from . import diagnosis, fork
 from .layout import hide_module
 from .state import S
 from .traps import FILE, UNIT, trap_of
@@ -43,7 +44,37 @@ def asked(signum, frame):
         # In the middle of the agent's own work: a moment later.
         posix.kill(posix.getpid(), ASK)
         return
+    if S.told or S.wire.waiting():
+        # It said what it wants with this signal.
+        if not S.told:
+            S.wire.receive()
+        S.told.clear()
+        S.busy += 1
+        try:
+            diagnosis.standing(frame)
+        finally:
+            S.busy -= 1
+        return
     _take(None, True)
+
+
+def freeze(error):
+    """Leave a checkpoint with the frames of a failure as they stand, where that was wished for. Whoever resumes it is in pdb."""
+    if S.diagnose != "freeze" or S.inert or isinstance(error, SystemExit):
+        return
+    mine = S.id
+    S.busy += 1
+    fork.checkpoint_here("failure", False, True)
+    S.busy -= 1
+    if S.id == mine:
+        return
+    # A copy for looking around: nothing that happens in it counts.
+    S.inert, S.resumed = True, False
+    import pdb
+
+    pdb.post_mortem(error.__traceback__)
+    sys.stdout.flush()
+    posix._exit(0)
 
 
 def stop(trap, line):

@@ -9,8 +9,12 @@ import signal
 import stat
 import sys
 
-CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 1, 32, 4096, 16384, 1 << 19
+# Run as a script, with -I: what lies beside it is not found by itself, and is no package.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from views import isolate, show
+
+del sys.path[0]
+
 FICLONE = 0x40049409
 PR_SET_PDEATHSIG = 1
 # Large, and not what a program works on: shown where they are, read-only, unless the run wrote into them.
@@ -120,44 +124,6 @@ def copy_content(read, write, size):
             done += os.pwrite(write, data[done:], at + done)
         at += len(data)
     os.ftruncate(write, size)
-
-
-def isolate():
-    """A mount namespace of this process's own. Raises OSError where that is not permitted."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def check(result):
-        if result != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    if libc.unshare(CLONE_NEWNS) != 0:
-        uid, gid = os.getuid(), os.getgid()
-        check(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS))
-        for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
-            with open("/proc/self/" + name, "w") as file:
-                file.write(text)
-
-    def mount(source, target, flags):
-        names = [None if name is None else os.fsencode(name) for name in (source, target)]
-        check(libc.mount(names[0], names[1], None, ctypes.c_ulong(flags), None))
-
-    mount(None, "/", MS_REC | MS_SLAVE)
-    return mount
-
-
-def show(mount, view):
-    """The copy in the project's place, with what is shared in it."""
-    for name in view["shared"]:
-        target = os.path.join(view["copy"], name)
-        mount(os.path.join(view["project"], name), target, MS_BIND | MS_REC)
-        try:
-            mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY)
-        except OSError:
-            # Flags of the mount it is taken from are locked in a user namespace, and may not be dropped.
-            flags = os.statvfs(target).f_flag & ~MS_RDONLY & 0xf
-            mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY | flags)
-    mount(view["copy"], view["project"], MS_BIND | MS_REC)
 
 
 def works(view):

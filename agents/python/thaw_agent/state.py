@@ -48,6 +48,10 @@ class State:
         # Set in a branch of `thaw resume`: which one it is, and that the program has not been told yet.
         self.number_of_branch = None
         self.resumed = False
+        # What the daemon said while it was expected to say something else.
+        self.told = []
+        # The daemon wants to know where the program stands when it fails.
+        self.diagnose = None
         self.ended = False
         # The program may have seen what classes are told of their place.
         self.classes_seen = False

@@ -8,18 +8,20 @@ from .traps import FILE, KIND, LINE, LINE_ONCE, OFFSET, UNIT, line_at
 
 
 class Stop:
-    __slots__ = ("line", "left")
+    __slots__ = ("line", "left", "save")
 
-    def __init__(self, line, left):
+    def __init__(self, line, left, save):
         # None: before the function's first instruction.
         self.line, self.left = line, left
+        # Not to stop: a checkpoint, every time.
+        self.save = save
 
 
 def set_all(wanted):
-    """Replace what was asked for before. `wanted`: [{file, unit, line, count}]."""
+    """Replace what was asked for before. `wanted`: [{file, unit, line, count, save}]."""
     S.stops = {}
     for one in wanted:
-        S.stops.setdefault((one["file"], one["unit"]), []).append(Stop(one["line"], one["count"]))
+        S.stops.setdefault((one["file"], one["unit"]), []).append(Stop(one["line"], one["count"], one.get("save", False)))
 
 
 def lines_of(file):
@@ -33,14 +35,15 @@ def lines_of(file):
 
 
 def reached(code, trap):
-    """Whether the program stops at this trap, now. Counts."""
+    """The stop at which the program is with this trap, or None. Counts."""
     at_line = trap[KIND] in (LINE, LINE_ONCE)
     for stop in S.stops.get((trap[FILE], trap[UNIT]), ()):
         if (stop.line is not None) == at_line and (not at_line or stop.line == line_at(code, trap[OFFSET])) and stop.left > 0:
             stop.left -= 1
             if stop.left == 0:
-                return True
-    return False
+                stop.left = stop.save
+                return stop
+    return None
 
 
 def awaited(trap):

@@ -8,6 +8,8 @@ from .layout import hide_module
 
 # High enough that a program which counts or closes descriptors from the bottom does not meet it.
 LOWEST = 900
+# Asks how many bytes have arrived.
+FIONREAD = 0x541B
 
 
 class _Scanning:
@@ -95,6 +97,15 @@ class Wire:
             self.close()
             return False
         return True
+
+    def waiting(self):
+        """Whether a message has arrived."""
+        if b"\n" in self.buffer:
+            return True
+        try:
+            return self.ours() and any(fcntl.ioctl(self.fd, FIONREAD, bytes(4)))
+        except OSError:
+            return False
 
     def receive(self):
         """The next message; None when the connection is gone."""

@@ -146,8 +146,33 @@ export const agentMessage = z.discriminatedUnion('t', [
     left: z.array(z.string()).default([]),
   }),
   z.object({ t: z.literal('failed'), why: z.string() }),
+  z.object({
+    t: z.literal('failure'),
+    /** `exit`: by SystemExit; `standing`: the answer to `tell`. */
+    kind: z.enum(['exception', 'exit', 'standing']),
+    /** The one that ended the program, then what it came from. */
+    exceptions: z.array(
+      z.object({
+        type: z.string(),
+        message: z.string(),
+        /** The outermost first. */
+        frames: z.array(
+          z.object({
+            file: z.string(),
+            line: count,
+            function: z.string(),
+            project: z.boolean(),
+            locals: z.record(z.string(), z.string()),
+          }),
+        ),
+      }),
+    ),
+  }),
+  /** A line of what the interpreter says when a signal ends it; made of text that is no message. */
+  z.object({ t: z.literal('fault'), text: z.string() }),
 ])
 export type AgentMessage = z.infer<typeof agentMessage>
+export type FailureMessage = Extract<AgentMessage, { t: 'failure' }>
 export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 
 /** A name to bind in a module: what its statement would have bound it to. */
@@ -201,6 +226,8 @@ export const stopPlace = z.object({
   line: count.nullable(),
   /** Which time, from 1, counted from where the branch begins. */
   count: z.number().int().positive(),
+  /** Every time, and not to stop: a checkpoint is taken, and the program goes on. */
+  save: z.boolean().optional(),
 })
 export type StopPlace = z.infer<typeof stopPlace>
 
@@ -218,6 +245,15 @@ export const restoreMessage = z.object({
   stops: z.array(stopPlace),
   /** Which of the branches of one `thaw resume` this is, from 1; null elsewhere. */
   number: count.nullable(),
+  /** It is to tell where it stands when it fails; `freeze`: and to leave a checkpoint there, for pdb. */
+  diagnose: z.enum(['tell', 'freeze']).nullable().default(null),
+  /** A copy of the project that this branch is to see in the project's place; null: the project itself. */
+  view: z
+    .object({ project: z.string(), copy: z.string(), shared: z.array(z.string()) })
+    .nullable()
+    .default(null),
+  /** It goes on when it is told to. */
+  hold: z.boolean().default(false),
 })
 export type RestoreMessage = z.infer<typeof restoreMessage>
 
@@ -231,6 +267,8 @@ export const daemonMessage = z.discriminatedUnion('t', [
   restoreMessage,
   z.object({ t: z.literal('go') }),
   z.object({ t: z.literal('quit') }),
+  /** With the signal that else asks for a checkpoint: say where the program stands. */
+  z.object({ t: z.literal('tell') }),
 ])
 export type DaemonMessage = z.infer<typeof daemonMessage>
 

@@ -22,9 +22,14 @@ export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'q
   breaks: BreakPlace[]
   /** Options as the caller gave them, for the commands below this one. */
   flags: string[]
+  /** A program that fails is asked where it stands; `freeze`: and leaves a checkpoint there. */
+  diagnose?: 'tell' | 'freeze'
+  /** Before the calls of these functions a checkpoint is taken. */
+  saves?: BreakPlace[]
 }
 
 export interface ResumeSpec extends Omit<ResumeRequest, 'break' | 'quiet'> {
+  diagnose?: 'tell' | 'freeze'
   breaks: BreakPlace[]
   settings: RunSettings
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { repairClientControls, repairServerControls } from './repair.js'
 import { BranchNode, ProgramExit, RunReport, SignalName, TerminalSize } from './run.js'
 
 export const AttachFrom = z.enum(['now', 'start'])
@@ -18,6 +19,7 @@ export const ClientControl = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('stdin-end') }),
   /** Whoever read this stream of the caller has gone; the program is to see a broken pipe. */
   z.strictObject({ t: z.literal('closed'), stream: z.enum(['stdout', 'stderr']) }),
+  ...repairClientControls,
 ])
 export type ClientControl = z.infer<typeof ClientControl>
 
@@ -46,5 +48,6 @@ export const ServerControl = z.discriminatedUnion('t', [
       details: z.record(z.string(), z.unknown()).optional(),
     }),
   }),
+  ...repairServerControls,
 ])
 export type ServerControl = z.infer<typeof ServerControl>

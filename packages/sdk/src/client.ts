@@ -16,6 +16,9 @@ import {
   OperationList,
   Removed,
   RunDetail,
+  RepairList,
+  RepairReport,
+  RepairUndone,
   RunInputs,
   RunList,
   RunTree,
@@ -31,6 +34,7 @@ import {
   type StartRunInput,
   type Token,
   type TokenRequestInput,
+  type RepairSummary,
 } from '@thaw/protocol'
 import { z } from 'zod'
 import { all, at, callOver, pages, query, type Call } from './call.js'
@@ -51,6 +55,7 @@ export class Client {
   readonly branches: BranchesClient
   readonly checkpoints: CheckpointsClient
   readonly operations: OperationsClient
+  readonly repairs: RepairsClient
   readonly daemon: DaemonClient
   readonly tokens: TokensClient
   readonly images: ImagesClient
@@ -64,6 +69,7 @@ export class Client {
     this.branches = new BranchesClient(call, transport)
     this.checkpoints = new CheckpointsClient(call, transport)
     this.operations = new OperationsClient(call, transport)
+    this.repairs = new RepairsClient(call)
     this.daemon = new DaemonClient(call)
     this.tokens = new TokensClient(call)
     this.images = new ImagesClient(call)
@@ -178,6 +184,28 @@ class RunsClient {
 
   collect(): Promise<Collected> {
     return this.#call('POST', '/v1/gc', Collected)
+  }
+}
+
+class RepairsClient {
+  readonly #call: Call
+
+  constructor(call: Call) {
+    this.#call = call
+  }
+
+  /** The latest first. */
+  async list(): Promise<RepairSummary[]> {
+    return (await this.#call('GET', '/v1/repairs', RepairList)).repairs
+  }
+
+  get(id: string): Promise<RepairReport> {
+    return this.#call('GET', `/v1/repairs/${at(id)}`, RepairReport)
+  }
+
+  /** Gives the files what they held before a repair. `last`: the last one of the project in which `cwd` lies. */
+  undo(id: string, cwd: string | null = null): Promise<RepairUndone> {
+    return this.#call('POST', `/v1/repairs/${at(id)}/undo`, RepairUndone, { body: { cwd } })
   }
 }
 

@@ -12,9 +12,13 @@ export interface StreamHandlers {
   onNumbered?(number: number, stream: 'stdout' | 'stderr', chunk: Uint8Array): void | Promise<void>
   /** So many more bytes of stdin may be sent. */
   onStdinWanted?(bytes: number): void
+  /** Of a repair: a line of thaw's own words. */
+  onNote?(message: Extract<ServerControl, { t: 'note' }>): void
+  /** Of a repair whose repairer is this caller: answer with `answer`. */
+  onQuestion?(message: Extract<ServerControl, { t: 'question' }>): void
 }
 
-export type StreamEnd = Extract<ServerControl, { t: 'done' | 'ended' | 'exited' }>
+export type StreamEnd = Extract<ServerControl, { t: 'done' | 'ended' | 'exited' | 'repaired' }>
 
 type Piece = [type: number, payload: Uint8Array]
 
@@ -94,6 +98,12 @@ export class RunStream {
     this.#control({ t: 'closed', stream })
   }
 
+  /** To a question of a repair: a unified diff, or null where the files were edited in its directory; or that there is none. */
+  answer(given: { diff: string | null } | { giveUp: true }): void {
+    const nothing = 'giveUp' in given
+    this.#control({ t: 'answer', diff: nothing ? null : given.diff, give_up: nothing })
+  }
+
   /** Leaves at once. A run that is not done is stopped by the daemon; an attached one goes on. */
   destroy(): void {
     this.#socket.destroy()
@@ -154,6 +164,8 @@ export class RunStream {
     const message = JSON.parse(new TextDecoder().decode(payload)) as ServerControl
     if (message.t === 'started') this.#handlers.onStarted?.(message)
     else if (message.t === 'stdin') this.#handlers.onStdinWanted?.(message.bytes)
+    else if (message.t === 'note') this.#handlers.onNote?.(message)
+    else if (message.t === 'question') this.#handlers.onQuestion?.(message)
     else {
       if (message.t === 'error') this.#settle.reject(ThawError.fromBody(message.error))
       else this.#settle.resolve(message)

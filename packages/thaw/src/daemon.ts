@@ -1,10 +1,12 @@
 import { runDaemon } from './api/daemon.js'
 import { EngineSetup } from './engines/process/setup.js'
+import { Repairs } from './repair/index.js'
 import { Runs } from './runs/index.js'
 import { Products } from './snapshots/products.js'
 
 void runDaemon({
   createRuns: (options) => Runs.create(options),
+  createRepairs: (options) => Repairs.create(options),
   createEngines: (paths) => new EngineSetup(paths.cache),
   createProducts: (options) => new Products(options),
 })

@@ -4,13 +4,14 @@ import type { Log, Metrics, Paths } from '../system/index.js'
 import type { Products } from '../snapshots/products.js'
 import type { Access } from './access.js'
 import type { Operations } from './operations.js'
-import type { RunsPort, SetupPort } from './ports.js'
+import type { RepairsPort, RunsPort, SetupPort } from './ports.js'
 import type { TcpListener } from './tcp.js'
 import type { Tokens } from './tokens.js'
 
 /** What the routes work with. */
 export interface ApiContext {
   readonly runs: RunsPort
+  readonly repairs: RepairsPort
   readonly engines: SetupPort
   readonly products: Products
   readonly journal: Journal

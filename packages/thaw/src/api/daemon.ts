@@ -18,20 +18,26 @@ import { Access } from './access.js'
 import type { ApiContext } from './context.js'
 import { IdleExit } from './idle.js'
 import { Operations } from './operations.js'
-import type { RunsPort, SetupPort } from './ports.js'
+import type { RepairsPort, RunsPort, SetupPort } from './ports.js'
 import type { Products } from '../snapshots/products.js'
 import { buildServer, serveAlso } from './server.js'
 import { daemonSettings, resolveSettings } from './settings.js'
 import { TcpListener } from './tcp.js'
 import { Tokens } from './tokens.js'
 
-export type CreateRuns = (options: {
+export type CreateRuns<Made extends RunsPort & AsyncDisposable> = (options: {
   paths: Paths
   journal: Journal
   log: Log
   metrics: Metrics
   settings: DaemonSettings
-}) => Promise<RunsPort & AsyncDisposable>
+}) => Promise<Made>
+
+export type CreateRepairs<Made> = (options: {
+  paths: Paths
+  runs: Made
+  log: Log
+}) => Promise<RepairsPort & AsyncDisposable>
 
 /** Engines that fetch what they lack. */
 export type CreateEngines = (paths: Paths) => SetupPort
@@ -56,13 +62,19 @@ function tell(message: unknown): void {
   }
 }
 
-interface Rooms {
-  createRuns: CreateRuns
+interface Rooms<Made> {
+  createRuns: CreateRuns<Made & RunsPort & AsyncDisposable>
+  createRepairs: CreateRepairs<Made>
   createEngines: CreateEngines
   createProducts: CreateProducts
 }
 
-async function serve({ createRuns, createEngines, createProducts }: Rooms): Promise<void> {
+async function serve<Made extends RunsPort & AsyncDisposable>({
+  createRuns,
+  createRepairs,
+  createEngines,
+  createProducts,
+}: Rooms<Made>): Promise<void> {
   process.chdir('/')
   process.umask(0o077)
   const paths = findPaths()
@@ -89,6 +101,7 @@ async function serve({ createRuns, createEngines, createProducts }: Rooms): Prom
   const metrics = new Metrics({ version: VERSION, build: BUILD })
   const runs = cleanup.use(await createRuns({ paths, journal, log, metrics, settings }))
   const products = cleanup.use(createProducts({ paths, journal, log, metrics, settings }))
+  const repairs = cleanup.use(await createRepairs({ paths, runs, log }))
   const tokens = new Tokens(paths.tokens)
   const access = new Access(tokens)
   const operations = new Operations(log)
@@ -96,7 +109,13 @@ async function serve({ createRuns, createEngines, createProducts }: Rooms): Prom
   const idle: IdleExit = cleanup.use(
     new IdleExit(
       settings.idle,
-      () => runs.live() > 0 || runs.busy() || products.live() > 0 || products.busy() || tcp.address !== null,
+      () =>
+        runs.live() > 0 ||
+        runs.busy() ||
+        repairs.busy ||
+        products.live() > 0 ||
+        products.busy() ||
+        tcp.address !== null,
       () => stop(),
     ),
   )
@@ -122,6 +141,7 @@ async function serve({ createRuns, createEngines, createProducts }: Rooms): Prom
   }
   const context: ApiContext = {
     runs,
+    repairs,
     engines: createEngines(paths),
     products,
     journal,
@@ -178,7 +198,7 @@ function lostNotice(lost: Lost): string[] {
 }
 
 /** The daemon's whole life, up to the end of its process. */
-export async function runDaemon(rooms: Rooms): Promise<void> {
+export async function runDaemon<Made extends RunsPort & AsyncDisposable>(rooms: Rooms<Made>): Promise<void> {
   try {
     await serve(rooms)
   } catch (error) {

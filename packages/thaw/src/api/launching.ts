@@ -75,7 +75,7 @@ function checkWords({ command, cwd, env }: RunRequest): void {
   if (wrong !== null) throw new ThawError('INVALID_REQUEST', `${wrong}.`)
 }
 
-function checkPattern(text: string | null): void {
+export function checkPattern(text: string | null): void {
   try {
     if (text !== null) RegExp(text, 'm')
   } catch (error) {

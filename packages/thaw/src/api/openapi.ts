@@ -53,6 +53,7 @@ export function openApi(): FastifyDynamicSwaggerOptions {
         { name: 'snapshots', description: 'Images that were started once, kept when they were ready.' },
         { name: 'pools', description: 'Copies of snapshots that wait to be taken.' },
         { name: 'containers', description: 'Snapshots and instances in the words of NQRust.' },
+        { name: 'repairs', description: 'Programs that failed, were edited and went on.' },
         { name: 'daemon', description: 'The process in the background.' },
       ],
       components: {

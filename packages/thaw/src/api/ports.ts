@@ -1,10 +1,16 @@
 import type {
   AttachFrom,
+  BreakPlace,
   CheckpointNode,
   Collected,
   Exported,
   Finding,
   ImportedCheckpoint,
+  RepairBundle,
+  RepairReport,
+  RepairRequest,
+  RepairSummary,
+  RepairUndone,
   ResumeSpec,
   RunInputs,
   RunReport,
@@ -29,7 +35,32 @@ export interface Handle<Done = void> {
   stdinEnd(): void
   signal(name: SignalName): Promise<void>
   resize(rows: number, cols: number): Promise<void>
+  /** To the question of a repair that was asked first. */
+  answer?(given: AnswerTo): void
   readonly done: Promise<Done>
+}
+
+export interface AnswerTo {
+  diff: string | null
+  give_up: boolean
+}
+
+export interface RepairStart extends Omit<RepairRequest, 'run'> {
+  run: StartRequest & { saves: BreakPlace[] }
+}
+
+export interface RepairSinks extends Sink {
+  note(text: string, detail: boolean): void
+  ask(bundle: RepairBundle, directory: string): Promise<AnswerTo>
+}
+
+/** What the API needs of the repairs. */
+export interface RepairsPort {
+  readonly busy: boolean
+  start(request: RepairStart, sink: RepairSinks, scope: Scope): Handle<RepairReport>
+  list(): RepairSummary[]
+  report(id: string): RepairReport
+  undo(id: string, cwd: string | null): Promise<RepairUndone>
 }
 
 /** What the API needs of engines that fetch what they lack. */

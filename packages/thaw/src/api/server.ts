@@ -29,6 +29,8 @@ import { imageRoutes } from './image-routes.js'
 import { instanceRoutes } from './instance-routes.js'
 import { operationRoutes } from './operation-routes.js'
 import { poolRoutes } from './pool-routes.js'
+import { repairRoutes } from './repair-routes.js'
+import { startRepair } from './repair-stream.js'
 import { runRoutes } from './run-routes.js'
 import { snapshotRoutes } from './snapshot-routes.js'
 import { acceptStreams, checkBuild } from './stream.js'
@@ -60,10 +62,13 @@ const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
   snapshotRoutes,
   poolRoutes,
   containerRoutes,
+  repairRoutes,
   daemonRoutes,
   tokenRoutes,
   documentRoutes,
 ]
+
+const STREAMS = { '/v1/repairs/stream': startRepair }
 
 /** The whole HTTP surface, not yet listening. */
 export async function buildServer(context: ApiContext): Promise<FastifyInstance> {
@@ -97,7 +102,7 @@ export async function buildServer(context: ApiContext): Promise<FastifyInstance>
   await app.register(async (scope) => {
     for (const routes of ROUTES) routes(scope.withTypeProvider<ZodTypeProvider>(), context)
   })
-  acceptStreams(app.server, context)
+  acceptStreams(app.server, context, STREAMS)
   return app
 }
 
@@ -105,7 +110,7 @@ export async function buildServer(context: ApiContext): Promise<FastifyInstance>
 export function serveAlso(app: FastifyInstance, context: ApiContext): (server: HttpServer) => void {
   return (server) => {
     server.on('request', (request, response) => app.routing(request, response))
-    acceptStreams(server, context)
+    acceptStreams(server, context, STREAMS)
   }
 }
 

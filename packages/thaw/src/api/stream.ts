@@ -36,14 +36,21 @@ const PIECE = FRAME_LIMIT / 2
 /** Milliseconds between the hang-up that a program gets when its client is gone, and its end. */
 const HANGUP_GRACE = 2000
 
-/** Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, and below the ids of checkpoints, branches and instances. */
-export function acceptStreams(server: Server, context: ApiContext): void {
+/** What begins with a stream's first message. */
+export type Begin = (first: unknown, stream: Stream, context: ApiContext) => Handle<unknown>
+
+/**
+ * Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, and below the ids of checkpoints, branches and instances.
+ *
+ * @param others what is served on other paths
+ */
+export function acceptStreams(server: Server, context: ApiContext, others: Record<string, Begin>): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     // Without a listener an ECONNRESET of a client that went away would end the daemon.
     socket.on('error', (error) => context.log.debug('stream', { error }))
     try {
       context.access.check(request, 'run')
-      const serve = route(request, context)
+      const serve = route(request, context, others)
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: thaw-stream\r\nthaw-version: ${VERSION}\r\n\r\n`,
       )
@@ -54,7 +61,11 @@ export function acceptStreams(server: Server, context: ApiContext): void {
   })
 }
 
-function route(request: IncomingMessage, context: ApiContext): (stream: Stream) => void {
+function route(
+  request: IncomingMessage,
+  context: ApiContext,
+  others: Record<string, Begin>,
+): (stream: Stream) => void {
   if (request.headers.upgrade?.toLowerCase() !== 'thaw-stream') {
     throw new ThawError('INVALID_REQUEST', `No such upgrade: ${request.headers.upgrade}.`)
   }
@@ -62,6 +73,8 @@ function route(request: IncomingMessage, context: ApiContext): (stream: Stream) 
   checkBuild(request.headers['thaw-build'], context)
   const path = request.url ?? ''
   if (path === '/v1/runs/stream') return (stream) => stream.serve((first) => startRun(first, stream, context))
+  const other = others[path]
+  if (other !== undefined) return (stream) => stream.serve(async (first) => other(first, stream, context))
   const branch = /^\/v1\/branches\/([^/?]+)\/stream$/.exec(path)?.[1]
   if (branch !== undefined) {
     const id = branchOf(context.journal, resolveId(context.journal, decoded(branch), ['run', 'branch']))
@@ -107,7 +120,7 @@ async function startRun(first: unknown, stream: Stream, context: ApiContext): Pr
   const request = parse(RunRequest, first)
   const sink = (settings: RunSettings) => stream.sink(told(stream, settings, context))
   const handle = await startCommand(request, sink, context, { signal: stream.gone, log: context.log })
-  return follow(handle, stream, request.stdin, request.command)
+  return follow(handle, stream, request.stdin, toldOf(request.command))
 }
 
 async function resume(
@@ -124,7 +137,7 @@ async function resume(
   }
   const scope = { signal: stream.gone, log: context.log }
   const { handle, command } = await resumeCheckpoint(id, request, sinks, context, scope)
-  return follow(handle, stream, request.stdin, command)
+  return follow(handle, stream, request.stdin, toldOf(command))
 }
 
 function told(stream: Stream, { quiet }: RunSettings, context: ApiContext): Sink['started'] {
@@ -132,7 +145,11 @@ function told(stream: Stream, { quiet }: RunSettings, context: ApiContext): Sink
   return (ids) => stream.send({ t: 'started', ...ids, quiet, notices })
 }
 
-function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
+function toldOf(command: readonly string[]) {
+  return (report: RunReport): ServerControl => ({ t: 'done', report, summary: summaryLine(report, command) })
+}
+
+export function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
   const parsed = schema.safeParse(message)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
@@ -140,23 +157,24 @@ function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
   throw new ThawError('INVALID_REQUEST', `${where}: ${issue?.message ?? 'does not fit'}.`)
 }
 
-function follow(
-  handle: Handle<RunReport>,
+/** @param told the last message */
+export function follow<Report>(
+  handle: Handle<Report>,
   stream: Stream,
   stdin: RunRequest['stdin'],
-  command: readonly string[],
-): Handle<RunReport> {
+  told: (report: Report) => ServerControl,
+): Handle<Report> {
   stream.onGone(() => hangUp(handle))
   if (stdin === 'stream') stream.grant(STDIN_WINDOW)
   void handle.done.then(
-    (report) => stream.finish({ t: 'done', report, summary: summaryLine(report, command) }),
+    (report) => stream.finish(told(report)),
     (error: unknown) => stream.fail(error),
   )
   return handle
 }
 
 /** The client is gone: the program is told as a closed terminal tells, and ended when that does not help. */
-function hangUp(handle: Handle<RunReport>): void {
+function hangUp(handle: Handle<unknown>): void {
   let ended = false
   const timer = setTimeout(() => {
     if (!ended) void handle.signal('SIGKILL').catch(() => {})
@@ -351,6 +369,8 @@ export class Stream {
         return void handle.signal(control.name).catch(logged)
       case 'resize':
         return void handle.resize(control.rows, control.cols).catch(logged)
+      case 'answer':
+        return handle.answer?.(control)
       case 'stdin-end':
         this.#stdin = this.#stdin.then(() => handle.stdinEnd())
     }

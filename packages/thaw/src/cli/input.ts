@@ -14,7 +14,7 @@ export interface Input {
   close(): void
 }
 
-const nothing: Input = { kind: 'null', want: () => {}, close: () => {} }
+export const NO_INPUT: Input = { kind: 'null', want: () => {}, close: () => {} }
 
 /**
  * @param raw hand every key to the program (a terminal only)
@@ -24,9 +24,9 @@ export function openInput(onChunk: (chunk: Uint8Array) => void, onEnd: () => voi
   try {
     stat = fstatSync(0)
   } catch {
-    return nothing
+    return NO_INPUT
   }
-  if (stat.isCharacterDevice() && stat.rdev === NULL_DEVICE) return nothing
+  if (stat.isCharacterDevice() && stat.rdev === NULL_DEVICE) return NO_INPUT
   if (stat.isFile()) return fileInput(onChunk, onEnd)
   if (stat.isCharacterDevice()) return terminalInput(onChunk, onEnd, raw)
   return pipeInput(stat.isFIFO(), onChunk, onEnd)

@@ -10,6 +10,10 @@ async function main(argv: readonly string[]): Promise<number> {
     const { watch } = await import('./watch/watch.js')
     return watch(rest)
   }
+  if (verb === 'repair') {
+    const { repair } = await import('./repair/repair.js')
+    return repair(rest)
+  }
   if (verb === '__complete') {
     const { complete } = await import('./completion/complete.js')
     return complete(rest)

@@ -53,6 +53,13 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     .helpOption(false)
     .allowUnknownOption()
     .argument('[words...]')
+  thaw
+    .command('repair')
+    .description('run a command; when it fails, have it edited, and go on with the edit in effect')
+    .usage('[options] [--] COMMAND...')
+    .helpOption(false)
+    .allowUnknownOption()
+    .argument('[words...]')
   const verb = (usage: string, about: string) =>
     thaw
       .command(usage)
@@ -289,6 +296,9 @@ export async function program(argv: readonly string[]): Promise<number> {
   if (argv[0] === 'help' && argv[1] === 'watch') {
     process.stdout.write((await import('./watch/help.js')).WATCH_HELP)
     return 0
+  }
+  if (argv[0] === 'help' && argv[1] === 'repair') {
+    return (await import('./repair/repair.js')).repair(['--help'])
   }
   if (argv.length === 0) {
     thaw.outputHelp()

@@ -34,8 +34,10 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 /** Runs a command with this process's streams and signals. */
-export function runOnce(given: RunArguments, open: OpenStream): Promise<SessionEnd> {
-  return session(given, (io, handlers) => open(makeRequest(given, io), handlers))
+export async function runOnce(given: RunArguments, open: OpenStream): Promise<SessionEnd> {
+  const { end, quiet } = await session(given, (io, handlers) => open(makeRequest(given, io), handlers))
+  if (end.t !== 'done') throw new ThawError('INTERNAL', 'The stream of a run ended as that of a branch.')
+  return { end, quiet }
 }
 
 /** The environment and the soft limit on open files that this command was started with, as far as that is known. */

@@ -4,12 +4,14 @@ import type { RunStream, StreamEnd, StreamHandlers } from '@thaw/sdk/run-stream'
 import { fstatSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { exitCode, signalCode } from '../system/exit-code.js'
-import { openInput, type Input } from './input.js'
+import { NO_INPUT, openInput, type Input } from './input.js'
 import { openForReport, outputTo, say, type Output } from './output.js'
 
 export interface SessionSpec {
   terminal: boolean
   quiet: boolean
+  /** The program's stdin, where it is not this process's. */
+  stdin?: 'null' | null
   /** How output of several branches is shown; needed where there may be several. */
   numbered?: (outputs: Record<'stdout' | 'stderr', Output>) => Numbered
 }
@@ -27,8 +29,8 @@ export interface Io {
   terminal: { rows: number; cols: number } | null
 }
 
-export interface SessionEnd {
-  end: Extract<StreamEnd, { t: 'done' }>
+export interface SessionEnd<End extends StreamEnd = Extract<StreamEnd, { t: 'done' }>> {
+  end: End
   quiet: boolean
 }
 
@@ -42,6 +44,7 @@ type Open = (io: Io, handlers: StreamHandlers) => Promise<RunStream>
 export async function converse(spec: SessionSpec & { report: string | null }, open: Open): Promise<number> {
   const report = spec.report === null ? null : openReport(spec.report)
   const { end, quiet } = await session(spec, open)
+  if (end.t !== 'done') throw new ThawError('INTERNAL', 'The stream of a run ended as that of a branch.')
   report?.write(`${JSON.stringify(end.report, null, 2)}\n`)
   if (!quiet) say(`thaw: ${end.summary}`)
   return codeOf(end.report)
@@ -51,24 +54,19 @@ export async function converse(spec: SessionSpec & { report: string | null }, op
  * Connects this process's streams, signals and window size to what the daemon runs. Loaded by the command people wait
  * for: neither schemas nor an HTTP library.
  */
-export async function session(spec: SessionSpec, open: Open): Promise<SessionEnd> {
-  const { end, quiet } = await attend(spec, open)
-  if (end.t !== 'done')
-    throw new ThawError('INTERNAL', 'The stream of a run ended as that of something else.')
-  return { end, quiet }
-}
-
-/** The same, whatever it is that ends. */
-export async function attend(spec: SessionSpec, open: Open): Promise<{ end: StreamEnd; quiet: boolean }> {
+export async function session(spec: SessionSpec, open: Open): Promise<SessionEnd<StreamEnd>> {
   const outputs = { stdout: outputTo(1), stderr: outputTo(2) }
   const numbered = spec.numbered?.(outputs)
   let stream: RunStream | undefined
   let quiet = spec.quiet
-  const input = openInput(
-    (chunk) => stream?.stdin(chunk),
-    () => stream?.stdinEnd(),
-    spec.terminal,
-  )
+  const input =
+    spec.stdin === 'null'
+      ? NO_INPUT
+      : openInput(
+          (chunk) => stream?.stdin(chunk),
+          () => stream?.stdinEnd(),
+          spec.terminal,
+        )
   const handlers: StreamHandlers = {
     onStarted: (message) => {
       quiet = message.quiet

@@ -3,8 +3,10 @@ import type {
   AgentEvent,
   AgentSetup,
   CheckpointMessage,
+  FailureMessage,
   FilePatch,
   PreImage,
+  RestoreMessage,
   StopPlace,
 } from '@thaw/protocol/agent'
 import type { Allowance } from '@thaw/protocol'
@@ -54,6 +56,10 @@ export interface BranchListener extends OutputListener {
   refused(why: string | null, asked: boolean, sandbox: boolean): void
   /** The agent has sent everything there is to know. */
   end(seq: number, work: number): void
+  /** Where the program stands that fails, or was asked; of branches that were restored to be diagnosed. */
+  failure?(message: FailureMessage): void
+  /** What the interpreter says when a signal ends it. */
+  fault?(line: string): void
 }
 
 export interface BranchExit {
@@ -83,6 +89,10 @@ export interface Branch {
   resize(size: TerminalSize): Promise<void>
   /** Has the program take a checkpoint soon; the listener learns of it. @throws ThawError UNSUPPORTED */
   askCheckpoint(): Promise<void>
+  /** Has a program with an agent say where it stands; the listener learns of it. */
+  askStanding?(): Promise<void>
+  /** Lets a branch go on that was restored to be held. */
+  release?(): void
 }
 
 /** A checkpoint, whatever the engine. */
@@ -141,6 +151,12 @@ export interface RestoreSpec extends StartSpec {
   stops: readonly StopPlace[]
   /** Which of the branches of one resume it is, from 1; null elsewhere. */
   number: number | null
+  /** It is to tell where it stands when it fails. */
+  diagnose: RestoreMessage['diagnose']
+  /** A copy of the project that it is to see in the project's place. */
+  view: RestoreMessage['view']
+  /** It goes on only when `Branch.release` is called. */
+  hold: boolean
   listener: BranchListener
 }
 

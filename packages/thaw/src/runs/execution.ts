@@ -1,5 +1,11 @@
 /** A live branch: what it reports goes into its record, what it prints to disk and to the caller. */
-import type { AgentEvent, CheckpointMessage, PreImage, ReadSignature } from '@thaw/protocol/agent'
+import type {
+  AgentEvent,
+  CheckpointMessage,
+  FailureMessage,
+  PreImage,
+  ReadSignature,
+} from '@thaw/protocol/agent'
 import type { AnyImage, Branch, BranchExit, BranchListener } from '../engines/engine.js'
 import type { ContentHashes } from '../files/signature.js'
 import { OutputFlow, type RunSink } from './flow.js'
@@ -38,6 +44,9 @@ const INTERRUPTED = 'it was sent a signal'
 const FROM_OUTSIDE = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM', 'SIGPIPE'])
 
 export const HOOKS_RAN = 'functions ran for a checkpoint that a run from the start would not call'
+
+/** Lines kept of what an interpreter says when a signal ends it. */
+const FAULT_LINES = 200
 
 /** How long a program may take to its next safe moment. Milliseconds. */
 const ASK_TIMEOUT = 10_000
@@ -92,6 +101,9 @@ export class Execution implements BranchListener {
 
   /** The program is about to change a file of the project. */
   onWrite: (seq: number) => void = () => {}
+
+  /** The program has told where it stands. */
+  onFailure: () => void = () => {}
 
   /** Resolves when the program has ended and everything about it is recorded. */
   readonly finished: Promise<void>
@@ -161,6 +173,15 @@ export class Execution implements BranchListener {
       offsets: this.recorded.offsets(),
       stdin: (this.record.parent?.stdin ?? 0) + stdinConsumed,
     }
+  }
+
+  failure(message: FailureMessage): void {
+    this.record.failure = message
+    this.onFailure()
+  }
+
+  fault(line: string): void {
+    if (this.record.fault.length < FAULT_LINES) this.record.fault.push(line)
   }
 
   async checkpoint(image: AnyImage, message: CheckpointMessage): Promise<void> {

@@ -181,6 +181,8 @@ function recalled(kept: KeptBranch, parent: Checkpoint | null): BranchRecord {
     engine: 'process',
     watched: true,
     sandbox: null,
+    failure: null,
+    fault: [],
     modules: new Map(kept.modules),
     answers: new Map(kept.answers.map(([key, answer]) => [key, Promise.resolve(answer)])),
     checkpoints: [],

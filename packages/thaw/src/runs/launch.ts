@@ -39,6 +39,8 @@ export interface LaunchSpec {
   command: readonly string[]
   /** For a command below a launcher: the token of that launch. */
   below: string | null
+  /** The program is to tell where it stands when it fails. */
+  diagnose: RestoreSpec['diagnose']
 }
 
 export const seconds = (from: number, to = performance.now()) => (to - from) / 1000
@@ -110,14 +112,15 @@ export class Launch {
     image: AnyImage,
     execution: Execution,
     how: Pick<RestoreSpec, 'env' | 'files' | 'stops' | 'number'>,
+    { view, hold }: Pick<RestoreSpec, 'view' | 'hold'> = { view: null, hold: false },
   ): Promise<Branch> {
-    const { streams, scope } = this.#spec
-    this.stops = how.stops.length > 0
-    const spec = { branch: this.id, ...how, streams, listener: execution }
+    const { streams, scope, diagnose } = this.#spec
+    this.stops = how.stops.some(({ save }) => save !== true)
+    const spec = { branch: this.id, ...how, streams, diagnose, view, hold, listener: execution }
     if (isParked(image)) return this.#shop.engine.restore(group.family, image, spec, scope)
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
-    const view = this.isPrivate ? 'private' : 'shared'
-    return this.#shop.watched.restore(this.site(group), image, { ...spec, view }, scope)
+    const kind = this.isPrivate ? 'private' : 'shared'
+    return this.#shop.watched.restore(this.site(group), image, { ...spec, view: kind }, scope)
   }
 
   /** Where programs in sandboxes live. */

@@ -1,6 +1,6 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
 import type { Allowance, CheckpointKind, RunRequest } from '@thaw/protocol'
-import type { AgentEvent, CheckpointMessage, FilePatch, Frame } from '@thaw/protocol/agent'
+import type { AgentEvent, CheckpointMessage, FailureMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
 import type { Network } from '../engines/process/sandbox.js'
 import type { Content, Write } from '../files/undo.js'
@@ -116,6 +116,10 @@ export interface BranchRecord {
   /** What the written paths held at the end; kept under a budget. */
   left: Map<string, Content>
   end: BranchEnd | null
+  /** Where it stood when it failed; of branches that were to tell. */
+  failure: FailureMessage | null
+  /** What its interpreter said when a signal ended it. */
+  fault: string[]
 }
 
 /** Size of a terminal where nobody has one. */
@@ -141,6 +145,8 @@ export function newBranch(
     refusals: [],
     left: new Map(),
     end: null,
+    failure: null,
+    fault: [],
   }
 }
 

@@ -38,6 +38,8 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     rebased: new Set(),
     broken: null,
     refusals: [],
+    failure: null,
+    fault: [],
     left: new Map(),
     end: {
       complete: true,

@@ -121,6 +121,7 @@ export class Resumer {
       every: this.#spec.every,
       command: this.#run.identity.command,
       below: null,
+      diagnose: this.#spec.diagnose ?? null,
     })
   }
 

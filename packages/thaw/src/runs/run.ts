@@ -116,6 +116,12 @@ export class Run {
     return null
   }
 
+  /** What every path held at this point that was written before; `unknown` where that was not kept. */
+  contentsAt(branch: BranchRecord, seq: number): Map<string, Content> {
+    const written = writtenUntil(branch, seq)
+    return new Map([...written.keys()].map((path) => [path, this.#contentAt(path, branch, seq)]))
+  }
+
   /**
    * Prerequisite: `filesProblem` is null. Gives every path written before this point what it held then.
    *

@@ -19,6 +19,7 @@ import {
   type StartRequest,
   type VerifyReport,
 } from '@thaw/protocol'
+import type { FailureMessage } from '@thaw/protocol/agent'
 import {
   adapt,
   describeInterpreter,
@@ -35,13 +36,14 @@ import { OutputFlow, type RunSink } from './flow.js'
 import { branchesKept, HISTORY_FILE, recallHistory } from './history.js'
 import { inputsOf } from './inputs.js'
 import { outlasts, revive, strayImages, watchedImage } from './kept.js'
-import type { Checkpoint, Offsets } from './lineage.js'
+import type { BranchRecord, Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
 import { Run, type RunIdentity } from './run.js'
 import type { Started } from './launch.js'
 import { Resumer } from './resumer.js'
 import { Starter } from './starter.js'
+import { Trial, type TrialSpec } from './trial.js'
 import { Verifier } from './verify/verifier.js'
 import { Workshop } from './workshop.js'
 
@@ -53,6 +55,9 @@ export interface RunHandle<Done = void> {
   resize(rows: number, cols: number): Promise<void>
   readonly done: Promise<Done>
 }
+
+/** How long a program may take to say where it stands. Milliseconds. */
+const STANDING_TIME = 3000
 
 export class Runs implements AsyncDisposable {
   readonly #shop: Workshop
@@ -171,6 +176,22 @@ export class Runs implements AsyncDisposable {
     }
   }
 
+  /**
+   * Tries an edit in a branch beside the run, with a copy of the project.
+   *
+   * @throws ThawError UNSUPPORTED where it could not be kept apart
+   */
+  async try(
+    spec: TrialSpec,
+    sink: RunSink,
+    scope: Scope,
+  ): Promise<RunHandle<RunReport> & { record: BranchRecord }> {
+    const trial = new Trial(this.#shop, spec, sink, scope)
+    const { started, record } = await this.#inTurn(spec.run, () => trial.start())
+    started.done.catch(() => {})
+    return { ...this.#handle(trial.feed, Promise.resolve(started), started.done), record }
+  }
+
   /** A checkpoint of what is live of a run, or of a branch. @throws ThawError RUN_NOT_FOUND, and what makes it impossible */
   async checkpoint(id: string, name: string | null): Promise<CheckpointNode> {
     const live = [...this.#shop.live.values()].reverse()
@@ -197,6 +218,26 @@ export class Runs implements AsyncDisposable {
     const checkpoint = this.tree(run).checkpoints.find((one) => one.id === id)
     if (checkpoint === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')
     return { checkpoint, warnings }
+  }
+
+  /** What rooms that work with runs share with them. */
+  get workshop(): Workshop {
+    return this.#shop
+  }
+
+  /** All that is known of a branch; null for a program that ran plainly, or longer ago than is remembered. */
+  recordOf(run: string, branch: string): BranchRecord | null {
+    return this.#shop.runs.get(run)?.branches.find(({ id }) => id === branch) ?? null
+  }
+
+  /** Where a live program stands; null where it does not say so in time: it is inside of one long call. */
+  async standing(branch: string): Promise<FailureMessage | null> {
+    const live = this.#shop.live.get(branch)
+    if (live === undefined) return null
+    const told = new Promise<void>((resolve) => (live.execution.onFailure = resolve))
+    await live.branch.askStanding?.()
+    await Promise.race([told, new Promise((resolve) => setTimeout(resolve, STANDING_TIME).unref())])
+    return live.execution.record.failure
   }
 
   /** Compares what was recorded of a run, or of one branch, with a cold run. */

@@ -46,6 +46,8 @@ export class Starter {
   /** Checkpoints that cannot go on under this edit, and why; for later edits they stay. */
   readonly #refused = new Map<Checkpoint, string>()
   #stops: StopPlace[] = []
+  /** Before these, checkpoints are taken. */
+  #saves: StopPlace[] = []
 
   constructor(
     shop: Workshop,
@@ -74,6 +76,7 @@ export class Starter {
       every: request.every,
       command: request.command,
       below: request.below,
+      diagnose: request.diagnose ?? null,
     })
   }
 
@@ -137,9 +140,9 @@ export class Starter {
       await this.#findStops(group)
       return this.#coldFrom(group, 'the same command is running already', [])
     }
-    const { breaks, fresh } = this.#request
+    const { breaks, fresh, saves = [] } = this.#request
     const here = () => (this.#request.engine === 'process' ? this.#watchers() : this.#keptGroup())
-    if (breaks.length > 0) await this.#findStops(await here())
+    if (breaks.length > 0 || saves.length > 0) await this.#findStops(await here())
     if (fresh) {
       if (await this.#prefersSandbox(null)) {
         return this.#coldInSandbox(await this.#watchers(), 'a fresh run was asked for', [])
@@ -186,7 +189,10 @@ export class Starter {
     const { main } = this.#adapted.agent ?? {}
     const { cwd } = this.#request
     const script = main?.kind === 'script' ? main.name : null
-    this.#stops = await findStops(this.#request.breaks, { group, tree: this.#run.tree, cwd, script })
+    const { breaks, saves = [] } = this.#request
+    const surroundings = { group, tree: this.#run.tree, cwd, script }
+    this.#stops = await findStops(breaks, surroundings)
+    this.#saves = (await findStops(saves, surroundings)).map((place) => ({ ...place, save: true }))
   }
 
   #root(): Root {
@@ -344,8 +350,13 @@ export class Starter {
       filesProblem: run.filesProblem,
       refused: this.#refused,
       stops: this.#stops,
-      replayable: (branch) => branch.broken === null,
+      replayable: (branch) => branch.broken === null && this.#told(branch),
     })
+  }
+
+  /** Whether a branch that failed has told all that this request wants to know of that. */
+  #told({ end, failure }: BranchRecord): boolean {
+    return this.#request.diagnose === undefined || end?.code === 0 || failure !== null
   }
 
   #withRefusal(reason: string | null, checkpoint: Checkpoint | null): string | null {
@@ -417,8 +428,8 @@ export class Starter {
     const branch = await launch
       .restore(group, checkpoint.image, execution, {
         env: environmentChange(checkpoint.branch.env, this.#request.env),
-        files: withStops(files, checkpoint, this.#stops),
-        stops: this.#stops,
+        files: withStops(files, checkpoint, [...this.#stops, ...this.#saves]),
+        stops: [...this.#stops, ...this.#saves],
         number: null,
       })
       .catch((error: unknown) => {
@@ -449,7 +460,7 @@ export class Starter {
       .restore(group, group.base, execution, {
         env: environmentChange(group.root.env, this.#request.env),
         files: [],
-        stops: this.#stops,
+        stops: [...this.#stops, ...this.#saves],
         number: null,
       })
       .catch(async (error: unknown) => {

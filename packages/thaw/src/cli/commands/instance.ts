@@ -12,7 +12,7 @@ import { withDaemon } from '../connect.js'
 import { outputTo } from '../output.js'
 import { print } from '../print.js'
 import { renderCheckpoint, renderInstance, renderInstances, renderStats } from '../render/instances.js'
-import { attend } from '../session.js'
+import { session } from '../session.js'
 
 interface Json {
   json?: boolean
@@ -75,7 +75,7 @@ export async function exec(
   const { env = [], cwd = null, user = null, terminal = false } = options
   const paths = findPaths()
   const path = `/v1/instances/${encodeURIComponent(id)}/exec/stream`
-  const { end } = await attend({ terminal, quiet: true }, (io, handlers) => {
+  const { end } = await session({ terminal, quiet: true }, (io, handlers) => {
     const request: ExecRequestInput = { command, env: environment(env), cwd, user, ...io }
     return withDaemon(paths, () => RunStream.open(paths.socket, path, request, handlers, BUILD))
   })

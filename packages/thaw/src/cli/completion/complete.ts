@@ -1,6 +1,7 @@
 import { socketTransport } from '@thaw/sdk/socket-transport'
 import { findPaths } from '../../system/paths.js'
 import { describeProgram } from '../program.js'
+import { repairHelp } from '../repair/arguments.js'
 import { CHOICES } from '../run-arguments.js'
 import { RUN_HELP } from '../run-help.js'
 import { answerFor, type Candidate, type IdKind } from './grammar.js'
@@ -14,7 +15,7 @@ export async function complete([index, ...rest]: readonly string[]): Promise<num
   const at = Number(index)
   if (!Number.isInteger(at) || at < 1) return 0
   const { thaw } = describeProgram()
-  const answer = answerFor(thaw, RUN_HELP, CHOICES, words, at)
+  const answer = answerFor(thaw, RUN_HELP, repairHelp(), CHOICES, words, at)
   let lines: string[]
   if (answer.kind === 'files') lines = ['files']
   else if (answer.kind === 'command') lines = [`command ${answer.at}`]

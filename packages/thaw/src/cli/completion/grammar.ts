@@ -22,7 +22,7 @@ interface Option {
 }
 
 /** Verbs that take options of their own and then a command. */
-const RUNNERS = new Set(['run', 'watch'])
+const RUNNERS = new Set(['run', 'watch', 'repair'])
 const ARGUMENTS: Record<string, readonly IdKind[]> = {
   run: ['run'],
   checkpoint: ['checkpoint'],
@@ -43,8 +43,9 @@ export function optionsOf(help: string): Option[] {
   const lines = help.match(/^ {2}-.*$/gm) ?? []
   return lines.flatMap((line) => {
     const [, names = '', value, about = ''] =
-      /^ {2}(-\S+(?:, -\S+)*)(?: ([A-Z]+))? {2,}(.*)$/.exec(line) ?? []
-    return names === '' ? [] : [{ names: names.split(', '), about, value: value ?? null }]
+      /^ {2}(-[^\s,]+(?:, -[^\s,]+)*)(?: ([A-Z]+|<[\w,]+>))? {2,}(.*)$/.exec(line) ?? []
+    const kind = value?.replace(/[<>]/g, '').toUpperCase() ?? null
+    return names === '' ? [] : [{ names: names.split(', '), about, value: kind }]
   })
 }
 
@@ -56,6 +57,7 @@ export function optionsOf(help: string): Option[] {
 export function answerFor(
   thaw: Command,
   runHelp: string,
+  repairHelp: string,
   choices: Record<string, readonly string[]>,
   words: readonly string[],
   at: number,
@@ -69,7 +71,10 @@ export function answerFor(
   if (verb === 'help') {
     return fitting(current, at === 2 ? thaw.commands.map((one) => ({ word: one.name(), about: '' })) : [])
   }
-  if (RUNNERS.has(verb)) return runnerAnswer(optionsOf(runHelp), choices, words, at)
+  if (RUNNERS.has(verb)) {
+    const options = optionsOf(verb === 'repair' ? repairHelp : runHelp)
+    return runnerAnswer(options, choices, words, at)
+  }
   let first = 2
   let more: Candidate[] = []
   let command = thaw.commands.find((one) => one.name() === verb)

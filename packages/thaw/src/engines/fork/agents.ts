@@ -87,7 +87,9 @@ export class AgentServer implements AsyncDisposable {
     socket.once('close', () => this.#sockets.delete(socket))
     let line: AgentLine | null = null
     const take = splitLines((text) => {
-      const message = agentMessage.parse(JSON.parse(text))
+      const message = agentMessage.parse(
+        line !== null && !text.startsWith('{') ? { t: 'fault', text } : JSON.parse(text),
+      )
       if (line !== null) return line.receive(message)
       if (message.t !== 'hello') throw new Error('the first message is not hello')
       line = new AgentLine(socket, message)
@@ -126,6 +128,10 @@ export function hearsay(message: Exclude<AgentMessage, { t: 'checkpoint' }>, lis
       return listener.refused(message.why, message.asked, message.sandbox)
     case 'end':
       return listener.end(message.seq, message.work)
+    case 'failure':
+      return listener.failure?.(message)
+    case 'fault':
+      return listener.fault?.(message.text)
     default:
       throw new Error(`a branch does not send ${message.t}`)
   }

@@ -101,7 +101,7 @@ export class ForkBranch implements Branch {
   readonly id: string
   readonly pid: number
   readonly left: readonly string[]
-  readonly #hasAgent: boolean
+  readonly #line: AgentLine | null
   readonly exited: Promise<BranchExit>
   readonly #family: Family
   readonly #streams: BranchStreams
@@ -120,7 +120,7 @@ export class ForkBranch implements Branch {
     left: readonly string[] = [],
   ) {
     this.left = left
-    this.#hasAgent = agent !== null
+    this.#line = agent?.line ?? null
     this.#family = family
     this.id = id
     this.pid = pid
@@ -165,13 +165,23 @@ export class ForkBranch implements Branch {
   }
 
   async askCheckpoint(): Promise<void> {
-    if (!this.#hasAgent) {
+    if (this.#line === null) {
       throw new ThawError('UNSUPPORTED', 'This program runs plainly: nothing in it can make a checkpoint.')
     }
     if (!canBeAsked(this.pid)) {
       throw new ThawError('CHECKPOINT_REFUSED', `The program uses ${ASK} for itself.`)
     }
     await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: ASK, group: false })
+  }
+
+  async askStanding(): Promise<void> {
+    if (this.#line === null || !canBeAsked(this.pid)) return
+    this.#line.send({ t: 'tell' })
+    await this.#family.host.ask({ do: 'signal', pid: this.pid, signal: ASK, group: false })
+  }
+
+  release(): void {
+    this.#line?.send({ t: 'go' })
   }
 
   async #stdinOpened(): Promise<void> {

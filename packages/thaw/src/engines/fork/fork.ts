@@ -141,6 +141,9 @@ export class ForkEngine implements AgentEngine<Family> {
       files: spec.files,
       stops: [...spec.stops],
       number: spec.number,
+      diagnose: spec.diagnose,
+      view: spec.view,
+      hold: spec.hold,
     })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {

@@ -27,7 +27,7 @@ export interface Site {
 export type WatchedLaunch = BaseSpec &
   Pick<RestoreSpec, 'branch' | 'streams' | 'listener' | 'stops'> & { network: Network; tcp: Tcp }
 
-export type WatchedRestore = RestoreSpec & { view: 'shared' | 'private' }
+export type WatchedRestore = Omit<RestoreSpec, 'view'> & { view: 'shared' | 'private' }
 
 type Copy = (how: ProcessCheckpoint) => Promise<ProcessImage>
 

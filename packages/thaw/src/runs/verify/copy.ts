@@ -53,8 +53,45 @@ export function contentsMet(leaf: BranchRecord): Map<string, Exclude<Content, 'u
 }
 
 /**
+ * Copies a project.
+ *
  * @param directory where the copy is to be; it is made
+ * @param written paths that are copied although they lie where things are shared
  * @param skip paths that are no part of the project, whatever lies where
+ * @returns the copy, or why there is none
+ */
+export async function copyTree(
+  python: string,
+  project: string,
+  directory: string,
+  written: readonly string[],
+  skip: readonly string[],
+  scope: Scope,
+): Promise<ProjectCopy | { why: string }> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const argv = [python, '-I', '-S', privateProgram(), 'copy']
+  await using child = await startProcess(argv, { cwd: '/' }, scope)
+  const parts: Buffer[] = []
+  const said: Buffer[] = []
+  child.stdout?.on('data', (chunk: Buffer) => parts.push(chunk))
+  child.stderr?.on('data', (chunk: Buffer) => said.push(chunk))
+  const closed = new Promise((resolve) => child.stdout?.once('close', resolve))
+  const request = { project, copy: directory, skip, written, ...MOST }
+  // A process that could not read it says so by its end.
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(JSON.stringify(request))
+  const { code } = await child.exited
+  await closed
+  if (scope.signal.aborted) throw new ThawError('CANCELLED', 'Cancelled while copying the project.')
+  if (code !== 0) throw new ThawError('INTERNAL', `The project was not copied: ${Buffer.concat(said)}`)
+  const copied = answer.parse(JSON.parse(Buffer.concat(parts).toString()))
+  if (copied.why !== null) return { why: `The project ${project} cannot be copied: it holds ${copied.why}.` }
+  return { project, directory, shared: copied.shared, private: copied.private }
+}
+
+/**
+ * A copy with the files that a run wrote as they were before it.
+ *
  * @throws ThawError NOT_VERIFIABLE where the project is too large or cannot be read
  */
 export async function copyProject(
@@ -65,27 +102,10 @@ export async function copyProject(
   skip: readonly string[],
   scope: Scope,
 ): Promise<ProjectCopy> {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
   const met = contentsMet(leaf)
-  const argv = [python, '-I', '-S', privateProgram(), 'copy']
-  await using child = await startProcess(argv, { cwd: '/' }, scope)
-  const parts: Buffer[] = []
-  const said: Buffer[] = []
-  child.stdout?.on('data', (chunk: Buffer) => parts.push(chunk))
-  child.stderr?.on('data', (chunk: Buffer) => said.push(chunk))
-  const closed = new Promise((resolve) => child.stdout?.once('close', resolve))
-  const request = { project, copy: directory, skip, written: [...met.keys()], ...MOST }
-  // A process that could not read it says so by its end.
-  child.stdin?.on('error', () => {})
-  child.stdin?.end(JSON.stringify(request))
-  const { code } = await child.exited
-  await closed
-  if (scope.signal.aborted) throw new ThawError('CANCELLED', 'Cancelled while copying the project.')
-  if (code !== 0) throw new ThawError('INTERNAL', `The project was not copied: ${Buffer.concat(said)}`)
-  const copied = answer.parse(JSON.parse(Buffer.concat(parts).toString()))
-  if (copied.why !== null) {
-    const why = `The project ${project} cannot be copied: it holds ${copied.why}.`
-    throw new ThawError('NOT_VERIFIABLE', why, {
+  const copy = await copyTree(python, project, directory, [...met.keys()], skip, scope)
+  if ('why' in copy) {
+    throw new ThawError('NOT_VERIFIABLE', copy.why, {
       hint: 'Keep large data outside of the project, or mark a smaller directory as one (an empty thaw.toml in it).',
     })
   }
@@ -97,7 +117,7 @@ export async function copyProject(
       cause: error,
     })
   }
-  return { project, directory, shared: copied.shared, private: copied.private }
+  return copy
 }
 
 /** How everything in the copy looks, by relative path. */

@@ -1,0 +1,2 @@
+export { Repairs } from './repairs.js'
+export type { RepairSink, RepairSpec } from './repair.js'
