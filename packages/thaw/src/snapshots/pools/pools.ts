@@ -169,7 +169,7 @@ export class Pools implements AsyncDisposable, Dependents {
   }
 
   async lose(snapshot: string, { cascade }: { cascade: boolean }): Promise<void> {
-    for (const pool of [...this.#all.values()]) {
+    for (const pool of this.#all.values()) {
       if (!pool.row.snapshots.includes(snapshot)) continue
       if (cascade) await this.remove(pool.id)
       else {
