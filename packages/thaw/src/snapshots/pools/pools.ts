@@ -1,6 +1,6 @@
 /** All pools of a daemon. Their members end with it, and are there again when the next one has begun. */
 import type { Image, Pool as PoolDocument, PoolRequest } from '@thaw/protocol'
-import type { Journal } from '../../store/index.js'
+import type { Journal, PoolRow } from '../../store/index.js'
 import { ThawError, type Log } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import type { Bench } from '../instances/boot.js'
@@ -53,6 +53,11 @@ export class Pools implements AsyncDisposable, Dependents {
   /** @throws ThawError POOL_NOT_FOUND, AMBIGUOUS_ID */
   get(given: string): PoolDocument {
     return this.#find(given).describe()
+  }
+
+  /** What is kept of one: telling the rest means to measure the memory of every member. */
+  row(given: string): PoolRow {
+    return this.#find(given).row
   }
 
   /** Members that stand there, of all pools. */
