@@ -12,7 +12,15 @@ import type {
 } from '@thaw/protocol'
 import { ProcessImage } from '../../engines/process/image.js'
 import type { Journal, SnapshotRow } from '../../store/index.js'
-import { openScope, ThawError, within, withTimeout, type Log, type Scope } from '../../system/index.js'
+import {
+  openScope,
+  sweepCgroups,
+  ThawError,
+  within,
+  withTimeout,
+  type Log,
+  type Scope,
+} from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import type { Images } from '../images/images.js'
 import type { Bench } from '../instances/boot.js'
@@ -79,6 +87,8 @@ export class Snapshots implements AsyncDisposable {
     this.#images = options.images
     this.#bench = options.bench
     this.#logs = options.logs
+    const left = new Set(existsSync(this.#logs) ? readdirSync(this.#logs) : [])
+    if (left.size > 0) sweepCgroups((name) => left.has(name))
     rmSync(this.#logs, { recursive: true, force: true })
     this.directory = options.directory
     this.#bounds = options.bounds
