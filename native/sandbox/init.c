@@ -35,6 +35,8 @@ static struct {
     pid_t restored, restored_program; /* root of the tree that criu restores, and the program below it */
     int early, status;   /* whether the restored root has ended before criu did, and how */
     int ended;           /* the program's end was told */
+    int uid, gid;        /* who the program is; -1: who we are */
+    char host[65];       /* name of its host; empty: the machine's */
     int hooked;          /* where criu's hook is heard */
     int paused;          /* the hook waits for the word to go on */
 } self;
@@ -106,6 +108,7 @@ static const char *begin(char **words, size_t arguments, int terminal, int *stre
     memcpy(argv, words + 10, arguments * sizeof *argv);
     /* Limits last: under low ones what comes before might fail. */
     if (set_nice(words[7]) || set_limits(words[8])) return "limits";
+    if (assume(self.uid, self.gid, self.host)) return "identity";
     fresh_child();
     execvp(argv[0], argv);
     return "exec";
@@ -257,7 +260,11 @@ static void obey(struct record *said) {
     else if (!strcmp(verb, "cover") && given >= 3)
         done = cover(words[1], words[2][0] == '-' ? NULL : words[2], words[3], words + 4);
     else if (!strcmp(verb, "bind") && given == 2) done = bind_over(words[1], words[2]);
-    else if (!strcmp(verb, "show") && given == 2) done = show(words[1], words[2]);
+    else if (!strcmp(verb, "identity") && given == 3) {
+        self.uid = atoi(words[1]);
+        self.gid = atoi(words[2]);
+        snprintf(self.host, sizeof self.host, "%s", words[3]);
+    } else if (!strcmp(verb, "show") && given == 2) done = show(words[1], words[2]);
     else if (!strcmp(verb, "processors") && given == 1) done = set_processors(words[1]);
     else if (!strcmp(verb, "overlay") && given >= 3) done = overlay(words[1], words[2], words[3], words + 4);
     else if (!strcmp(verb, "root") && given == 3) done = change_root(words[1], words[2], words[3]);
@@ -301,6 +308,7 @@ static int hook_pipes(void) {
 
 int init(int network) {
     sigset_t watched;
+    self.uid = self.gid = -1;
     sigemptyset(&watched);
     sigaddset(&watched, SIGCHLD);
     sigprocmask(SIG_BLOCK, &watched, &self.before);

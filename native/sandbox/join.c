@@ -38,7 +38,7 @@ static int join(pid_t parent, pid_t target, int user, int kinds) {
     return getppid() == parent ? 0 : -1;
 }
 
-static const char *begin(const char *terminal, const char *cwd, char **argv) {
+static const char *begin(const char *terminal, const char *cwd, int uid, int gid, char **argv) {
     if (setsid() < 0) return "session";
     if (terminal[0] != '-') {
         int fd = open(terminal, O_RDWR | O_CLOEXEC);
@@ -47,11 +47,12 @@ static const char *begin(const char *terminal, const char *cwd, char **argv) {
         if (ioctl(0, TIOCSCTTY, 0)) return "terminal";
     }
     if (chdir(cwd)) return "chdir";
+    if (assume(uid, gid, "")) return "identity";
     execvp(argv[0], argv);
     return "exec";
 }
 
-int enter(pid_t parent, pid_t target, int user, const char *terminal, const char *cwd, char **argv) {
+int enter(pid_t parent, pid_t target, int user, const char *terminal, const char *cwd, char **words) {
     sigset_t all, before;
     int status = 0;
     close_on_exec(CONTROL, 1);
@@ -64,7 +65,7 @@ int enter(pid_t parent, pid_t target, int user, const char *terminal, const char
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         sigprocmask(SIG_SETMASK, &before, NULL);
-        _exit(fail(begin(terminal, cwd, argv)));
+        _exit(fail(begin(terminal, cwd, atoi(words[0]), atoi(words[1]), words + 2)));
     }
     /* The program's streams and what it reports are its own: their ends are to be seen. */
     for (int fd = 0; fd <= CONTROL; fd++) close(fd);
@@ -87,13 +88,9 @@ int rename_host(pid_t parent, pid_t target, int user, const char *name) {
     return sethostname(name, strlen(name)) ? fail("name") : 0;
 }
 
-int become(int uid, int gid, const char *host, char **argv) {
-    if (host[0] && sethostname(host, strlen(host))) return fprintf(stderr, "host name %s: %m\n", host), 126;
-    if (uid >= 0 && (setgroups(0, NULL) || setgid((gid_t)gid) || setuid((uid_t)uid)))
-        return fprintf(stderr, "user %d: %m\n", uid), 126;
-    execvp(argv[0], argv);
-    fprintf(stderr, "%s: %m\n", argv[0]);
-    return errno == ENOENT ? 127 : 126;
+int assume(int uid, int gid, const char *host) {
+    if (host[0] && sethostname(host, strlen(host))) return -1;
+    return uid >= 0 && (setgroups(0, NULL) || setgid((gid_t)gid) || setuid((uid_t)uid)) ? -1 : 0;
 }
 
 /* Where a connection goes: the sandbox's loopback, of either family. */

@@ -4,10 +4,9 @@
 #include <string.h>
 
 static const char USAGE[] = "usage: sandbox PARENT root|user host|private\n"
-                            "       sandbox enter PARENT TARGET root|user TERMINAL|- CWD COMMAND...\n"
+                            "       sandbox enter PARENT TARGET root|user TERMINAL|- CWD UID GID COMMAND...\n"
                             "       sandbox publish PARENT TARGET root|user (ADDRESS PORT INNER-PORT)...\n"
-                            "       sandbox name PARENT TARGET root|user NAME\n"
-                            "       sandbox as UID GID HOST-NAME COMMAND...\n";
+                            "       sandbox name PARENT TARGET root|user NAME\n";
 
 static pid_t pid(const char *word) { return (pid_t)atoi(word); }
 
@@ -18,12 +17,11 @@ int main(int argc, char **argv) {
     const char *stage = argc == 1 ? getenv("CRTOOLS_SCRIPT_ACTION") : NULL;
     if (stage) return hook(stage);
     if (argc == 3 && is(argv[1], "reap")) return reap(pid(argv[2]));
-    if (argc > 5 && is(argv[1], "as")) return become(atoi(argv[2]), atoi(argv[3]), argv[4], argv + 5);
     if (argc > 5) {
         const char *what = argv[1];
         pid_t parent = pid(argv[2]), target = pid(argv[3]);
         int user = is(argv[4], "user");
-        if (is(what, "enter") && argc > 7) return enter(parent, target, user, argv[5], argv[6], argv + 7);
+        if (is(what, "enter") && argc > 9) return enter(parent, target, user, argv[5], argv[6], argv + 7);
         if (is(what, "publish") && argc % 3 == 2) return publish(parent, target, user, (argc - 5) / 3, argv + 5);
         if (is(what, "name") && argc == 6) return rename_host(parent, target, user, argv[5]);
     }

@@ -9,13 +9,13 @@ int init(int network);
 int hook(const char *stage);
 int reap(pid_t program);
 /* The next four are for a sandbox that is there; `target` is a process of its program. Failures are reported as records. */
-/* Runs a program in all its namespaces, and ends as that ends. */
-int enter(pid_t parent, pid_t target, int user, const char *terminal, const char *cwd, char **argv);
+/* Runs a program in all its namespaces, and ends as that ends. The words: UID GID COMMAND... */
+int enter(pid_t parent, pid_t target, int user, const char *terminal, const char *cwd, char **words);
 /* Carries connections to ports of the machine on to its loopback: ADDRESS PORT INNER-PORT, so many times. */
 int publish(pid_t parent, pid_t target, int user, int count, char **words);
 int rename_host(pid_t parent, pid_t target, int user, const char *name);
-/* Runs a program as somebody else; -1: as before. Sets the name of the host first, where one is given. */
-int become(int uid, int gid, const char *host, char **argv);
+/* Becomes somebody else; -1: stays. Sets the name of the host first, where one is given. Returns 0, or -1 with errno. */
+int assume(int uid, int gid, const char *host);
 
 /* Where a copy of this program lies in a sandbox: criu must find again what the reaper runs. */
 #define REAPER "/run/.thaw-reaper"

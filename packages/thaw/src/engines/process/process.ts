@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import {
   checkScope,
   nativeProgram,
-  removeTree,
   TerminalMode,
+  removeTree,
   ThawError,
   within,
   withTimeout,
@@ -23,14 +23,7 @@ import type {
   TerminalSize,
 } from '../engine.js'
 import { ProcessBranch, type BranchParts } from './branch.js'
-import {
-  complaint,
-  DUMP_LOG,
-  dumpCommand,
-  OWN_PROGRAM,
-  RESTORE_LOG,
-  restoreCommand,
-} from './criu/commands.js'
+import { complaint, DUMP_LOG, dumpCommand, RESTORE_LOG, restoreCommand } from './criu/commands.js'
 import type { Criu } from './criu/criu.js'
 import { needsUserNamespace, type CriuProvider } from './criu/provide.js'
 import { asDiskFull, asThawError, dumpFailure, restoreFailure } from './errors.js'
@@ -211,10 +204,6 @@ export class ProcessEngine implements OutsideEngine<
       layered,
     }
     const network = spec.network ?? 'host'
-    const as =
-      user === null && hostname === null
-        ? []
-        : [OWN_PROGRAM, 'as', String(user?.uid ?? -1), String(user?.gid ?? -1), hostname ?? '']
     const bounded = withTimeout(scope, LAUNCH_TIMEOUT)
     const { cpus } = spec.allowance
     const accounted = layered || spec.accounted === true
@@ -237,8 +226,8 @@ export class ProcessEngine implements OutsideEngine<
           await spec.prepare?.(sandbox.initPid)
           tellBranch(sandbox, spec.branch, 0)
           if (!accounted) follow([])
-          const argv = [...as, ...spec.argv]
-          const program = { ...spec, argv, terminal: streams.terminal !== null, streams: streams.given }
+          sandbox.tell('identity', String(user?.uid ?? -1), String(user?.gid ?? -1), hostname ?? '')
+          const program = { ...spec, terminal: streams.terminal !== null, streams: streams.given }
           return await sandbox.start(program, bounded)
         } catch (error) {
           throw asThawError(error, spec.argv[0] ?? '', spec.cwd)

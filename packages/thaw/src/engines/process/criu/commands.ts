@@ -8,8 +8,8 @@ import { criuCommand, DIRECTORY, type Criu } from './criu.js'
 
 /** Deleted files go into the image up to this size. */
 const LARGEST_DELETED = '1G'
-/** PID 1's program, as everybody inside finds it. It acts as criu's action script too (native/sandbox/hook.c). */
-export const OWN_PROGRAM = '/proc/1/exe'
+/** criu's own main program; it names PID 1's, which acts as criu's action script (native/sandbox/hook.c). */
+const OWN_PROGRAM = '/proc/1/exe'
 export const DUMP_LOG = 'dump.log'
 export const RESTORE_LOG = 'restore.log'
 export const LAZY_LOG = 'lazy-pages.log'
