@@ -1,12 +1,15 @@
 /** Snapshots: made, used, damaged, rebuilt, given up. */
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -65,7 +68,8 @@ describe.skipIf(why !== null)('a snapshot', () => {
   })
   afterEach(async () => {
     await bench[Symbol.asyncDispose]()
-    expect({ ...remains('/tmp'), files: before.files }).toEqual(before)
+    expect(remains('/tmp').sandboxes).toEqual(before.sandboxes)
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(bench.directory)
   })
   const pages = (path: string | null) => {
     const criu = join(path ?? '', 'criu')
@@ -124,7 +128,6 @@ describe.skipIf(why !== null)('a snapshot', () => {
     expect(await ask(second.ports[0]?.host)).toBe('1 second False')
     flip(pages(made.path))
     expect((await bench.start({ image: 'server' })).boot_method).toBe('warm')
-    // A manifest that is of another machine.
     const after = bench.products.snapshots.get(made.id)
     expect(after).toMatchObject({
       failure_count: 1,
@@ -164,6 +167,30 @@ describe.skipIf(why !== null)('a snapshot', () => {
     expect(bench.products.instances.get('x')).toMatchObject({ state: 'failed', boot_method: 'cold' })
     writeFileSync(join(bench.project, 'ok'), '')
     expect((await bench.start({ image: 'slow' })).boot_method).toBe('warm')
+  })
+
+  it('fails where the machine is not what it was, and where it cannot be restored', async () => {
+    // A program that was replaced since: what is in memory does not fit its file any more.
+    const program = join(bench.project, 'sleeper')
+    copyFileSync('/bin/sleep', program)
+    await bench.command('other', [program, '1000'])
+    const { id } = await bench.snapshot({ image: 'other' })
+    utimesSync(program, 1, 1)
+    const one = await bench.start({ image: 'other' })
+    expect(one.boot_method).toBe('cold')
+    expect(one.boot_reason).toMatch(/The checkpoint does not fit: .*sleeper was replaced/)
+    expect(bench.products.snapshots.get(id).failure_count).toBe(1)
+    // A file that it reads has another size: criu refuses.
+    writeFileSync(join(bench.project, 'data'), 'x'.repeat(100))
+    await bench.command('reader', ['sh', '-c', 'exec 5<data; echo open; sleep 1000'], {
+      readiness: { output: 'open' },
+    })
+    await bench.snapshot({ image: 'reader' })
+    expect((await bench.start({ image: 'reader' })).boot_method).toBe('warm')
+    writeFileSync(join(bench.project, 'data'), 'y')
+    const two = await bench.start({ image: 'reader', name: 'two' })
+    expect(two).toMatchObject({ boot_method: 'cold', state: 'ready', name: 'two' })
+    expect(two.boot_reason).toMatch(/failed: /)
   })
 
   it('is waited for while it is being made, for so long', async () => {

@@ -69,6 +69,7 @@ export class Products implements AsyncDisposable {
         journal,
         snapshots: this.snapshots,
         bench: () => this.instances.bench,
+        directory: join(state, 'members'),
         defaults: {
           size: settings.pool_size,
           refreshSeconds: settings.snapshot_refresh_secs,

@@ -68,7 +68,7 @@ export class Provision {
   take(pool: string, given: Partial<InstanceRequest>, scope: Scope): Creation {
     const { pools } = this.#parts
     const taken = pools.take({ pool })
-    const { snapshots, name } = pools.get(pool)
+    const { snapshots, name } = pools.row(pool)
     const snapshot = taken?.member.snapshot ?? snapshots[0]
     if (snapshot === undefined)
       throw new ThawError('SNAPSHOT_NOT_FOUND', `The pool ${name} has no snapshot any more.`)

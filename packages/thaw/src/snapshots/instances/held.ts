@@ -8,7 +8,7 @@ import type { ProcessImage } from '../../engines/process/image.js'
 import { heldPid } from '../../engines/process/sandbox.js'
 import { treeOf } from '../../engines/process/inspect.js'
 import type { HeldBranch, ProcessEngine } from '../../engines/process/process.js'
-import { ThawError, type Scope } from '../../system/index.js'
+import { Cgroup, ThawError, type Scope } from '../../system/index.js'
 import { admit, type Living } from './living.js'
 
 export class Held implements AsyncDisposable {
@@ -18,14 +18,23 @@ export class Held implements AsyncDisposable {
   readonly #root: number
   readonly #held: HeldBranch
   readonly #output: Output
+  readonly #cgroup: Cgroup
   readonly #rootless: boolean
   #releasedAt: number | null = null
 
-  private constructor(id: string, root: number, held: HeldBranch, output: Output, rootless: boolean) {
+  private constructor(
+    id: string,
+    root: number,
+    held: HeldBranch,
+    output: Output,
+    cgroup: Cgroup,
+    rootless: boolean,
+  ) {
     this.id = id
     this.#root = root
     this.#held = held
     this.#output = output
+    this.#cgroup = cgroup
     this.#rootless = rootless
   }
 
@@ -35,11 +44,19 @@ export class Held implements AsyncDisposable {
     image: ProcessImage,
     scope: Scope,
   ): Promise<Held> {
+    // Its cgroup is the instance's: moving processes into another one later takes longer than all the rest of a take.
+    const cgroup = new Cgroup(id, {})
     const output = new Output()
     const streams = { stdin: 'null', joined: false, terminal: null } as const
-    const spec = { branch: id, streams, listener: output, hostname: nameOf(id) }
-    const held = await bench.engine.hold(bench.group, image, spec, scope)
-    return new Held(id, image.manifest.pids.root, held, output, bench.rootless)
+    const enter = (pid: number) => admit(cgroup, pid)
+    const spec = { branch: id, streams, listener: output, hostname: nameOf(id), admit: enter }
+    try {
+      const held = await bench.engine.hold(bench.group, image, spec, scope)
+      return new Held(id, image.manifest.pids.root, held, output, cgroup, bench.rootless)
+    } catch (error) {
+      cgroup[Symbol.dispose]()
+      throw error
+    }
   }
 
   /** Whether it still stands there. */
@@ -62,23 +79,28 @@ export class Held implements AsyncDisposable {
     return treeOf(this.#held.initPid).reduce((sum, pid) => sum + shareOf(pid), 0)
   }
 
-  /** It goes on, as an instance. @throws ThawError when it is gone */
+  /** It goes on, as the instance of its id. On failure nothing of it is left. @throws ThawError when it is gone */
   async release(living: Living, scope: Scope): Promise<ProcessBranch> {
-    const { initPid } = this.#held
-    if (!this.alive) throw new ThawError('ENGINE_FAILED', 'A member of a pool has ended.')
-    for (const pid of treeOf(initPid)) admit(living.cgroup, pid)
-    this.#output.direct(living.listener)
-    const { name } = living.document
-    if (name !== nameOf(this.id)) {
-      await renameHost(heldPid(initPid, this.#root), this.#rootless, name, scope)
+    try {
+      const { initPid } = this.#held
+      if (!this.alive) throw new ThawError('ENGINE_FAILED', 'A member of a pool has ended.')
+      this.#output.direct(living.listener)
+      const { name } = living.document
+      if (name !== nameOf(this.id)) {
+        await renameHost(heldPid(initPid, this.#root), this.#rootless, name, scope)
+      }
+      const branch = await this.#held.release()
+      this.#releasedAt = performance.now()
+      return branch
+    } catch (error) {
+      await this[Symbol.asyncDispose]()
+      throw error
     }
-    const branch = await this.#held.release()
-    this.#releasedAt = performance.now()
-    return branch
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#held[Symbol.asyncDispose]()
+    if (this.#releasedAt === null) this.#cgroup[Symbol.dispose]()
   }
 }
 

@@ -12,15 +12,25 @@ import type {
 } from '@thaw/protocol'
 import { ProcessImage } from '../../engines/process/image.js'
 import type { Journal, SnapshotRow } from '../../store/index.js'
-import { openScope, ThawError, within, withTimeout, type Log, type Scope } from '../../system/index.js'
+import {
+  openScope,
+  sweepCgroups,
+  ThawError,
+  within,
+  withTimeout,
+  type Log,
+  type Scope,
+} from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import type { Images } from '../images/images.js'
 import type { Bench } from '../instances/boot.js'
 import { build } from './build.js'
 import { nextRebuild, type HealthEvent } from './health.js'
 import { Checked } from './integrity.js'
+import { Leases } from './leases.js'
 import { OneSnapshot } from './one.js'
 import { Temporary } from './temporary.js'
+import { newRow } from './row.js'
 import { outdated, type Bounds } from './retention.js'
 
 export interface SnapshotOptions {
@@ -64,8 +74,7 @@ export class Snapshots implements AsyncDisposable {
   readonly #log: Log
   readonly #all = new Map<string, OneSnapshot>()
   readonly #checked = new Checked()
-  /** By directory: how many use it. */
-  readonly #leases = new Map<string, number>()
+  readonly #leases = new Leases(() => this.#collect())
   readonly #controller = new AbortController()
   /** Builds go one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -78,6 +87,8 @@ export class Snapshots implements AsyncDisposable {
     this.#images = options.images
     this.#bench = options.bench
     this.#logs = options.logs
+    const left = new Set(existsSync(this.#logs) ? readdirSync(this.#logs) : [])
+    if (left.size > 0) sweepCgroups((name) => left.has(name))
     rmSync(this.#logs, { recursive: true, force: true })
     this.directory = options.directory
     this.#bounds = options.bounds
@@ -270,7 +281,7 @@ export class Snapshots implements AsyncDisposable {
         `Snapshot ${one.id} is ${one.state}${one.row.snapshot.reason === null ? '' : ` (${one.row.snapshot.reason})`}.`,
       )
     }
-    const lease = this.#lease(directory)
+    const lease = this.#leases.hold(directory)
     try {
       await this.#checked.check(join(this.directory, directory), digests, scope)
       return Object.assign(lease, { snapshot: id, copy: ProcessImage.open(join(this.directory, directory)) })
@@ -428,23 +439,6 @@ export class Snapshots implements AsyncDisposable {
     }
   }
 
-  #lease(directory: string): Disposable {
-    this.#leases.set(directory, (this.#leases.get(directory) ?? 0) + 1)
-    let held = true
-    return {
-      [Symbol.dispose]: () => {
-        if (!held) return
-        held = false
-        const left = (this.#leases.get(directory) ?? 1) - 1
-        if (left > 0) this.#leases.set(directory, left)
-        else {
-          this.#leases.delete(directory)
-          this.#collect()
-        }
-      },
-    }
-  }
-
   /** Removes what nobody offers and nobody uses. */
   #collect(): void {
     for (const one of this.#all.values()) {
@@ -512,45 +506,3 @@ const EMPTY = {
   consecutive_failures: 0,
   state: 'unhealthy',
 } as const
-
-function newRow(about: {
-  id: string
-  name: string | null
-  image: Image
-  parent: string | null
-  prepare: string[] | null
-  automatic: boolean
-}): SnapshotRow {
-  const { image, ...given } = about
-  return {
-    snapshot: {
-      ...given,
-      image: image.name,
-      image_id: image.id,
-      state: 'creating',
-      reason: null,
-      step: null,
-      builds: 0,
-      success_count: 0,
-      failure_count: 0,
-      consecutive_failures: 0,
-      last_used_at: null,
-      rebuild_at: null,
-      memory_bytes: 0,
-      disk_bytes: 0,
-      stored_bytes: 0,
-      engine: 'process',
-      engine_version: null,
-      kernel: null,
-      cold_seconds: null,
-      build_seconds: null,
-      created_at: new Date().toISOString(),
-      ready_at: null,
-    },
-    rebuilds: 0,
-    last_rebuild: null,
-    rebuild_at: null,
-    directory: null,
-    digests: {},
-  }
-}

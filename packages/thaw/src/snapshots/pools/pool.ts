@@ -3,14 +3,13 @@ import type { Pool as PoolDocument } from '@thaw/protocol'
 import type { PoolRow } from '../../store/index.js'
 import { ThawError, type Log, type Scope } from '../../system/index.js'
 import type { Held } from '../instances/held.js'
-import type { Lease } from '../kept/snapshots.js'
 import { Latencies } from './latencies.js'
 
 /** A copy that stands still, and what it stands on. */
 export interface Member {
   snapshot: string
   held: Held
-  lease: Lease
+  lease: Disposable
   /** Milliseconds of `performance.now()`. */
   since: number
 }

@@ -1,11 +1,12 @@
 /** All pools of a daemon. Their members end with it, and are there again when the next one has begun. */
 import type { Image, Pool as PoolDocument, PoolRequest } from '@thaw/protocol'
-import type { Journal } from '../../store/index.js'
+import type { Journal, PoolRow } from '../../store/index.js'
 import { ThawError, type Log } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import type { Bench } from '../instances/boot.js'
 import { Held } from '../instances/held.js'
 import type { Dependents, Snapshots } from '../kept/snapshots.js'
+import { Marks } from './marks.js'
 import { Pool, type Member, type Supply } from './pool.js'
 
 export interface PoolDefaults {
@@ -20,6 +21,7 @@ export class Pools implements AsyncDisposable, Dependents {
   readonly #snapshots: Snapshots
   readonly #bench: () => Bench
   readonly #defaults: PoolDefaults
+  readonly #marks: Marks
   readonly #log: Log
   readonly #all = new Map<string, Pool>()
   /** Instances that are being made now. */
@@ -32,12 +34,15 @@ export class Pools implements AsyncDisposable, Dependents {
     snapshots: Snapshots
     bench: () => Bench
     defaults: PoolDefaults
+    /** Of this class alone. */
+    directory: string
     log: Log
   }) {
     this.#journal = parts.journal
     this.#snapshots = parts.snapshots
     this.#bench = parts.bench
     this.#defaults = parts.defaults
+    this.#marks = new Marks(parts.directory)
     this.#log = parts.log
     for (const row of this.#journal.pools.list())
       this.#all.set(row.id, new Pool(row, this.#supply, this.#log))
@@ -53,6 +58,11 @@ export class Pools implements AsyncDisposable, Dependents {
   /** @throws ThawError POOL_NOT_FOUND, AMBIGUOUS_ID */
   get(given: string): PoolDocument {
     return this.#find(given).describe()
+  }
+
+  /** What is kept of one: telling the rest means to measure the memory of every member. */
+  row(given: string): PoolRow {
+    return this.#find(given).row
   }
 
   /** Members that stand there, of all pools. */
@@ -192,11 +202,20 @@ export class Pools implements AsyncDisposable, Dependents {
       usable: (snapshot) => this.#isReady(snapshot),
       failed: (snapshot, reason) => this.#snapshots.failed(snapshot, reason),
       restore: async (snapshot, scope) => {
-        const lease = await this.#snapshots.open(snapshot, scope)
+        const id = newId('i')
+        const mark = this.#marks.put(id)
+        let lease: Disposable | null = null
+        const back = () => {
+          lease?.[Symbol.dispose]()
+          mark[Symbol.dispose]()
+        }
         try {
-          return { snapshot, lease, held: await Held.restore(this.#bench(), newId('i'), lease.copy, scope) }
+          const opened = await this.#snapshots.open(snapshot, scope)
+          lease = opened
+          const held = await Held.restore(this.#bench(), id, opened.copy, scope)
+          return { snapshot, held, lease: { [Symbol.dispose]: back } }
         } catch (error) {
-          lease[Symbol.dispose]()
+          back()
           throw error
         }
       },
