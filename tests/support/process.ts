@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CriuProvider } from '../../packages/thaw/src/engines/process/criu/provide.js'
 import { ProcessGroup } from '../../packages/thaw/src/engines/process/group.js'
-import {
-  ProcessEngine,
-  type ProcessCheckpoint,
-  type ProcessLaunch,
-  type ProcessRestore,
-} from '../../packages/thaw/src/engines/process/process.js'
+import { ProcessEngine } from '../../packages/thaw/src/engines/process/process.js'
+import type {
+  ProcessCheckpoint,
+  ProcessLaunch,
+  ProcessRestore,
+} from '../../packages/thaw/src/engines/process/specs.js'
 import { WITHOUT_CARE, type ImageCare } from '../../packages/thaw/src/engines/process/keeper.js'
 import type { ProcessBranch } from '../../packages/thaw/src/engines/process/branch.js'
 import type { ProcessImage } from '../../packages/thaw/src/engines/process/image.js'

@@ -10,7 +10,8 @@ import type { ProcessBranch } from './branch.js'
 import type { ProcessGroup } from './group.js'
 import type { ProcessImage } from './image.js'
 import type { Tcp } from './inspect.js'
-import type { ProcessCheckpoint, ProcessEngine } from './process.js'
+import type { ProcessEngine } from './process.js'
+import type { ProcessCheckpoint } from './specs.js'
 import type { Network, Sandbox } from './sandbox.js'
 
 /** Where the agent looks for word from the daemon (agents/python/thaw_agent/sandbox.py). */
