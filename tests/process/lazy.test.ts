@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -138,10 +139,12 @@ describe.skipIf(without !== null)('memory that comes later', () => {
     expect(held()).toBeLessThanOrEqual(before + 2)
   })
 
-  it('is brought at once where it cannot come later', async () => {
+  it('is brought at once where it cannot come later', async (context) => {
     const image = await bench.checkpoint(one)
     const wrapper = join(bench.project, 'criu')
     const real = plainCommand(criu as NonNullable<typeof criu>)
+    // The sandbox shows only what is asked for of the temporary directory.
+    if (real[0]?.startsWith(`${tmpdir()}/`) === true) return context.skip('criu was fetched below /tmp')
     const words = real.map((word) => `'${word}'`).join(' ')
     const tried = join(bench.project, 'tried')
     writeFileSync(

@@ -28,7 +28,7 @@ describe.skipIf(why !== null)('thaw verify, for programs of any language', () =>
   let elsewhere: string
   beforeAll(() => {
     home = new Home({ XDG_CACHE_HOME: join(findPaths().cache, '..') })
-    elsewhere = mkdtempSync(join(process.env['HOME'] ?? '/var/tmp', '.thaw-elsewhere-'))
+    elsewhere = mkdtempSync('/var/tmp/.thaw-elsewhere-')
   })
   afterAll(async () => {
     await home[Symbol.asyncDispose]()

@@ -32,6 +32,9 @@ import type { Workshop } from './workshop.js'
 const GROUPS_KEPT = 2
 const IN_SANDBOX = { engine: 'process', watched: true } as const
 
+/** Seconds of work that are worth a sandbox: it takes some 0.1 s to begin. */
+const WORTH_A_SANDBOX = 0.3
+
 export class Starter {
   readonly #shop: Workshop
   readonly #run: Run
@@ -302,8 +305,10 @@ export class Starter {
     const last = this.#run.branches.findLast(({ kind, watched, end }) => kind === 'run' && watched && end)
     if (last === undefined || terminal !== null) return false
     const wanted = last.engine === 'process' || isHeldBack(last, effects === 'keep')
-    // Where most of it is spared already, the sandbox would cost more than it saves.
-    if (!wanted || (instead !== null && instead.work > (last.end?.work ?? 0) / 2)) return false
+    // Where it is short, or most of it is spared already, the sandbox would cost more than it saves.
+    const work = last.end?.work ?? 0
+    const again = work - (instead?.work ?? 0)
+    if (!wanted || again < WORTH_A_SANDBOX || again < work / 2) return false
     return (await this.#shop.process.missing(this.#scope)) === null
   }
 
