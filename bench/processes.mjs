@@ -49,7 +49,8 @@ export async function stopped(bench, megabytes) {
 /** A program that runs under thaw and answers. `ask` returns after how many seconds the answer was there. */
 export async function live(bench, megabytes) {
   const project = bench.project('answers.py')
-  const command = [bench.python, 'answers.py', String(megabytes)]
+  // Without an agent in it, whose connection bare criu could not copy.
+  const command = ['env', bench.python, 'answers.py', String(megabytes)]
   const request = { command, cwd: project, env: bench.env, engine: 'process', stdin: 'stream', quiet: true }
   const socket = socketOf(bench)
   let heard = () => {}
@@ -218,10 +219,7 @@ function findImages(home) {
 function programOf(project) {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      if (
-        readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('answers.py') &&
-        readlinkSync(`/proc/${pid}/cwd`) === project
-      )
+      if (readlinkSync(`/proc/${pid}/cwd`) === project && readlinkSync(`/proc/${pid}/exe`).includes('python'))
         return Number(pid)
     } catch {
       // It has ended.
