@@ -29,3 +29,8 @@ export async function alternate(rounds, first, second) {
 export function now() {
   return Number(process.hrtime.bigint()) / 1e9
 }
+
+/** Seconds as whole milliseconds, for remarks. */
+export function milliseconds(seconds) {
+  return `${(1000 * seconds).toFixed(0)} ms`
+}

@@ -1,4 +1,4 @@
-import { alternate, median, now } from '../measure.mjs'
+import { alternate, median, milliseconds, now } from '../measure.mjs'
 import { bareDump, live, prepare } from '../processes.mjs'
 
 export const name = 'process checkpoint'
@@ -21,12 +21,10 @@ export async function measure(bench, rounds) {
     const [seconds, synced] = ['seconds', 'synced'].map((name) => bare.map((one) => one[name]))
     return {
       value: median(ours) / median(seconds),
-      note: `${milliseconds(ours)}, on disk, against ${milliseconds(seconds)}, or ${milliseconds(synced)} until that is on disk`,
+      note: `${milliseconds(median(ours))}, on disk, against ${milliseconds(median(seconds))}, or ${milliseconds(median(synced))} until that is on disk`,
       samples: { thaw: ours, criu: seconds, criu_synced: synced },
     }
   } finally {
     await program.end()
   }
 }
-
-const milliseconds = (values) => `${(1000 * median(values)).toFixed(0)} ms`

@@ -1,4 +1,4 @@
-import { alternate, median } from '../measure.mjs'
+import { alternate, median, milliseconds } from '../measure.mjs'
 import { bareRestore, prepare, restore, stopped } from '../processes.mjs'
 
 export const name = 'process restore'
@@ -17,9 +17,7 @@ export async function measure(bench, rounds) {
   )
   return {
     value: median(ours) / median(bare),
-    note: `${milliseconds(ours)} against ${milliseconds(bare)}`,
+    note: `${milliseconds(median(ours))} against ${milliseconds(median(bare))}`,
     samples: { thaw: ours, criu: bare },
   }
 }
-
-const milliseconds = (values) => `${(1000 * median(values)).toFixed(0)} ms`

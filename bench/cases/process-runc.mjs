@@ -1,4 +1,4 @@
-import { alternate, median } from '../measure.mjs'
+import { alternate, median, milliseconds } from '../measure.mjs'
 import { prepare, restore, stopped } from '../processes.mjs'
 import { Runc } from '../runc.mjs'
 
@@ -18,7 +18,6 @@ export async function measure(bench, rounds) {
     () => restore(bench, stop),
     () => runc.restore(),
   )
-  const milliseconds = (seconds) => `${(1000 * seconds).toFixed(0)} ms`
   return {
     value: median(ours) / median(theirs),
     note: `${milliseconds(median(ours))} against ${milliseconds(median(theirs))}; runc checkpoint: ${milliseconds(checkpoint)}`,
