@@ -111,16 +111,15 @@ export class Runs implements AsyncDisposable {
   }
 
   async #start(
-    request: StartRequest,
+    given: StartRequest,
     sink: RunSink,
     scope: Scope,
   ): Promise<{ handle: RunHandle<RunReport>; ready: Promise<unknown> }> {
     const began = performance.now()
-    if (!existsSync(request.cwd)) {
-      throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
-    }
-    const { command, cwd, env } = request
-    const adapted = await adapt({ command, cwd, env }, scope)
+    const { command, cwd } = given
+    if (!existsSync(cwd)) throw new ThawError('DIRECTORY_GONE', `${cwd} does not exist.`)
+    const adapted = await adapt({ command, cwd, env: given.env }, scope)
+    const request = { ...given, env: adapted.env }
     const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
     run.starting++
