@@ -139,7 +139,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
   if (root === null && !existsSync(image.cwd)) {
     throw new ThawError('DIRECTORY_GONE', `${image.cwd}, in which ${image.name} runs, does not exist.`)
   }
-  const user = bench.rootless || image.user === null ? null : userOf(image.user, root)
+  const user = bench.rootless || living.user === null ? null : userOf(living.user, root)
   const home = user?.home ?? (root === null ? (process.env['HOME'] ?? null) : '/root')
   const path = process.env['PATH'] ?? ''
   return await engine.launch(
