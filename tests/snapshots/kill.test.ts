@@ -103,7 +103,7 @@ describe.skipIf(why !== null)('kill -9 of the daemon', () => {
       const done = await home.run(['snapshot', 'create', 'it', '--name', 'web'])
       expect(done.code).toBe(125)
       expect(done.stderr).toMatch(/disk is full/i)
-      const [directory = ''] = readdirSync(small)
+      const [directory = ''] = readdirSync(small).sort()
       // The rebuild that it tries by itself meets the same.
       await until('nothing is left', async () => {
         const { step, rebuild_at } = await show()
