@@ -1,11 +1,10 @@
 /** A checkpoint on disk: a directory, with manifest.json written last. Format: docs/process-images.md. */
-import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
 import { open, readdir, rename, rm } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
+import { processorDigest, removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
 
 /** Raised when what is written could not be read by an older thaw. */
@@ -279,17 +278,6 @@ function placeOf(path: string, noted: Manifest['place']): boolean {
 function sameFile(noted: NonNullable<Manifest['program']>): boolean {
   const now = noteFile(noted.path)
   return now !== null && now.size === noted.size && now.mtime === noted.mtime
-}
-
-let digest: string | undefined
-
-function processorDigest(): string {
-  if (digest === undefined) {
-    const text = readFileSync('/proc/cpuinfo', 'latin1')
-    const features = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1] ?? ''
-    digest = createHash('sha256').update(features.split(' ').sort().join(' ')).digest('hex').slice(0, 16)
-  }
-  return digest
 }
 
 /** Brings everything to disk; returns the size of every file. */
