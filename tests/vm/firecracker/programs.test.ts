@@ -1,15 +1,17 @@
 /** What is found on the machine: Firecracker, and kernels in the form in which distributions ship them. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { chmodSync, readFileSync } from 'node:fs'
+import { release } from 'node:os'
+import { dirname } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { elfKernel } from '../../../packages/thaw/src/engines/vm/firecracker/kernel-image.js'
 import {
   askFirecracker,
   compareVersions,
-  findFirecracker,
+  namedFirecracker,
 } from '../../../packages/thaw/src/engines/vm/firecracker/versions.js'
+import { sealImage } from '../../../packages/thaw/src/engines/vm/image.js'
 import { Bench, soon } from './bench.js'
 
 let bench: Bench
@@ -18,16 +20,17 @@ beforeEach(() => {
 })
 afterEach(() => bench[Symbol.dispose]())
 
-it('finds the one that is named, else the one on PATH', () => {
-  const directory = bench.empty()
-  const program = join(directory, 'firecracker')
-  expect(findFirecracker({ PATH: directory })).toBeNull()
-  writeFileSync(program, '')
-  expect(findFirecracker({ PATH: directory })).toBeNull()
-  chmodSync(program, 0o755)
-  expect(findFirecracker({ PATH: `relative:${directory}` })).toBe(program)
-  expect(findFirecracker({ PATH: directory, THAW_FIRECRACKER: '/bin/sh' })).toBe('/bin/sh')
-  expect(() => findFirecracker({ PATH: directory, THAW_FIRECRACKER: '/none' })).toThrow(/names \/none/)
+it('takes the one that is named, and says when it cannot be started', () => {
+  const program = bench.program()
+  expect(namedFirecracker({})).toBeNull()
+  expect(namedFirecracker({ THAW_FIRECRACKER: '' })).toBeNull()
+  expect(namedFirecracker({ THAW_FIRECRACKER: program })).toBe(program)
+  chmodSync(program, 0o644)
+  for (const named of [program, '/none']) {
+    expect(() => namedFirecracker({ THAW_FIRECRACKER: named })).toThrow(
+      `names ${named}, which cannot be executed`,
+    )
+  }
 })
 
 it('asks it for its versions, and refuses what is too old or is no Firecracker', async () => {
@@ -43,13 +46,20 @@ it('asks it for its versions, and refuses what is too old or is no Firecracker',
   expect(compareVersions('1.17.0-dev', '1.17.0')).toBe(0)
 })
 
-it('tells snapshots apart by format, kernel and processor', async () => {
-  const [one, other] = await Promise.all(
-    ['12.0.0', '13.0.0'].map((snapshotVersion) => bench.monitor({ snapshotVersion }).identity(soon())),
-  )
-  expect(one).toMatchObject({ monitor: 'firecracker', version: '1.17.0' })
-  expect(one?.machine).toMatch(/^snapshot format 12\.0\.0, KVM of Linux \S+, processor [0-9a-f]{16}$/)
-  expect(other?.machine).not.toBe(one?.machine)
+it('tells what a snapshot is tied to: format, version and the kernel of the host', async () => {
+  const made = await bench.monitor().identity(soon())
+  const here = await bench.monitor({ version: '1.18.0', snapshotVersion: '13.0.0' }).identity(soon())
+  const { shape } = bench.spec()
+  const [draft, directory] = [bench.empty(), `${bench.empty()}/image`]
+  const about = { monitor: { ...made, processor: 'x' }, shape, release: '6.1.0', program: null }
+  const image = await sealImage(draft, directory, about)
+  expect(image.differences({ ...made, processor: 'x' })).toEqual([])
+  const linux = `KVM of Linux ${release()}`
+  expect(image.differences({ ...here, processor: 'y' })).toEqual([
+    'the version of firecracker was 1.17.0, is 1.18.0',
+    `the machine was snapshot format 12.0.0, ${linux}, is snapshot format 13.0.0, ${linux}`,
+    'the processor has other features',
+  ])
 })
 
 /** A bzImage as the kernel's documentation has it: setup sectors, the payload somewhere behind, its size at its end. */

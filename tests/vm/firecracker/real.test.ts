@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
   askFirecracker,
-  findFirecracker,
+  namedFirecracker,
 } from '../../../packages/thaw/src/engines/vm/firecracker/versions.js'
 import { VmmProcess } from '../../../packages/thaw/src/engines/vm/firecracker/vmm-process.js'
 import { Bench, soon } from './bench.js'
@@ -15,7 +15,7 @@ if (named === '')
 describe.skipIf(named === '')('a real Firecracker', () => {
   it('says what it is, takes a machine, and refuses one without a kernel', async () => {
     using bench = new Bench()
-    const binary = findFirecracker() ?? ''
+    const binary = namedFirecracker() ?? ''
     const { version } = await askFirecracker(binary, soon())
     const directory = bench.empty()
     await using vmm = await VmmProcess.start({ binary, id: 'thaw', directory, network: 'none' }, soon())

@@ -33,8 +33,6 @@ export interface MachineRestore {
   shape: MachineShape
   /** Directory of a snapshot, as `Machine.save` wrote it; never written. */
   snapshot: string
-  /** Disk that the snapshot's layers lie on. */
-  disk: string
   directory: string
 }
 

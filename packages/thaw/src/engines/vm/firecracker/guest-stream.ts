@@ -4,6 +4,9 @@ import { Duplex } from 'node:stream'
 import { openScope, ThawError } from '../../../system/index.js'
 import { awaitGuest } from './guest-channel.js'
 
+/** Milliseconds that a guest has to end its side. */
+const FAREWELL = 1000
+
 /** What is written while there is no connection waits for one. */
 export class GuestStream extends Duplex {
   readonly #socket: string
@@ -32,13 +35,18 @@ export class GuestStream extends Duplex {
     )
   }
 
-  /** Prerequisite: the guest program is quiet, since what is under way would be lost. */
-  disconnect(): void {
-    this.#trying?.abort()
-    this.#trying = null
-    const stream = this.#stream
-    this.#stream = null
-    stream?.destroy()
+  /**
+   * Ends the connection, and waits until the guest's kernel knows: it is not told of what ends while the machine stands
+   * still. Prerequisites: the machine runs; the guest program is quiet, since what is under way would be lost.
+   */
+  async disconnect(): Promise<void> {
+    const stream = this.#release()
+    if (stream === null) return
+    const closed = new Promise<void>((resolve) => stream.once('close', resolve))
+    stream.resume().end()
+    const late = setTimeout(() => stream.destroy(), FAREWELL)
+    await closed
+    clearTimeout(late)
   }
 
   override _read(): void {
@@ -51,8 +59,16 @@ export class GuestStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.disconnect()
+    this.#release()?.destroy()
     done(error)
+  }
+
+  #release(): Socket | null {
+    this.#trying?.abort()
+    this.#trying = null
+    const stream = this.#stream
+    this.#stream = null
+    return stream
   }
 
   #adopt(stream: Socket): void {

@@ -1,15 +1,9 @@
 /** Firecracker behind the vm engine's interface. */
-import { link, rm, symlink } from 'node:fs/promises'
+import { rm, symlink } from 'node:fs/promises'
 import { release } from 'node:os'
 import { join } from 'node:path'
-import {
-  Disposables,
-  processorDigest,
-  ThawError,
-  withTimeout,
-  type Exit,
-  type Scope,
-} from '../../../system/index.js'
+import { Disposables, ThawError, withTimeout, type Exit, type Scope } from '../../../system/index.js'
+import { copySparse, linkFile } from '../disks.js'
 import type {
   Machine,
   MachineRestore,
@@ -20,7 +14,6 @@ import type {
 } from '../monitor.js'
 import { GuestStream } from './guest-stream.js'
 import { elfKernel } from './kernel-image.js'
-import { checkSnapshot, copyDisk, FILE, moveFile, sealSnapshot } from './snapshot-files.js'
 import { askFirecracker, type Firecracker } from './versions.js'
 import { SOCKET, TAP, VmmProcess } from './vmm-process.js'
 import { openWayOut } from './way-out.js'
@@ -32,11 +25,10 @@ const GUEST_CID = 3
 /** The same in every clone, each of which is alone in its network. */
 const GUEST_MAC = '52:54:00:12:34:56'
 const MIB = 1 << 20
-/** Names in a machine's directory beside those of its snapshot. */
-const KERNEL = 'kernel'
-const INITRD = 'initrd'
-/** Never the names of what it was loaded from: those lead into the snapshot. */
-const WRITTEN = { state: 'new-state', memory: 'new-memory' } as const
+/** Names in a machine's directory; those of a snapshot are the last three. */
+const FILE = { kernel: 'kernel', initrd: 'initrd', disk: 'disk', state: 'state', memory: 'memory' } as const
+/** In a machine's directory: leads to where a snapshot is being written. */
+const SAVE = 'save'
 /** A machine ends by resetting itself through the keyboard's controller: that is what ends Firecracker on x86. */
 const BOOT_ARGS =
   'console=ttyS0 quiet reboot=k panic=-1 pci=off i8042.noaux i8042.nomux i8042.dumbkbd random.trust_cpu=on thaw_vsock=1'
@@ -53,18 +45,18 @@ export class FirecrackerMonitor implements Monitor {
 
   async identity(scope: Scope): Promise<MonitorIdentity> {
     const { version, snapshotVersion } = await this.#program(scope)
-    // KVM's state means the same on the same kernel and processor only.
-    const machine = `snapshot format ${snapshotVersion}, KVM of Linux ${release()}, processor ${processorDigest()}`
+    // What is kept of KVM's state means the same on the same kernel only.
+    const machine = `snapshot format ${snapshotVersion}, KVM of Linux ${release()}`
     return { monitor: 'firecracker', version, machine }
   }
 
   async start(spec: MachineSpec, scope: Scope): Promise<Machine> {
-    const program = await this.#program(scope)
+    await this.#program(scope)
     const { directory, kernel, shape } = spec
-    await symlink(await elfKernel(kernel.image, scope), join(directory, KERNEL))
-    await symlink(kernel.initrd, join(directory, INITRD))
-    await copyDisk(spec.disk, join(directory, FILE.disk), scope)
-    return await FirecrackerMachine.make(program, directory, shape, scope, async (vmm) => {
+    await symlink(await elfKernel(kernel.image, scope), join(directory, FILE.kernel))
+    await symlink(kernel.initrd, join(directory, FILE.initrd))
+    await copySparse(spec.disk, join(directory, FILE.disk), scope)
+    return await FirecrackerMachine.make(this.#path, directory, shape, scope, async (vmm) => {
       const limited = withTimeout(scope, CONFIGURE_TIMEOUT)
       await configure(vmm, shape, limited)
       await vmm.api.start(limited)
@@ -72,14 +64,13 @@ export class FirecrackerMonitor implements Monitor {
   }
 
   async restore(spec: MachineRestore, scope: Scope): Promise<Machine> {
-    const program = await this.#program(scope)
+    await this.#program(scope)
     const { directory, snapshot, shape } = spec
-    await checkSnapshot(snapshot, program)
     for (const name of [FILE.state, FILE.memory]) {
       await symlink(join(snapshot, name), join(directory, name))
     }
-    await copyDisk(join(snapshot, FILE.disk), join(directory, FILE.disk), scope)
-    return await FirecrackerMachine.make(program, directory, shape, scope, async (vmm) => {
+    await copySparse(join(snapshot, FILE.disk), join(directory, FILE.disk), scope)
+    return await FirecrackerMachine.make(this.#path, directory, shape, scope, async (vmm) => {
       await vmm.api.loadSnapshot({ snapshot_path: FILE.state, mem_file_path: FILE.memory }, scope)
     })
   }
@@ -99,7 +90,10 @@ async function configure({ api }: VmmProcess, shape: MachineShape, scope: Scope)
   if (shape.memory % MIB !== 0) throw new RangeError('A machine has whole MiB of memory.')
   const size = { vcpu_count: shape.cpus, mem_size_mib: shape.memory / MIB }
   await api.configure({ ...size, smt: false, track_dirty_pages: false }, scope)
-  await api.bootSource({ kernel_image_path: KERNEL, initrd_path: INITRD, boot_args: BOOT_ARGS }, scope)
+  await api.bootSource(
+    { kernel_image_path: FILE.kernel, initrd_path: FILE.initrd, boot_args: BOOT_ARGS },
+    scope,
+  )
   await api.drive(
     {
       drive_id: FILE.disk,
@@ -121,13 +115,11 @@ async function configure({ api }: VmmProcess, shape: MachineShape, scope: Scope)
 class FirecrackerMachine implements Machine {
   readonly channel: GuestStream
   readonly #vmm: VmmProcess
-  readonly #program: Firecracker
   readonly #directory: string
   readonly #owned: Disposables
 
-  private constructor(vmm: VmmProcess, program: Firecracker, directory: string, owned: Disposables) {
+  private constructor(vmm: VmmProcess, directory: string, owned: Disposables) {
     this.#vmm = vmm
-    this.#program = program
     this.#directory = directory
     this.#owned = owned
     this.channel = new GuestStream(vmm.guestSocket, GUEST_PORT)
@@ -137,7 +129,7 @@ class FirecrackerMachine implements Machine {
 
   /** @param begin what makes a machine of a fresh process */
   static async make(
-    program: Firecracker,
+    binary: string,
     directory: string,
     shape: MachineShape,
     scope: Scope,
@@ -146,12 +138,10 @@ class FirecrackerMachine implements Machine {
     const owned = new Disposables()
     try {
       const network = shape.network === 'user' ? 'tap' : 'none'
-      const vmm = owned.use(
-        await VmmProcess.start({ binary: program.path, id: 'thaw', directory, network }, scope),
-      )
+      const vmm = owned.use(await VmmProcess.start({ binary, id: 'thaw', directory, network }, scope))
       if (network === 'tap') owned.use(await openWayOut(vmm.init, scope))
       await begin(vmm)
-      const machine = new FirecrackerMachine(vmm, program, directory, owned)
+      const machine = new FirecrackerMachine(vmm, directory, owned)
       if ((await vmm.api.instance(scope)).state === 'Running') machine.channel.connect()
       return machine
     } catch (error) {
@@ -172,7 +162,9 @@ class FirecrackerMachine implements Machine {
     return this.#vmm.said
   }
 
+  /** A snapshot ends every connection of the guest's. So this one ends in order before, and is made again. */
   async pause(scope: Scope): Promise<void> {
+    await this.channel.disconnect()
     await this.#vmm.api.pause(scope)
   }
 
@@ -182,40 +174,27 @@ class FirecrackerMachine implements Machine {
   }
 
   async save(directory: string, how: { stop: boolean }, scope: Scope): Promise<void> {
-    // A snapshot ends every connection of the guest's; this one is to be made again.
-    this.channel.disconnect()
-    const written = (name: keyof typeof WRITTEN) => join(this.#directory, WRITTEN[name])
+    const way = join(this.#directory, SAVE)
+    const disk = join(this.#directory, FILE.disk)
+    await symlink(directory, way)
     try {
       await this.#vmm.api.createSnapshot(
-        { snapshot_path: WRITTEN.state, mem_file_path: WRITTEN.memory },
+        { snapshot_path: `${SAVE}/${FILE.state}`, mem_file_path: `${SAVE}/${FILE.memory}` },
         scope,
       )
-      await moveFile(written('state'), join(directory, FILE.state), scope)
-      await moveFile(written('memory'), join(directory, FILE.memory), scope)
-      await this.#keepDisk(join(directory, FILE.disk), how.stop, scope)
-      await sealSnapshot(directory, this.#program)
+      // A paused machine writes nothing; of one that will not go on, the disk itself serves, under a second name.
+      const kept = join(directory, FILE.disk)
+      await (how.stop ? linkFile(disk, kept) : copySparse(disk, kept, scope))
     } catch (error) {
-      await rm(written('state'), { force: true })
-      await rm(written('memory'), { force: true })
       throw withoutRoom(error)
+    } finally {
+      await rm(way)
     }
     if (how.stop) await this[Symbol.asyncDispose]()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned[Symbol.asyncDispose]()
-  }
-
-  /** A paused machine writes nothing; of one that will not go on, the disk itself serves, under a second name. */
-  async #keepDisk(to: string, stop: boolean, scope: Scope): Promise<void> {
-    const disk = join(this.#directory, FILE.disk)
-    if (!stop) return await copyDisk(disk, to, scope)
-    try {
-      await link(disk, to)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
-      await copyDisk(disk, to, scope)
-    }
   }
 }
 

@@ -1,6 +1,5 @@
 /** Which Firecracker is here, and whether it can go on with what another one left. */
-import { accessSync, constants, existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { accessSync, constants } from 'node:fs'
 import { startProcess, ThawError, withTimeout, within, type Scope } from '../../../system/index.js'
 
 /** Before it, what waited on a vsock connection in the guest was not always told of a restore, and hung. */
@@ -16,27 +15,20 @@ export interface Firecracker {
 }
 
 /**
- * The program named by THAW_FIRECRACKER, else `firecracker` on PATH; null where there is none.
+ * The program named by THAW_FIRECRACKER; null where it is not set: then machines are QEMU's.
  *
- * @throws ThawError ENGINE_MISSING when THAW_FIRECRACKER names nothing that can be started
+ * @throws ThawError ENGINE_MISSING when it cannot be executed
  */
-export function findFirecracker(env: Record<string, string | undefined> = process.env): string | null {
-  const named = env['THAW_FIRECRACKER']
-  if (named !== undefined && named !== '') {
-    if (isProgram(named)) return named
-    throw new ThawError('ENGINE_MISSING', `THAW_FIRECRACKER names ${named}, which cannot be executed.`)
-  }
-  const directories = (env['PATH'] ?? '').split(delimiter).filter((one) => one.startsWith('/'))
-  return directories.map((one) => join(one, 'firecracker')).find(isProgram) ?? null
-}
-
-function isProgram(path: string): boolean {
-  if (!existsSync(path)) return false
+export function namedFirecracker(env: Record<string, string | undefined> = process.env): string | null {
+  const named = env['THAW_FIRECRACKER'] ?? ''
+  if (named === '') return null
   try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
+    accessSync(named, constants.X_OK)
+    return named
+  } catch (error) {
+    throw new ThawError('ENGINE_MISSING', `THAW_FIRECRACKER names ${named}, which cannot be executed.`, {
+      cause: error,
+    })
   }
 }
 

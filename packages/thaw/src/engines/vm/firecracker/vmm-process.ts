@@ -3,6 +3,7 @@ import { closeSync, constants, openSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import {
+  nativeProgram,
   startProcess,
   ThawError,
   withTimeout,
@@ -28,11 +29,9 @@ const TAIL = 4000
 const ENDING = 500
 
 /**
- * What Firecracker starts below. The first shell makes sure that the daemon still lives once its death would be
- * noticed. The second is PID 1 of the machine's namespaces: when it goes, the kernel ends Firecracker and takes the
- * tap device with the network, whoever was killed. `$0` are the devices to make.
+ * PID 1 of the machine's namespaces: when it goes, the kernel ends Firecracker and takes the tap device with the
+ * network, whoever was killed. `$0` is the network.
  */
-const WATCHED = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
 const INSIDE = `
 case "$0" in
   tap)
@@ -159,10 +158,10 @@ export class VmmProcess implements AsyncDisposable {
 /** Command line of a Firecracker below which nothing outlives the daemon. */
 export function vmmCommand({ binary, id, network }: VmmSpec): string[] {
   const user = process.geteuid?.() === 0 ? [] : ['--user', '--map-root-user']
-  const watched = ['setpriv', '--pdeathsig', 'KILL', '/bin/sh', '-c', WATCHED, String(process.pid)]
-  const apart = ['unshare', ...user, '--net', '--pid', '--fork', '--kill-child=KILL']
+  const tied = [nativeProgram('sandbox'), 'tied', String(process.pid)]
+  const apart = ['/usr/bin/env', 'unshare', ...user, '--net', '--pid', '--fork', '--kill-child=KILL']
   const inside = ['/bin/sh', '-c', INSIDE, network]
-  return [...watched, ...apart, ...inside, binary, '--id', id, '--api-sock', SOCKET.api]
+  return [...tied, ...apart, ...inside, binary, '--id', id, '--api-sock', SOCKET.api]
 }
 
 function answers(socket: string): Promise<boolean> {
