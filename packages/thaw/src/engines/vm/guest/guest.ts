@@ -361,7 +361,7 @@ class Connection extends Duplex {
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    void this.#put(chunk).then(() => done(), done)
+    void this.#put(chunk).finally(done)
   }
 
   override _final(done: () => void): void {

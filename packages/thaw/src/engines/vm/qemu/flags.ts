@@ -36,8 +36,8 @@ export interface Line {
   firmware: readonly string[]
 }
 
-/** @param more what the kernel is told besides */
-export function machineWords(line: Line, files: Files | null, more: readonly string[] = []): string[] {
+/** @param files null: a machine without disk and channel, whose kernel the caller adds */
+export function machineWords(line: Line, files: Files | null): string[] {
   const { type, accelerator, shape } = line
   const bus = type === 'microvm' ? 'device' : 'pci'
   const machine =
@@ -50,29 +50,30 @@ export function machineWords(line: Line, files: Files | null, more: readonly str
       ? `memory-backend-ram,id=ram0,size=${megabytes}M`
       : `memory-backend-file,id=ram0,size=${megabytes}M,mem-path=${quoted(files.memory)},share=${files.shared ? 'on' : 'off'}`
   const speed = accelerator === 'tcg' ? `tcg,thread=multi,tb-size=${TRANSLATED}` : 'kvm'
-  return [
-    ...line.firmware.flatMap((directory) => ['-L', directory]),
-    ...['-M', machine, '-object', backend, '-accel', speed, '-cpu', CPU[accelerator]],
-    ...['-smp', String(shape.cpus), '-m', String(megabytes)],
-    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
+  const words: string[][] = [
+    ...line.firmware.map((directory) => ['-L', directory]),
+    ['-M', machine, '-object', backend, '-accel', speed, '-cpu', CPU[accelerator]],
+    ['-smp', String(shape.cpus), '-m', String(megabytes)],
+    ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
     // It starts no programs and becomes nobody else.
-    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-chardev', `socket,id=qmp,fd=${FD.qmp}`, '-mon', 'chardev=qmp,mode=control'],
-    ...(files === null ? [] : devices(bus, shape, files)),
-    ...(files === null ? [] : ['-kernel', files.kernel, '-initrd', files.initrd]),
-    ...(files === null ? [] : ['-append', kernelWords(accelerator, more)]),
+    ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ['-chardev', `socket,id=qmp,fd=${FD.qmp}`, '-mon', 'chardev=qmp,mode=control'],
   ]
+  if (files !== null) {
+    words.push(...devices(bus, files), ['-kernel', files.kernel, '-initrd', files.initrd])
+    words.push(['-append', kernelWords(accelerator, [])])
+  }
+  return words.flat()
 }
 
-function devices(bus: string, { network }: MachineShape, { disk }: Files): string[] {
+function devices(bus: string, { disk }: Files): string[][] {
   return [
     // What is lost with the host is lost with the machine, too: nothing of it need be on the disk before.
-    ...['-drive', `id=d0,if=none,format=qcow2,file=${quoted(disk)},cache=unsafe,discard=unmap`],
-    ...['-device', `virtio-blk-${bus},drive=d0`],
-    ...['-device', `virtio-serial-${bus}`, '-chardev', `socket,id=agent,fd=${FD.channel}`],
-    ...['-device', 'virtserialport,chardev=agent,name=thaw.0'],
-    ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', `virtio-rng-${bus},rng=rng0`],
-    ...(network === 'none' ? [] : ['-netdev', 'user,id=n0', '-device', `virtio-net-${bus},netdev=n0`]),
+    ['-drive', `id=d0,if=none,format=qcow2,file=${quoted(disk)},cache=unsafe,discard=unmap`],
+    ['-device', `virtio-blk-${bus},drive=d0`],
+    ['-device', `virtio-serial-${bus}`, '-chardev', `socket,id=agent,fd=${FD.channel}`],
+    ['-device', 'virtserialport,chardev=agent,name=thaw.0'],
+    ['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', `virtio-rng-${bus},rng=rng0`],
   ]
 }
 
