@@ -1,6 +1,7 @@
 export { Client } from './client.js'
 export { fetchTransport } from './fetch-transport.js'
 export { OperationHandle, type StartOptions } from './operation.js'
+export type { CallOptions, CallInput } from './services.js'
 export type { TakeInput } from './snapshots.js'
 export type { FinishedBranch, SettledBranch } from './settled.js'
 export type { Method, RequestOptions, Transport } from './transport.js'
@@ -16,6 +17,9 @@ export type {
   ResumeCheckpointInput,
   RunReport,
   RunSummary,
+  Service,
+  ServiceAnswer,
+  ServiceRequestInput,
   Snapshot,
   SnapshotRequestInput,
   StartRunInput,

@@ -37,6 +37,11 @@ export class Metrics {
     'instance_saved_seconds_total',
     'How much sooner instances were ready than by a start.',
   )
+  readonly #serviceCalls = this.#counter('service_calls_total', 'Calls of services, by what came of them.', [
+    'service',
+    'outcome',
+  ])
+  readonly #serviceCall = this.#histogram('service_call_seconds', 'From a call to its answer.', ['service'])
   readonly #requests = this.#counter('http_requests_total', 'Requests answered.', [
     'method',
     'route',
@@ -124,6 +129,11 @@ export class Metrics {
   /** One could not come from where it was to come from. */
   fellBack(): void {
     this.#fallbacks.inc()
+  }
+
+  serviceCall(service: string, outcome: string, seconds: number): void {
+    this.#serviceCalls.inc({ service, outcome })
+    this.#serviceCall.observe({ service }, seconds)
   }
 
   request(method: string, route: string, status: number, seconds: number): void {
