@@ -10,7 +10,7 @@ import stat
 import sys
 import time
 
-from . import descriptors, fork, journal, memory, observe, patch, proc, stops
+from . import descriptors, diagnosis, fork, journal, memory, observe, patch, proc, stops
 from .layout import hide_module
 from .moments import moments
 from .state import S, clock, ident
@@ -38,6 +38,7 @@ def begin():
     S.program = S.pid
     S.connect("branch", S.config["branch"])
     stops.set_all(S.config.get("stops") or ())
+    diagnosis.begin(S.config.get("diagnose"))
     moments.pause = COST
     S.since = clock()
     moments.begin(S.since, S.config["min_gap"])
@@ -81,12 +82,16 @@ def take(before, trap, begun, wanted):
         }
         if not S.wire.send(message):
             raise fork.Refused("thaw is gone")
+        diagnose = S.diagnose
+        # The interpreter would write of a crash on what is no line of ours any more.
+        diagnosis.begin(None)
         S.wire.close()
         order = _told()
         if order["t"] == "restore":
             _restored(order, work)
             return
         S.connect("branch", S.id)
+        diagnosis.begin(diagnose)
         if order["t"] == "refused":
             raise fork.Refused(order["why"])
         S.work, S.since = work, clock()
@@ -156,6 +161,7 @@ def _restored(order, work):
         S.resumed = S.number_of_branch is not None
         fork.environment(order["env"] or {})
         stops.set_all(order["stops"])
+        diagnosis.begin(order["diagnose"])
         patch.apply(edits)
         S.wire.send({"t": "restored", "pid": S.pid, "left": left})
     except BaseException as error:

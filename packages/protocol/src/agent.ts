@@ -261,7 +261,10 @@ export type RestoreMessage = z.infer<typeof restoreMessage>
 export type SandboxOrder =
   | { t: 'go' }
   | { t: 'refused'; why: string }
-  | ({ t: 'restore'; socket: string } & Pick<RestoreMessage, 'branch' | 'env' | 'files' | 'stops' | 'number'>)
+  | ({ t: 'restore'; socket: string } & Pick<
+      RestoreMessage,
+      'branch' | 'env' | 'files' | 'stops' | 'number' | 'diagnose'
+    >)
 
 export const daemonMessage = z.discriminatedUnion('t', [
   restoreMessage,
@@ -287,6 +290,7 @@ export interface AgentSetup {
   /** In a sandbox: the branch that the process is from its start, and where it is to stop. */
   branch?: string
   stops?: readonly StopPlace[]
+  diagnose?: RestoreMessage['diagnose']
   /** Its network is its own: what it sends over the loopback stays in the program. */
   alone?: boolean
 }

@@ -35,6 +35,7 @@ import { runRoutes } from './run-routes.js'
 import { serviceRoutes } from './service-routes.js'
 import { snapshotRoutes } from './snapshot-routes.js'
 import { acceptStreams, checkBuild } from './stream.js'
+import { streamRoutes } from './stream-routes.js'
 import { tokenRoutes } from './token-routes.js'
 
 export type Routes = FastifyInstance<
@@ -65,6 +66,7 @@ const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
   containerRoutes,
   serviceRoutes,
   repairRoutes,
+  streamRoutes,
   daemonRoutes,
   tokenRoutes,
   documentRoutes,

@@ -499,10 +499,11 @@ export class Starter {
     const execution = launch.newExecution(record)
     launch.stops = this.#stops.length > 0
     const [streams, stops, listener] = [this.#streams, this.#stops, execution]
+    const { diagnose = null } = this.#request
     const branch = await this.#shop.watched
       .launch(
         launch.site(group),
-        { ...this.#base(), branch: launch.id, streams, listener, stops, network, tcp },
+        { ...this.#base(), branch: launch.id, streams, listener, stops, diagnose, network, tcp },
         this.#scope,
       )
       .catch(async (error: unknown) => {

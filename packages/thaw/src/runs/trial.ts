@@ -45,6 +45,7 @@ export class Trial {
     if (!copy.private) throw no('no private view of the file system is possible here')
     const group = run.groupOf.get(leaf)
     if (group === undefined || !group.alive) throw no('its processes are gone')
+    if (group.base === null) throw no('the program lives in a sandbox')
     const { home, state, runtime, cache } = shop.paths
     for (const own of [home, state, runtime, cache]) {
       if (own !== null && isBelow(own, project)) throw no(`${own} lies in it`)

@@ -31,6 +31,7 @@ export interface RepairOptions {
   maxCost: number | null
   verify: boolean
   keep: boolean
+  engine: 'auto' | 'fork' | 'process' | null
   effects: 'redo' | 'keep' | null
   report: string | null
   terminal: boolean
@@ -132,6 +133,11 @@ function describe(): Command {
       .option('--max-cost <dollars>', 'of a model; needs --prices', number, null)
       .option('--verify', 'compare the repaired program with a cold run', false)
       .option('--keep', 'keep the edits of a repair that has not succeeded', false)
+      .addOption(
+        new Option('--engine <name>', 'auto, fork or process, as for thaw run')
+          .choices(['auto', 'fork', 'process'])
+          .default(null),
+      )
       .addOption(
         new Option('--effects <choice>', 'redo or keep, as for thaw run')
           .choices(['redo', 'keep'])

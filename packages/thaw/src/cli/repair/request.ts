@@ -20,6 +20,7 @@ export function makeRepairRequest(
   const given = {
     ...parseRunArguments(['--', ...command]),
     every: options.every,
+    engine: options.engine,
     effects: options.effects,
     quiet: options.quiet,
   }

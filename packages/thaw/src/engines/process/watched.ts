@@ -26,7 +26,7 @@ export interface Site {
 }
 
 export type WatchedLaunch = BaseSpec &
-  Pick<RestoreSpec, 'branch' | 'streams' | 'listener' | 'stops'> & { network: Network; tcp: Tcp }
+  Pick<RestoreSpec, 'branch' | 'streams' | 'listener' | 'stops' | 'diagnose'> & { network: Network; tcp: Tcp }
 
 export type WatchedRestore = Omit<RestoreSpec, 'view'> & { view: 'shared' | 'private' }
 
@@ -41,7 +41,7 @@ export class WatchedEngine {
 
   /** From the start. On failure nothing is left. @throws ThawError as ProcessEngine.launch, ENGINE_FAILED */
   async launch({ group, family }: Site, spec: WatchedLaunch, scope: Scope): Promise<WatchedBranch> {
-    const { branch, streams, listener, cwd, umask, network, stops } = spec
+    const { branch, streams, listener, cwd, umask, network, stops, diagnose } = spec
     const { path } = await family.host.ask({ do: 'stub', python: spec.python })
     const setup = {
       socket: family.agents.path,
@@ -49,6 +49,7 @@ export class WatchedEngine {
       ...spec.setup,
       branch,
       stops,
+      diagnose,
       alone: network !== 'host',
     }
     const env = { ...spec.env, THAW_AGENT: JSON.stringify(setup) }
@@ -80,7 +81,7 @@ export class WatchedEngine {
     spec: WatchedRestore,
     scope: Scope,
   ): Promise<WatchedBranch> {
-    const { branch, streams, listener, view, env, files, stops, number } = spec
+    const { branch, streams, listener, view, env, files, stops, number, diagnose } = spec
     const order: SandboxOrder = {
       t: 'restore',
       socket: family.agents.path,
@@ -89,6 +90,7 @@ export class WatchedEngine {
       files,
       stops: [...stops],
       number,
+      diagnose,
     }
     const furnished = (sandbox: Sandbox) => leave(sandbox, order)
     const inner = await this.#engine.restore(
@@ -205,6 +207,14 @@ export class WatchedBranch implements Branch {
       const why = over ? 'The program has ended.' : `The program uses ${ASK} for itself.`
       return Promise.reject(new ThawError('CHECKPOINT_REFUSED', why))
     }
+    process.kill(pid, ASK_NUMBER)
+    return Promise.resolve()
+  }
+
+  askStanding(): Promise<void> {
+    const { pid, over } = this.#inner
+    if (over || !canBeAsked(pid)) return Promise.resolve()
+    this.#line.send({ t: 'tell' })
     process.kill(pid, ASK_NUMBER)
     return Promise.resolve()
   }
