@@ -91,7 +91,9 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> http.client.HTTPResponse:
         """One request; its answer is not read yet. Raises ThawError when no daemon answers."""
-        sent = {"content-type": "application/json", **(headers or {})}
+        sent = dict(headers or {})
+        if body is not None:
+            sent.setdefault("content-type", "application/json")
         if self.token is not None and self.url is not None:
             sent["authorization"] = "Bearer " + self.token
         connection, fresh = getattr(self._local, "connection", None), False

@@ -230,11 +230,11 @@ class Edit:
         codes = code_by_name(compile(self.new.source, self.new.path, "exec", dont_inherit=True))
         for function in functions_of(project, self.old.path):
             new = codes.get(function.__code__.co_qualname)
-            if new is None or new == function.__code__ and new.co_firstlineno == function.__code__.co_firstlineno:
+            old = function.__code__
+            if new is None or new == old or new.co_freevars != old.co_freevars:
                 continue
-            if new.co_freevars != function.__code__.co_freevars:
-                continue
-            if new.co_code != function.__code__.co_code or new.co_consts != function.__code__.co_consts:
+            # Of what has only moved nobody needs to hear.
+            if new.replace(co_firstlineno=0, co_linetable=b"") != old.replace(co_firstlineno=0, co_linetable=b""):
                 self.patched.append(new.co_qualname)
             assign(function, "__code__", new, undo)
         for node in self.headers:

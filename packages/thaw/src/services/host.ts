@@ -226,6 +226,7 @@ export class Host implements AsyncDisposable {
   }
 
   #end(): void {
+    this.onWorkerGone = () => {}
     for (const one of this.#parties()) one.end()
     for (const worker of this.#workers) worker.end()
     this.onGone()

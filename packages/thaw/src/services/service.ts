@@ -216,8 +216,9 @@ export class Service implements AsyncDisposable {
       this.#row = { ...this.#row, request }
       this.#calls.compute = request.compute
       this.#shop.journal.services.record(this.#row)
-      const lasting = ({ compute: { python, env, engine, pickle, workers } }: ServiceRow['request']) =>
-        JSON.stringify([python, env, engine, pickle, workers])
+      // Another environment holds from the next start on: two shells are never quite alike.
+      const lasting = ({ compute: { python, engine, pickle, workers } }: ServiceRow['request']) =>
+        JSON.stringify([python, engine, pickle, workers])
       if (lasting(before) !== lasting(request)) await this.#end()
       await this.#rise(scope)
       if (this.#stale !== null) this.#stale = null
@@ -410,10 +411,10 @@ export class Service implements AsyncDisposable {
   #hold(host: Host): void {
     this.#host = host
     host.onGone = () => {
-      if (this.#host !== host || this.#turn !== null) return
-      this.#reason = `Its processes have ended. ${this.#said()}`
       void this.#inTurn(async () => {
-        if (this.#host === host) await this.#end()
+        if (this.#host !== host) return
+        await this.#end()
+        this.#reason = `Its processes have ended. ${this.#said()}`
       })
     }
     host.onWorkerGone = (worker) => {

@@ -184,11 +184,12 @@ function isSameCode(a: Asked, b: Asked): boolean {
   return of(a) === of(b)
 }
 
-/** One service has any number of callables: those that were there stay. */
+/** One service has any number of callables: those that were there stay. So does an interpreter that was named. */
 function joined(known: Asked, asked: Asked): Asked {
   const [before, now] = [known.source.callables, asked.source.callables]
   const callables = before === null || now === null ? now : [...new Set([...before, ...now])]
-  return { ...asked, source: { ...asked.source, callables } }
+  const python = asked.compute.python ?? known.compute.python
+  return { ...asked, source: { ...asked.source, callables }, compute: { ...asked.compute, python } }
 }
 
 function originOf({ source }: Asked): string {
