@@ -119,9 +119,13 @@ export class Runs implements AsyncDisposable {
     if (!existsSync(request.cwd)) {
       throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
     }
-    const { command, cwd, env } = request
-    const adapted = await adapt({ command, cwd, env }, scope)
-    const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
+    const { command, cwd, env, root } = request
+    const inside =
+      root === null
+        ? {}
+        : { inside: this.#shop.roots.inside(root, findProject(cwd, null, env['HOME']), scope) }
+    const adapted = await adapt({ command, cwd, env, ...inside }, scope)
+    const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project, 1, root?.directory)
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
     run.starting++
     const first = this.#inTurn(run, () => this.#begin(run, starter))
@@ -477,10 +481,20 @@ export class Runs implements AsyncDisposable {
     }
   }
 
-  /** @param times how often it is run now */
-  #runFor(command: string[], cwd: string, interpreter: string | null, project: string, times = 1): Run {
+  /**
+   * @param times how often it is run now
+   * @param root its root file system, where it is not the machine's
+   */
+  #runFor(
+    command: string[],
+    cwd: string,
+    interpreter: string | null,
+    project: string,
+    times = 1,
+    root?: string,
+  ): Run {
     const identity = createHash('sha1')
-      .update(JSON.stringify([command, cwd, interpreter]))
+      .update(JSON.stringify([command, cwd, interpreter, ...(root === undefined ? [] : [root])]))
       .digest('hex')
     const row = this.#journal.findRun(identity)
     const now = Date.now()
