@@ -34,7 +34,7 @@ module.exports = {
       name: 'sdk-is-pure-but-for-its-node-half',
       severity: 'error',
       from: {
-        path: '^packages/sdk/src/(index|client|call|events|operation|settled|transport|fetch-transport)\\.ts$',
+        path: '^packages/sdk/src/(index|client|call|events|operation|settled|transport|fetch-transport|frame-stream|websocket|terminal|instances|images|snapshots|pools)\\.ts$',
       },
       to: { dependencyTypes: ['core'] },
     },
@@ -49,7 +49,7 @@ module.exports = {
       comment: 'What `thaw run` loads at start.',
       severity: 'error',
       from: {
-        path: '^packages/thaw/src/cli/(main|run|run-arguments|connect|input|output)\\.ts$|^packages/sdk/src/run-stream\\.ts$|^packages/protocol/src/(errors|frames)\\.ts$',
+        path: '^packages/thaw/src/cli/(main|run|run-arguments|connect|input|output)\\.ts$|^packages/sdk/src/(run-stream|frame-stream)\\.ts$|^packages/protocol/src/(errors|frames)\\.ts$',
       },
       to: {
         path: '/(zod|commander|fastify|koffi|libsql)/|^(http|https|child_process|koffi|libsql|zod|commander)$|^packages/thaw/src/system/index\\.ts$',

@@ -41,7 +41,7 @@ const usual = usualVersion()
 
 test('a sample of random edits gives what cold runs give', { timeout: 10 * MINUTE }, () => {
   // Other interpreters run cold every time, which is exact, and spares nothing.
-  sample('110', usual !== null && VERSIONS.includes(usual) ? '0.5' : '0')
+  sample('60', usual !== null && VERSIONS.includes(usual) ? '0.5' : '0')
 })
 
 test('so does one of programs with threads and connections, in sandboxes', { timeout: 5 * MINUTE }, () => {
@@ -54,6 +54,6 @@ test.for(VERSIONS.filter((version) => version !== usual))(
   (version, { skip }) => {
     const python = findInterpreter(version)
     if (python === null) return skip(`no CPython ${version} was found`)
-    sample('24', '0.5', '--python', python, '--program', 'script', '--program', 'classes')
+    sample('14', '0.5', '--python', python, '--program', 'script', '--program', 'classes')
   },
 )

@@ -170,7 +170,7 @@ def numbers():
 
 def after():
     note("after")
-    work(0.3)
+    work(0.5)
 
 def last(pool):
     note("last")
@@ -180,10 +180,11 @@ def cube(n):
     return n ** 3
 
 with ThreadPoolExecutor(2) as pool:
-    work(0.2)
+    work(0.3)
+    note("begin")
     print(sum(pool.map(square, range(5))))
     with lock:
-        work(0.2)
+        work(0.3)
         after()
     last(pool)
 log.close()
@@ -191,6 +192,8 @@ open("written.txt", "a").write("once\\n")
 print(len(open("log.txt").readlines()), numbers())
 `,
     )
+    // The first use of note() is the main thread's alone: a checkpoint there, and before last(), is certain.
+    // Whether there is one before square() is a matter of what the other threads just do.
     // What is appended adds up: each side in a directory of its own.
     const twin = new Project(home, 'pool-cold')
     const check = async (outcome: string, flags: string[] = SANDBOX.flags) => {

@@ -107,6 +107,18 @@ describe('a program resumes that is started as', () => {
     await expectResumed(project, 'app.py', ['python3', 'app.py'], env)
   })
 
+  it('what a real version manager starts, with the environment that it sets', async ({ skip }) => {
+    const pyenv = home.env['PYENV_ROOT'] ?? ''
+    if (!existsSync(join(pyenv, 'shims/python3'))) skip('pyenv is not installed here')
+    const project = new Project(home, 'pyenv')
+    project.write('app.py', `import os\nprint(sorted(os.environ.items()))\n${STEPS}`)
+    const env = { PATH: `${join(pyenv, 'shims')}:/usr/bin:/bin` }
+    await expectResumed(project, 'app.py', ['python3', 'app.py'], env)
+    project.write('script', `#!/usr/bin/env python3\nimport app\n`, 0o755)
+    project.edit('app.py', 'print("C", __debug__)', 'print("c")')
+    await expectResumed(project, 'app.py', ['./script'], env)
+  })
+
   it('a console script behind a version manager', async () => {
     const project = new Project(home, 'managed')
     const script = project.write(

@@ -4,7 +4,6 @@ import {
   copyFileSync,
   existsSync,
   openSync,
-  readdirSync,
   readFileSync,
   readSync,
   rmSync,
@@ -19,7 +18,7 @@ import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { until } from '../support/home.js'
 import { remains, whyNot } from '../support/process.js'
-import { ProductBench } from '../support/products.js'
+import { pagesOf, ProductBench } from '../support/products.js'
 
 const why = await whyNot()
 if (why !== null) console.warn(`tests/snapshots/snapshots.test.ts is skipped: ${why}`)
@@ -71,11 +70,6 @@ describe.skipIf(why !== null)('a snapshot', () => {
     expect(remains('/tmp').sandboxes).toEqual(before.sandboxes)
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(bench.directory)
   })
-  const pages = (path: string | null) => {
-    const criu = join(path ?? '', 'criu')
-    return join(criu, readdirSync(criu).find((name) => name.startsWith('pages-')) ?? '')
-  }
-
   it('is built step by step, and spares the start', async () => {
     await bench.command('server', PYTHON, READY)
     const cold = await bench.start({ image: 'server', name: 'cold' })
@@ -121,12 +115,12 @@ describe.skipIf(why !== null)('a snapshot', () => {
     const own = await bench.start({ image: 'server', env: { A: 'b' } })
     expect(own).toMatchObject({ boot_method: 'cold', boot_reason: 'it has an environment of its own' })
     // A page that is not what was written.
-    flip(pages(made.path))
+    flip(pagesOf(made.path))
     const second = await bench.start({ image: 'server', name: 'second' })
     expect(second).toMatchObject({ boot_method: 'cold', state: 'ready', from: null })
     expect(second.boot_reason).toMatch(/pages-1\.img is not what was written/)
     expect(await ask(second.ports[0]?.host)).toBe('1 second False')
-    flip(pages(made.path))
+    flip(pagesOf(made.path))
     expect((await bench.start({ image: 'server' })).boot_method).toBe('warm')
     const after = bench.products.snapshots.get(made.id)
     expect(after).toMatchObject({
@@ -140,7 +134,7 @@ describe.skipIf(why !== null)('a snapshot', () => {
   it('is rebuilt by itself after three failures in a row', async () => {
     await bench.command('server', PYTHON, READY)
     const made = await bench.snapshot({ image: 'server' })
-    truncateSync(pages(made.path), 4096)
+    truncateSync(pagesOf(made.path), 4096)
     for (const count of [1, 2]) {
       expect((await bench.start({ image: 'server' })).boot_method).toBe('cold')
       expect(bench.products.snapshots.get(made.id)).toMatchObject({ state: 'ready', failure_count: count })
@@ -233,7 +227,7 @@ describe.skipIf(why !== null)('a snapshot', () => {
     const plain = await bench.start({ image: 'server' })
     expect(plain.from).toBe(parent.id)
     // By a start, what was run in it is run again.
-    flip(pages(child.path))
+    flip(pagesOf(child.path))
     const two = await bench.products.provision.createFrom('child', {}, bench.scope).ready
     expect(two.boot_method).toBe('cold')
     expect(await ask(two.ports[0]?.host)).toMatch(/^1 .* True$/)

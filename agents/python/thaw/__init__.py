@@ -11,6 +11,7 @@
     thaw.after_restore(lambda: random.seed())   # fresh numbers in every branch of `thaw resume -n 8`
 """
 import builtins as _builtins
+from os import environ as _environ
 
 __all__ = ["checkpoint", "hot", "before_checkpoint", "after_restore", "branch"]
 
@@ -49,12 +50,36 @@ def before_checkpoint(function):
 
 
 def after_restore(function):
-    """Have a function called, without arguments, in every branch that `thaw resume` begins. A run that `thaw run` resumes calls
-    nothing: its result is that of a run from the start. Returns the function."""
+    """Have a function called, without arguments, in every branch that `thaw resume` begins, and in every instance that comes from
+    a snapshot, a pool or a fork. A run that `thaw run` resumes calls nothing: its result is that of a run from the start. In an
+    instance the first call has to be made in the main thread, which is also where functions are called: before its next
+    instruction, or when it comes out of what is not Python. Returns the function."""
     marks = _marks()
     if marks is not None:
         marks.after.append(function)
+    elif "THAW_INSTANCE" in _environ:
+        _in_instance(function)
     return function
+
+
+_after = []
+
+
+def _in_instance(function):
+    """There is no agent: thaw sends a signal to processes that hold a file in memory of this name."""
+    if not _after:
+        import os
+        import signal
+
+        signal.signal(signal.SIGRTMAX, _restored)
+        # Kept by children that are forked, which have the handler as well, and closed by a program that they become.
+        os.memfd_create("thaw-after-restore")
+    _after.append(function)
+
+
+def _restored(signum, frame):
+    for function in list(_after):
+        function()
 
 
 def branch():

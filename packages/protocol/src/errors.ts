@@ -333,6 +333,13 @@ export const ERRORS = {
     when: 'What was asked for does not work with this engine, interpreter or kernel.',
     hint: '`thaw doctor` says what works here and how to get the rest.',
   },
+  UPGRADE_REQUIRED: {
+    fault: 'user',
+    status: 426,
+    exit: 125,
+    when: 'A stream was asked for by an ordinary request, or its WebSocket offers none of the protocols that the daemon speaks.',
+    hint: 'Open it as a WebSocket with the protocol thaw.v1 (docs/api.md), or with `instances.terminal` of @thaw/sdk.',
+  },
   PAYLOAD_TOO_LARGE: {
     fault: 'user',
     status: 413,

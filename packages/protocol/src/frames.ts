@@ -9,6 +9,12 @@ export const FRAME_LIMIT = 16 * 1024 * 1024
 
 const HEADER = 5
 
+/**
+ * The same frames over a WebSocket: a binary message holds whole ones. A page cannot send headers with its handshake,
+ * so that the token may stand among the protocols it offers, behind `token`; the daemon never selects that one.
+ */
+export const WEBSOCKET = { protocol: 'thaw.v1', token: 'thaw.token.' } as const
+
 export function frameHeader(type: number, length: number): Uint8Array {
   const header = new Uint8Array(HEADER)
   header[0] = type

@@ -131,6 +131,9 @@ export const ExecRequest = z.strictObject({
 export type ExecRequest = z.output<typeof ExecRequest>
 export type ExecRequestInput = z.input<typeof ExecRequest>
 
+/** What a terminal without a command runs: bash where there is one, else sh. */
+export const SHELL = ['sh', '-c', 'exec "$(command -v bash || echo sh)" -i'] as const
+
 /** What came of a command run without a stream. */
 export const ExecResult = z.object({
   exit: ProgramExit,

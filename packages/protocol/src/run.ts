@@ -70,6 +70,7 @@ export type ResumeRequest = z.output<typeof ResumeRequest>
 export type ResumeRequestInput = z.input<typeof ResumeRequest>
 
 export const ProgramExit = z.object({ code: z.number().int().nullable(), signal: z.string().nullable() })
+export type ProgramExit = z.infer<typeof ProgramExit>
 
 export const Place = z.object({
   unit: z.string().nullable().describe('The unit it comes before.'),

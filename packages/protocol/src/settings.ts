@@ -82,7 +82,9 @@ export const DaemonSettings = z.strictObject({
     .union([z.literal('auto'), Size])
     .default('auto')
     .describe('Memory for parked checkpoints, in bytes; auto: a quarter of what is free when it is needed.'),
-  disk: Size.default(10e9).describe('Disk for recorded output and kept files, in bytes.'),
+  disk: Size.default(10e9).describe(
+    'Most bytes of disk for what runs leave: recorded output, kept files, checkpoints. What was not used for longest goes first; a run with a checkpoint that was asked for stays.',
+  ),
   pool_size: z
     .number()
     .int()

@@ -84,10 +84,12 @@ function begin(
   transport: Transport,
   path: string,
   body: unknown,
-  { idempotencyKey, signal }: StartOptions,
+  { idempotencyKey, wait = 0, signal }: StartOptions,
 ): Promise<OperationHandle> {
-  const headers: Record<string, string> =
-    idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }
+  const headers: Record<string, string> = {
+    ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+    ...(wait === 0 ? {} : { prefer: `wait=${wait}` }),
+  }
   const options = { body, headers, ...(signal === undefined ? {} : { signal }) }
   return call('POST', path, Operation, options).then((begun) => new OperationHandle(call, transport, begun))
 }

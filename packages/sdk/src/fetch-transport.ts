@@ -1,13 +1,19 @@
 import { ThawError } from '@thaw/protocol/errors'
 import type { Method, RequestOptions, Transport } from './transport.js'
+import { connectWebSocket, type WebSocketClass } from './websocket.js'
 
 /**
  * Over HTTP, as in a browser.
  *
  * @param baseUrl as `http://127.0.0.1:18080`
  * @param token of `thaw daemon token create`; none for a daemon that was started with --no-token
+ * @param options.WebSocket for terminals; default: the global one, which Node has from 22 on (`ws` serves before)
  */
-export function fetchTransport(baseUrl: string, token?: string): Transport {
+export function fetchTransport(
+  baseUrl: string,
+  token?: string,
+  options: { WebSocket?: WebSocketClass } = {},
+): Transport {
   const send = async (method: Method, path: string, options: RequestOptions = {}): Promise<Response> => {
     const { body, signal } = options
     const headers: Record<string, string> = { ...options.headers }
@@ -48,6 +54,24 @@ export function fetchTransport(baseUrl: string, token?: string): Transport {
         throw options?.signal?.aborted === true ? cancelled(error) : lost(error)
       } finally {
         await reader?.cancel().catch(() => {})
+      }
+    },
+    connect: async (path) => {
+      const Socket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket
+      if (Socket === undefined) {
+        throw new ThawError('UNSUPPORTED', 'There is no WebSocket here.', {
+          hint: 'Use Node 22, or give fetchTransport the one of the package `ws`.',
+        })
+      }
+      const url = new URL(path, baseUrl)
+      url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+      try {
+        return await connectWebSocket(Socket, url.href, token)
+      } catch (error) {
+        // The same path without an upgrade says what a WebSocket does not tell.
+        const answer = await send('GET', path)
+        const known = ThawError.fromBody(parse(await answer.text()))
+        throw known.code === 'UPGRADE_REQUIRED' ? error : known
       }
     },
   }

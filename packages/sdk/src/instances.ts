@@ -11,6 +11,7 @@ import {
 } from '@thaw/protocol'
 import { z } from 'zod'
 import { at, query, type Call } from './call.js'
+import { Terminal, type TerminalOptions } from './terminal.js'
 import type { Transport } from './transport.js'
 
 export class InstancesClient {
@@ -54,6 +55,16 @@ export class InstancesClient {
     options: { signal?: AbortSignal } = {},
   ): Promise<ExecResult> {
     return this.#call('POST', `/v1/instances/${at(id)}/exec`, ExecResult, { body: request, ...options })
+  }
+
+  /**
+   * A program of its own in it, with a terminal; as long as it is open, the instance counts as used.
+   *
+   * @throws ThawError INSTANCE_NOT_FOUND, UNSUPPORTED; what comes of the command is told by `exited`
+   */
+  async terminal(id: string, options: TerminalOptions): Promise<Terminal> {
+    const connection = await this.#transport.connect(`/v1/instances/${at(id)}/exec/stream`)
+    return new Terminal(connection, options)
   }
 
   /** What it has printed. @param how.follow go on until it ends */

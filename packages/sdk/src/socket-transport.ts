@@ -2,6 +2,7 @@ import { ThawError } from '@thaw/protocol/errors'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { cancelled, lost, parse } from './fetch-transport.js'
+import { connectStream } from './run-stream.js'
 import type { Method, RequestOptions, Transport } from './transport.js'
 
 /**
@@ -66,5 +67,6 @@ export function socketTransport(socketPath: string, build?: string): Transport {
         answer.destroy()
       }
     },
+    connect: (path) => connectStream(socketPath, path, build),
   }
 }

@@ -1,3 +1,5 @@
+import type { Connection } from './frame-stream.js'
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export interface RequestOptions {
@@ -19,4 +21,10 @@ export interface Transport {
    * @throws ThawError as `request`, DAEMON_LOST when it ends early, and what the daemon answers
    */
   bytes(path: string, options?: Omit<RequestOptions, 'body' | 'content'>): AsyncIterable<Uint8Array>
+  /**
+   * A stream's connection, below a path that ends in /stream.
+   *
+   * @throws ThawError as `request`, UNSUPPORTED where there is no WebSocket, and what the daemon answers
+   */
+  connect(path: string): Promise<Connection>
 }

@@ -1,5 +1,6 @@
 /** Who calls, and what they may do. The unix socket is its owner's; TCP needs a token, or a caller on this machine. */
 import type { Scope } from '@thaw/protocol'
+import { WEBSOCKET } from '@thaw/protocol/frames'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { ThawError } from '../system/index.js'
@@ -54,7 +55,7 @@ export class Access {
       return 'local'
     }
     if (needed === 'public') return 'anybody'
-    const [, text] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
+    const text = tokenOf(request)
     if (text === undefined) throw new ThawError('UNAUTHORIZED', 'The call carries no token.')
     const token = this.#tokens.find(text)
     if (token === undefined) throw new ThawError('UNAUTHORIZED', 'The token is wrong, or has ended.')
@@ -83,6 +84,14 @@ export class Access {
       left = true
     }
   }
+}
+
+/** A page's WebSocket can carry it only among the protocols that it offers: there it is in no address, and in no log. */
+function tokenOf({ headers }: IncomingMessage): string | undefined {
+  const [, text] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? []
+  if (text !== undefined || headers.upgrade?.toLowerCase() !== 'websocket') return text
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((one) => one.trim())
+  return offered.find((one) => one.startsWith(WEBSOCKET.token))?.slice(WEBSOCKET.token.length)
 }
 
 const LOCAL = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i

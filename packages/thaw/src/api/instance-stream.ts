@@ -1,6 +1,5 @@
 /** A command in an instance, with input, output and perhaps a terminal over one connection. */
 import { ExecRequest, type ProgramExit } from '@thaw/protocol'
-import type { z } from 'zod'
 import type { Entered } from '../engines/process/entered.js'
 import { openScope, ThawError } from '../system/index.js'
 import type { ApiContext } from './context.js'
@@ -20,7 +19,7 @@ export async function execStream(
   first: unknown,
   stream: Stream,
   context: ApiContext,
-): Promise<Handle<z.infer<typeof ProgramExit>>> {
+): Promise<Handle<ProgramExit>> {
   const read = ExecRequest.safeParse(first)
   if (!read.success) {
     const [issue] = read.error.issues

@@ -34,6 +34,7 @@ import { startRepair } from './repair-stream.js'
 import { runRoutes } from './run-routes.js'
 import { snapshotRoutes } from './snapshot-routes.js'
 import { acceptStreams, checkBuild } from './stream.js'
+import { streamRoutes } from './stream-routes.js'
 import { tokenRoutes } from './token-routes.js'
 
 export type Routes = FastifyInstance<
@@ -63,6 +64,7 @@ const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
   poolRoutes,
   containerRoutes,
   repairRoutes,
+  streamRoutes,
   daemonRoutes,
   tokenRoutes,
   documentRoutes,

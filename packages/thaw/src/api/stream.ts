@@ -19,6 +19,7 @@ import {
 import type { z } from 'zod'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { ThawError, type Log } from '../system/index.js'
 import { BUILD, VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
@@ -27,10 +28,13 @@ import { execStream } from './instance-stream.js'
 import { resumeCheckpoint, startCommand } from './launching.js'
 import type { Handle, Sink } from './ports.js'
 import { summaryLine } from './summary.js'
+import { acceptWebSocket } from './websocket.js'
 
 /** Bytes of stdin that may be on their way at a time: what a FIFO holds. */
 const STDIN_WINDOW = 64 * 1024
 const NOTHING = new Uint8Array()
+/** Milliseconds of silence after which the kernel asks whether the other side of a connection is still there. */
+const KEEP_ALIVE = 30_000
 /** Bytes of output sent in one frame at most. */
 const PIECE = FRAME_LIMIT / 2
 /** Milliseconds between the hang-up that a program gets when its client is gone, and its end. */
@@ -40,7 +44,8 @@ const HANGUP_GRACE = 2000
 export type Begin = (first: unknown, stream: Stream, context: ApiContext) => Promise<Handle<unknown>>
 
 /**
- * Serves `Upgrade: thaw-stream` on POST /v1/runs/stream, and below the ids of checkpoints, branches and instances.
+ * Serves `Upgrade: thaw-stream` and WebSockets on /v1/runs/stream, and below the ids of checkpoints, branches and
+ * instances: the same frames over both.
  *
  * @param others what is served on other paths
  */
@@ -51,10 +56,17 @@ export function acceptStreams(server: Server, context: ApiContext, others: Recor
     try {
       context.access.check(request, 'run')
       const serve = route(request, context, others)
+      if (upgradeOf(request) === 'websocket') {
+        return acceptWebSocket(request, socket, head, (bytes) => serve(new Stream(bytes, context.log)))
+      }
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: thaw-stream\r\nthaw-version: ${VERSION}\r\n\r\n`,
       )
-      serve(new Stream(socket, head, context.log))
+      socket.setNoDelay(true)
+      socket.setTimeout(0)
+      socket.setKeepAlive(true, KEEP_ALIVE)
+      if (head.length > 0) socket.unshift(head)
+      serve(new Stream(socket, context.log))
     } catch (error) {
       refuse(socket, ThawError.from(error))
     }
@@ -66,7 +78,7 @@ function route(
   context: ApiContext,
   others: Record<string, Begin>,
 ): (stream: Stream) => void {
-  if (request.headers.upgrade?.toLowerCase() !== 'thaw-stream') {
+  if (!['thaw-stream', 'websocket'].includes(upgradeOf(request))) {
     throw new ThawError('INVALID_REQUEST', `No such upgrade: ${request.headers.upgrade}.`)
   }
   if (context.stopping()) throw new ThawError('DAEMON_STOPPING', 'The daemon is shutting down.')
@@ -100,6 +112,8 @@ export function checkBuild(build: string | string[] | undefined, context: ApiCon
     details: { pid: process.pid, live: context.runs.live() + context.products.instances.live() },
   })
 }
+
+const upgradeOf = (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() ?? ''
 
 function decoded(text: string): string {
   try {
@@ -207,8 +221,7 @@ async function attach(branch: string, first: unknown, stream: Stream, context: A
 
 /** One connection after its upgrade: frames in, frames out, backpressure both ways. */
 export class Stream {
-  readonly #socket: Socket
-  readonly #head: Buffer
+  readonly #socket: Duplex
   readonly #log: Log
   readonly #gone = new AbortController()
   readonly #closed = new Set<number>()
@@ -220,10 +233,11 @@ export class Stream {
   #stdin: Promise<void> = Promise.resolve()
   #early: ClientControl[] = []
 
-  constructor(socket: Socket, head: Buffer, log: Log) {
+  constructor(socket: Duplex, log: Log) {
     this.#socket = socket
-    this.#head = head
     this.#log = log
+    // Without a listener a client that went away in the middle would end the daemon.
+    socket.on('error', (error) => log.debug('stream', { error }))
   }
 
   get gone(): AbortSignal {
@@ -240,8 +254,6 @@ export class Stream {
         this.fail(new ThawError('INVALID_REQUEST', `${ThawError.from(error).message}`, { cause: error }))
       }
     }
-    this.#socket.setNoDelay(true)
-    this.#socket.setTimeout(0)
     this.#socket.on('data', onData)
     this.#socket.on('drain', () => this.#wake())
     // The server's sockets stay open for writing when the client has left; a client leaves only for good.
@@ -251,7 +263,6 @@ export class Stream {
       this.#over = true
       this.#wake()
     })
-    if (this.#head.length > 0) onData(this.#head)
   }
 
   /** When the client goes away before the end. */

@@ -150,10 +150,13 @@ function passSignals(stream: () => RunStream | undefined, input: Input): void {
     })
   }
   process.on('SIGHUP', () => leave('SIGHUP'))
-  process.on('SIGWINCH', () => {
-    const size = terminalSize()
-    stream()?.resize(size.rows, size.cols)
-  })
+  process.on('SIGWINCH', () =>
+    // Node's own listener, which asks for the new size, may come after this one.
+    setImmediate(() => {
+      const size = terminalSize()
+      stream()?.resize(size.rows, size.cols)
+    }),
+  )
 }
 
 function terminalSize(): { rows: number; cols: number } {

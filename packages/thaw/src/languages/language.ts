@@ -6,6 +6,8 @@ export interface Adapted {
   language: 'python' | 'generic'
   /** Absolute path of the interpreter; part of the run's identity. Null for a program of its own. */
   interpreter: string | null
+  /** What the program finds around it: what was given, or what a version manager's shim makes of that. */
+  env: Record<string, string>
   /** Directory whose files are the project. */
   project: string
   /** How to start it with an agent; null: it runs plainly. */

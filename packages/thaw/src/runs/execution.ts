@@ -28,6 +28,7 @@ export interface ExecutionHooks {
 
 interface Asked {
   name: string | null
+  kind: 'asked' | 'moment'
   resolve: (checkpoint: Checkpoint) => void
   reject: (error: ThawError) => void
 }
@@ -196,7 +197,7 @@ export class Execution implements BranchListener {
       id: this.#hooks.newCheckpointId(),
       branch: record,
       seq: message.seq,
-      kind: message.stop ? 'stop' : message.asked ? 'asked' : message.name === null ? 'moment' : 'mark',
+      kind: this.#kindOf(message),
       hooked: message.hooked,
       name: message.asked ? (this.#waiting[0]?.name ?? null) : message.name,
       before: message.before,
@@ -221,6 +222,12 @@ export class Execution implements BranchListener {
     if (!message.quiet) await this.flow.relaxed()
   }
 
+  #kindOf({ stop, asked, name }: CheckpointMessage): Checkpoint['kind'] {
+    if (stop) return 'stop'
+    if (asked) return this.#waiting[0]?.kind ?? 'asked'
+    return name === null ? 'moment' : 'mark'
+  }
+
   refused(why: string | null, asked: boolean, sandbox: boolean): void {
     if (why === null) return
     if (asked) {
@@ -241,15 +248,16 @@ export class Execution implements BranchListener {
   /**
    * A checkpoint at the program's next safe moment.
    *
+   * @param kind whether somebody asked for this one, or only for some
    * @throws ThawError CHECKPOINT_REFUSED with the reason, TIMEOUT when no such moment came
    */
-  async ask(name: string | null): Promise<Checkpoint> {
+  async ask(name: string | null, kind: 'asked' | 'moment' = 'asked'): Promise<Checkpoint> {
     const branch = this.#branch
     if (branch === null) throw new ThawError('CHECKPOINT_REFUSED', 'The program has not started yet.')
-    if (this.#take !== null) return this.takeFromOutside(this.#take, 'asked', name)
+    if (this.#take !== null) return this.takeFromOutside(this.#take, kind, name)
     let asked: Asked | undefined
     const answer = new Promise<Checkpoint>((resolve, reject) => {
-      asked = { name, resolve, reject }
+      asked = { name, kind, resolve, reject }
       this.#waiting.push(asked)
     })
     answer.catch(() => {})

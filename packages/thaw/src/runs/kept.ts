@@ -47,6 +47,11 @@ export function outlasts({ state, data }: CheckpointRow): boolean {
   return state === 'parked' && Outlasting.safeParse(data).success
 }
 
+/** Whether it is one on disk that thaw did not take by itself. */
+export function isAskedFor(row: CheckpointRow): boolean {
+  return outlasts(row) && Outlasting.parse(row.data).kind !== 'moment'
+}
+
 /** The image of a checkpoint with an agent in it; null: it is none. */
 export function watchedImage({ state, data }: CheckpointRow): string | null {
   const read = Outlasting.safeParse(data)

@@ -232,7 +232,9 @@ export class Launch {
     if (every === null) return undefined
     return setInterval(() => {
       // What makes it impossible now is in the record already.
-      execution.ask(null).catch((error: unknown) => scope.log.debug('no checkpoint by time', { error }))
+      execution
+        .ask(null, 'moment')
+        .catch((error: unknown) => scope.log.debug('no checkpoint by time', { error }))
     }, every * 1000)
   }
 

@@ -88,10 +88,16 @@ export class Roots implements AsyncDisposable {
         for (const stream of [said.stdout, said.stderr]) stream.end()
         return { code, signal, timedOut: false, forced: false }
       })
+      const send = async (bytes: Buffer, done: (error?: Error) => void) => {
+        try {
+          await branch.writeStdin(bytes)
+          done()
+        } catch (error) {
+          done(error as Error)
+        }
+      }
       const stdin = new Writable({
-        write: (bytes: Buffer, _encoding, done) => {
-          branch.writeStdin(bytes).then(() => done(), done)
-        },
+        write: (bytes: Buffer, _encoding, done) => void send(bytes, done),
         final: (done) => {
           branch.endStdin()
           done()

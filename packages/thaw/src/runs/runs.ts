@@ -1,6 +1,6 @@
 /** All runs of one daemon. */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   type AttachFrom,
@@ -30,12 +30,13 @@ import {
 } from '../languages/index.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { openScope, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
+import { Collector } from './collector.js'
 import { summaryOf, treeOf } from './listing.js'
 import { exportCheckpoint, importCheckpoint } from './exchange.js'
 import { OutputFlow, type RunSink } from './flow.js'
-import { branchesKept, HISTORY_FILE, recallHistory } from './history.js'
+import { recallHistory } from './history.js'
 import { inputsOf } from './inputs.js'
-import { outlasts, revive, strayImages, watchedImage } from './kept.js'
+import { revive, watchedImage } from './kept.js'
 import type { BranchRecord, Checkpoint, Offsets } from './lineage.js'
 import { printedBy, printedOn } from './printed.js'
 import type { StreamName } from './record.js'
@@ -64,6 +65,7 @@ export class Runs implements AsyncDisposable {
   readonly #journal: Journal
   readonly #settings: DaemonSettings
   readonly #verifier: Verifier
+  readonly #collector: Collector
   /** Starts of one run go one after the other up to the point where its program runs. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #expiry: NodeJS.Timeout
@@ -75,7 +77,15 @@ export class Runs implements AsyncDisposable {
     this.#journal = journal
     this.#settings = settings
     this.#verifier = new Verifier(shop, journal)
-    this.#expiry = setInterval(() => void this.#expire(), 60_000).unref()
+    this.#collector = new Collector(shop, journal, {
+      budget: settings.disk,
+      remove: (id) => this.#forget(id),
+    })
+    this.#expiry = setInterval(() => {
+      this.#expire()
+        .then(() => (this.#verifier.busy ? 0 : this.#collector.fit()))
+        .catch((error: unknown) => shop.log.warn('What is kept could not be thinned.', { error }))
+    }, 60_000).unref()
   }
 
   static create(options: {
@@ -111,20 +121,18 @@ export class Runs implements AsyncDisposable {
   }
 
   async #start(
-    request: StartRequest,
+    given: StartRequest,
     sink: RunSink,
     scope: Scope,
   ): Promise<{ handle: RunHandle<RunReport>; ready: Promise<unknown> }> {
     const began = performance.now()
-    if (!existsSync(request.cwd)) {
-      throw new ThawError('DIRECTORY_GONE', `${request.cwd} does not exist.`)
-    }
-    const { command, cwd, env, root } = request
+    const { command, cwd, root } = given
+    if (!existsSync(cwd)) throw new ThawError('DIRECTORY_GONE', `${cwd} does not exist.`)
+    const there = root === null ? null : findProject(cwd, null, given.env['HOME'])
     const inside =
-      root === null
-        ? {}
-        : { inside: this.#shop.roots.inside(root, findProject(cwd, null, env['HOME']), scope) }
-    const adapted = await adapt({ command, cwd, env, ...inside }, scope)
+      root === null || there === null ? {} : { inside: this.#shop.roots.inside(root, there, scope) }
+    const adapted = await adapt({ command, cwd, env: given.env, ...inside }, scope)
+    const request = { ...given, env: adapted.env }
     const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project, 1, root?.directory)
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
     run.starting++
@@ -341,61 +349,25 @@ export class Runs implements AsyncDisposable {
       if (!how.force) throw new ThawError('RUN_BUSY', `${id} is running.`)
       await this.stop(id)
     }
-    const run = this.#shop.runs.get(id)
-    await run?.dispose()
-    this.#shop.runs.delete(id)
-    this.#journal.forgetRun(id)
-    const directory = join(this.#shop.paths.runs, id)
-    await this.#shop.keeper.release(directory)
-    rmSync(directory, { recursive: true, force: true })
+    await this.#forget(id)
     return [id]
   }
 
-  /** Thins checkpoints, and removes the records of branches that nothing needs, oldest first, to fit the budgets. */
-  async collect(): Promise<Collected> {
-    const checkpoints = await this.#shop.thin()
-    let records = 0
-    let bytes = 0
-    for (const name of readdirSync(this.#shop.paths.runs)) {
-      const directory = join(this.#shop.paths.runs, name)
-      const run = this.#shop.runs.get(name)
-      if (run === undefined && this.#journal.getRun(name) === undefined) {
-        await this.#shop.keeper.release(directory)
-        bytes += sizeOf(directory)
-        records++
-        rmSync(directory, { recursive: true, force: true })
-        continue
-      }
-      const isIdle = run === undefined || (run.live.size === 0 && run.starting === 0)
-      const strays = isIdle ? strayImages(join(directory, 'images'), this.#journal.listCheckpoints(name)) : []
-      if (strays.length > 0) await this.#shop.keeper.release(directory)
-      for (const stray of strays) {
-        bytes += sizeOf(stray)
-        records++
-        rmSync(stray, { recursive: true, force: true })
-      }
-      const needed = new Set([
-        'store',
-        'left',
-        'temp',
-        'images',
-        'work',
-        HISTORY_FILE,
-        ...(run?.branches.map((branch) => branch.id) ?? branchesKept(directory)),
-        // What a program had printed before a checkpoint that outlived its daemon.
-        ...this.#journal.listCheckpoints(name).flatMap((one) => (outlasts(one) ? [one.branch] : [])),
-      ])
-      for (const { execution } of this.#shop.live.values()) needed.add(execution.record.id)
-      for (const entry of readdirSync(directory)) {
-        if (needed.has(entry)) continue
-        bytes += sizeOf(join(directory, entry))
-        records++
-        rmSync(join(directory, entry), { recursive: true, force: true })
-      }
-    }
-    await this.#shop.keeper.tidy()
-    const pages = await this.#shop.keeper.collect()
-    return { checkpoints, records, bytes: bytes + pages.bytes }
+  /** A run that nothing is live of, with all that it left. */
+  async #forget(id: string): Promise<void> {
+    const run = this.#shop.runs.get(id)
+    // A start from here on is that of a new run.
+    this.#shop.runs.delete(id)
+    this.#journal.forgetRun(id)
+    await run?.dispose()
+    const directory = join(this.#shop.paths.runs, id)
+    await this.#shop.keeper.release(directory)
+    rmSync(directory, { recursive: true, force: true })
+  }
+
+  /** What nothing needs goes, then what is over the budgets. */
+  collect(): Promise<Collected> {
+    return this.#collector.collect()
   }
 
   async doctor(): Promise<Finding[]> {
@@ -592,11 +564,4 @@ export class Runs implements AsyncDisposable {
       await run.dispose()
     }
   }
-}
-
-function sizeOf(path: string): number {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  if (stat === undefined) return 0
-  if (!stat.isDirectory()) return stat.size
-  return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0)
 }

@@ -157,9 +157,14 @@ export class Workshop {
 
   /** Ends a parked process; what it stood for is then part of the next checkpoint's stretch. */
   drop(run: Run, checkpoint: Checkpoint): void {
+    void this.giveUp(run, checkpoint)
+  }
+
+  /** The same; afterwards its image is gone. */
+  async giveUp(run: Run, checkpoint: Checkpoint): Promise<void> {
     checkpoint.state = 'dropped'
     this.#recordCheckpoint(run, checkpoint)
-    this.#discard(checkpoint.image).catch((error: unknown) => {
+    await this.#discard(checkpoint.image).catch((error: unknown) => {
       this.log.warn('A checkpoint could not be given up.', { error })
     })
   }

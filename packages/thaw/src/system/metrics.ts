@@ -9,6 +9,21 @@ const SECONDS = [
 export type ColdReason =
   'first_run' | 'nothing_kept' | 'fresh' | 'busy' | 'edit' | 'input' | 'env' | 'package' | 'other'
 
+/** Why an instance could not come from where it was to come from. */
+export type FallbackReason =
+  /** There is no snapshot. */
+  | 'none'
+  | 'unhealthy'
+  | 'creating'
+  /** criu, kernel, processor or program are not those it was made with. */
+  | 'mismatch'
+  /** A file of it is missing, cut, or not what was written. */
+  | 'damaged'
+  | 'restore'
+  /** What was restored did not become ready. */
+  | 'readiness'
+  | 'pool_empty'
+
 export class Metrics {
   readonly #registry = new Registry()
   readonly #starts = this.#counter('starts_total', 'Programs started, by how.', ['outcome', 'engine'])
@@ -28,7 +43,8 @@ export class Metrics {
   readonly #boots = this.#counter('instance_boots_total', 'Instances that became ready, by how.', ['method'])
   readonly #fallbacks = this.#counter(
     'instance_fallbacks_total',
-    'Times that an instance could not come from a pool or a snapshot as wanted.',
+    'Times that an instance could not come from a pool or a snapshot as wanted, by why.',
+    ['reason'],
   )
   readonly #boot = this.#histogram('instance_boot_seconds', 'From a request to an instance that is ready.', [
     'method',
@@ -122,8 +138,8 @@ export class Metrics {
   }
 
   /** One could not come from where it was to come from. */
-  fellBack(): void {
-    this.#fallbacks.inc()
+  fellBack(reason: FallbackReason): void {
+    this.#fallbacks.inc({ reason })
   }
 
   request(method: string, route: string, status: number, seconds: number): void {

@@ -1,4 +1,4 @@
-import type { ExecRequestInput, Instance, InstanceRequestInput } from '@thaw/protocol'
+import { SHELL, type ExecRequestInput, type Instance, type InstanceRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
 import { RunStream } from '@thaw/sdk/run-stream'
 import { createReadStream, createWriteStream, statSync } from 'node:fs'
@@ -76,7 +76,9 @@ export async function exec(
   const paths = findPaths()
   const path = `/v1/instances/${encodeURIComponent(id)}/exec/stream`
   const { end } = await session({ terminal, quiet: true }, (io, handlers) => {
-    const request: ExecRequestInput = { command, env: environment(env), cwd, user, ...io }
+    const TERM = terminal ? process.env['TERM'] : undefined
+    const own = { ...(TERM === undefined ? {} : { TERM }), ...environment(env) }
+    const request: ExecRequestInput = { command, env: own, cwd, user, ...io }
     return withDaemon(paths, () => RunStream.open(paths.socket, path, request, handlers, BUILD))
   })
   if (end.t !== 'exited') throw new ThawError('INTERNAL', 'The stream of a command ended as that of a run.')
@@ -85,7 +87,7 @@ export async function exec(
 
 /** A shell of its own in it, with this terminal. */
 export function shell(id: string, options: { user?: string }): Promise<number> {
-  return exec(id, ['sh', '-i'], { ...options, terminal: true })
+  return exec(id, [...SHELL], { ...options, terminal: true })
 }
 
 /** A file into it or out of it: one side is NAME:PATH. */

@@ -120,6 +120,8 @@ export class Entered implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // A shell lets SIGTERM pass, and hands this one on to its jobs.
+    if (this.#streams.terminal !== null) this.signal('SIGHUP')
     await this.#child[Symbol.asyncDispose]()
     await this.exited
   }

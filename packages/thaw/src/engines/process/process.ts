@@ -28,8 +28,7 @@ import { noteFile, notePlace, PART, ProcessImage, sealImage, thisMachine, type M
 import { canBeLazy, LAZY_FROM, memoryOf, PageServer } from './lazy.js'
 import { inspectTree, readTree, treeOf } from './inspect.js'
 import { carry, CARRIED_NAMES, findCarrier } from './network.js'
-import { heldPid, Sandbox } from './sandbox.js'
-import { renameHost } from './host-name.js'
+import { Sandbox } from './sandbox.js'
 import {
   adoptMode,
   makeSetting,
@@ -44,6 +43,7 @@ import {
 } from './setting.js'
 import type { HeldBranch, ProcessCheckpoint, ProcessLaunch, ProcessRestore, Standing } from './specs.js'
 import { BranchStreams } from './streams.js'
+import { tellRestored } from './told.js'
 import { WITHOUT_CARE, type ImageCare } from './keeper.js'
 
 /** How long each step may take; what takes longer hangs. Milliseconds. */
@@ -271,8 +271,9 @@ export class ProcessEngine implements OutsideEngine<
     let released = false
     return {
       initPid: sandbox.initPid,
-      release: () => {
+      release: (hostname) => {
         released = true
+        if (hostname !== null) sandbox.tell('name', hostname)
         go()
         return branch
       },
@@ -398,19 +399,12 @@ export class ProcessEngine implements OutsideEngine<
         if (lazy) parts.pages = await PageServer.start(sandbox, criu, work, bounded)
         const how = { held: stands, lazy }
         const argv = restoreCommand(criu, WORK.restore, PART.criu, inherited, manifest.tcp, how)
-        let failure: unknown = null
         let ready!: () => void
         const stood = new Promise<void>((resolve) => (ready = resolve))
         const paused = async () => {
-          try {
-            const root = heldPid(sandbox.initPid, manifest.pids.root)
-            if (hostname !== null) await renameHost(root, criu.user, hostname, scope)
-          } catch (error) {
-            failure = error
-            throw error
-          } finally {
-            ready()
-          }
+          if (hostname !== null) sandbox.tell('name', hostname)
+          tellRestored(treeOf(sandbox.initPid))
+          ready()
           await standing?.(sandbox)
         }
         const { pids } = manifest
@@ -419,7 +413,6 @@ export class ProcessEngine implements OutsideEngine<
         const step = stands ? Promise.race([stood, restored]) : restored
         await within(bounded, 'restoring', step)
         const whole = await restored
-        if (failure !== null) throw failure as Error
         if (!whole) {
           const log = join(work, WORK.restore, RESTORE_LOG)
           scope.log.warn('A restore failed.', { log: textOf(log).slice(-4000) })

@@ -72,6 +72,6 @@ export type Standing = (sandbox: Sandbox) => Promise<void>
 /** A branch that is restored up to its last step, and stands still there. */
 export interface HeldBranch extends AsyncDisposable {
   readonly initPid: number
-  /** It goes on. @throws ThawError when it is gone meanwhile */
-  release(): Promise<ProcessBranch>
+  /** It goes on. @param hostname null: it keeps the one it has @throws ThawError when it is gone meanwhile */
+  release(hostname: string | null): Promise<ProcessBranch>
 }

@@ -6,6 +6,7 @@ export function adaptGeneric(context: CommandContext, reason: string): Adapted {
   return {
     language: 'generic',
     interpreter: null,
+    env: context.env,
     project: findProject(context.cwd, null, context.env['HOME']),
     agent: null,
     plainReason: reason,

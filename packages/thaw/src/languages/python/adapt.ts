@@ -6,7 +6,7 @@ import { findProgram } from '../lookup.js'
 import { findProject } from '../project.js'
 import { isPythonName, parsePythonArguments, parseShebang, type PythonCommand } from './command-line.js'
 import { describeInterpreter, whyNotResumable } from './interpreter.js'
-import { resolveShim } from './shim.js'
+import { resolveShim, shimEnvironment } from './shim.js'
 
 const HEAD = 512
 const ZIP = Buffer.from('PK\x03\x04')
@@ -41,26 +41,32 @@ function readFirstLine(script: string, context: CommandContext): { program: stri
   return program === null ? null : { program, flags: shebang.flags }
 }
 
-/** The interpreter's path and what it is given; null when the command is not Python's. */
-async function asPython(
-  context: CommandContext,
-  scope: Scope,
-): Promise<{ program: string; args: string[] } | null> {
+interface Found {
+  /** The interpreter's path, which may be a shim. */
+  program: string
+  /** What it is given. */
+  args: string[]
+  /** What the command starts first: where that is a version manager's shim, it changes the environment. */
+  shim: string
+}
+
+/** Null when the command is not Python's. */
+async function asPython(context: CommandContext, scope: Scope): Promise<Found | null> {
   const { command, cwd, env } = context
   const [name = '', ...args] = command
   const program = findProgram(name, cwd, env, realIn(context))
   if (program === null) return null
-  if (isPythonName(program)) return { program, args }
+  if (isPythonName(program)) return { program, args, shim: program }
   const direct = readFirstLine(program, context)
   if (direct !== null) {
     // The kernel hands the script over under the name it was started by.
     const script = name.includes('/') ? name : program
-    return { program: direct.program, args: [...direct.flags, script, ...args] }
+    return { program: direct.program, args: [...direct.flags, script, ...args], shim: direct.program }
   }
   const script = context.inside === undefined ? await resolveShim(program, cwd, env, scope) : null
   const behind = script === null ? null : readFirstLine(script, context)
   if (script === null || behind === null) return null
-  return { program: behind.program, args: [...behind.flags, script, ...args] }
+  return { program: behind.program, args: [...behind.flags, script, ...args], shim: program }
 }
 
 function whyPlain(parsed: PythonCommand, context: CommandContext): string | null {
@@ -113,6 +119,7 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
   const plain = (plainReason: string): Adapted => ({
     language: 'python',
     interpreter: python,
+    env,
     project: findProject(cwd, script, env['HOME']),
     agent: null,
     plainReason,
@@ -126,6 +133,7 @@ export async function adaptPython(context: CommandContext, scope: Scope): Promis
   const option = { script: [], module: ['-m'], command: ['-c'] }[main.kind]
   return {
     ...plain(''),
+    env: inside === undefined ? await shimEnvironment(found.shim, python, cwd, env, scope) : env,
     agent: {
       argv: (stub) => [python, ...flags, stub, ...args],
       main,

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
+import { z } from 'zod'
 import type { Scope } from '../../system/index.js'
 import { findProgram } from '../lookup.js'
 import { ask } from './ask.js'
@@ -7,6 +8,12 @@ import { shimStamp, stamp } from './interpreter.js'
 
 const HEAD = 4096
 const answers = new Map<string, string>()
+const environments = new Map<string, Changes>()
+
+/** Variables that a shim sets, or takes away (null). */
+type Changes = Record<string, string | null>
+
+const ENVIRONMENT = 'import json, os; print(json.dumps(dict(os.environ)))'
 
 /** A version manager's stand-in for a program, by its text. */
 export interface Shim {
@@ -95,4 +102,53 @@ export async function resolveShim(
   if (answers.size > 200) answers.clear()
   answers.set(key, answer)
   return answer
+}
+
+/**
+ * The environment in which a version manager's shim starts what it stands for: a pyenv's puts the version's own
+ * programs first on PATH, names the version, and is a shell, which leaves marks as well.
+ *
+ * @param path of the shim
+ * @param interpreter what it starts, or what runs what it starts
+ * @returns `env` as it is where `path` is no shim, or one that would start another interpreter
+ */
+export async function shimEnvironment(
+  path: string,
+  interpreter: string,
+  cwd: string,
+  env: Record<string, string>,
+  scope: Scope,
+): Promise<Record<string, string>> {
+  if (readShim(path) === null) return env
+  // Only an interpreter can be asked what it finds.
+  const python = /^python[\d.]*$/.test(basename(path)) ? path : join(dirname(path), 'python3')
+  const decisive = Object.entries(env).filter(([name]) =>
+    /^(?:PATH|HOME|PWD|OLDPWD|SHLVL|_|_?(?:PYENV|ASDF)_.*)$/.test(name),
+  )
+  const key = JSON.stringify([stamp(python), shimStamp(cwd, env), cwd, interpreter, decisive])
+  let changes = environments.get(key)
+  if (changes === undefined) {
+    const answer = await ask([python, '-I', '-S', '-c', ENVIRONMENT], cwd, env, scope).catch(() => null)
+    if (answer === null) return env
+    changes = changesOf(env, z.record(z.string(), z.string()).parse(JSON.parse(answer)))
+    const started = findProgram(basename(interpreter), cwd, { PATH: changes['PATH'] ?? env['PATH'] ?? '' })
+    if (started !== interpreter) changes = {}
+    if (environments.size > 200) environments.clear()
+    environments.set(key, changes)
+  }
+  const changed = { ...env, ...changes }
+  return Object.fromEntries(
+    Object.entries(changed).filter((entry): entry is [string, string] => entry[1] !== null),
+  )
+}
+
+function changesOf(before: Record<string, string>, after: Record<string, string>): Changes {
+  const changes: Changes = {}
+  for (const name of Object.keys(before)) if (!(name in after)) changes[name] = null
+  for (const [name, value] of Object.entries(after)) {
+    // What is not UTF-8 came through as it was; LC_CTYPE is set by the interpreter itself (PEP 538).
+    const foreign = /\p{Surrogate}/u.test(value)
+    if (before[name] !== value && !foreign && name !== 'LC_CTYPE') changes[name] = value
+  }
+  return changes
 }
