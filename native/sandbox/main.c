@@ -6,7 +6,7 @@
 static const char USAGE[] = "usage: sandbox PARENT root|user host|private\n"
                             "       sandbox enter PARENT TARGET root|user TERMINAL|- CWD UID GID COMMAND...\n"
                             "       sandbox publish PARENT TARGET root|user (ADDRESS PORT INNER-PORT)...\n"
-                            "       sandbox name PARENT TARGET root|user NAME\n";
+                            "       sandbox tied PARENT COMMAND...\n";
 
 static pid_t pid(const char *word) { return (pid_t)atoi(word); }
 
@@ -17,13 +17,13 @@ int main(int argc, char **argv) {
     const char *stage = argc == 1 ? getenv("CRTOOLS_SCRIPT_ACTION") : NULL;
     if (stage) return hook(stage);
     if (argc == 3 && is(argv[1], "reap")) return reap(pid(argv[2]));
+    if (argc > 3 && is(argv[1], "tied")) return tied(pid(argv[2]), argv + 3);
     if (argc > 5) {
         const char *what = argv[1];
         pid_t parent = pid(argv[2]), target = pid(argv[3]);
         int user = is(argv[4], "user");
         if (is(what, "enter") && argc > 9) return enter(parent, target, user, argv[5], argv[6], argv + 7);
         if (is(what, "publish") && argc % 3 == 2) return publish(parent, target, user, (argc - 5) / 3, argv + 5);
-        if (is(what, "name") && argc == 6) return rename_host(parent, target, user, argv[5]);
     }
     if (argc == 4) return own(pid(argv[1]), is(argv[2], "user"), is(argv[3], "private"));
     fputs(USAGE, stderr);

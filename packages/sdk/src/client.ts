@@ -41,6 +41,7 @@ import { all, at, callOver, pages, query, type Call } from './call.js'
 import { ImagesClient } from './images.js'
 import { InstancesClient } from './instances.js'
 import { PoolsClient } from './pools.js'
+import { ServicesClient } from './services.js'
 import { SnapshotsClient } from './snapshots.js'
 import { OperationHandle, type StartOptions } from './operation.js'
 import { settled, type SettledBranch } from './settled.js'
@@ -62,6 +63,7 @@ export class Client {
   readonly instances: InstancesClient
   readonly snapshots: SnapshotsClient
   readonly pools: PoolsClient
+  readonly services: ServicesClient
 
   constructor(transport: Transport) {
     const call = callOver(transport)
@@ -76,6 +78,7 @@ export class Client {
     this.instances = new InstancesClient(call, transport)
     this.snapshots = new SnapshotsClient(call, transport)
     this.pools = new PoolsClient(call)
+    this.services = new ServicesClient(call, transport)
   }
 }
 

@@ -3,6 +3,7 @@ import { ThawError } from '@thaw/protocol/errors'
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { VERSION } from '../version.js'
 import { describeProducts } from './products.js'
+import { describeServices } from './services.js'
 import { print } from './print.js'
 
 const AFTER_HELP = `
@@ -149,6 +150,7 @@ export function describeProgram(): { thaw: Command; code: () => number } {
         .configureOutput({ writeErr: () => {} })
   }
   describeProducts(group, to, json)
+  describeServices(verb, group, to, json)
   const images = () => import('./commands/image.js')
   const image = group('image', 'how something starts: a command in a directory, or a root file system')
   image('create <file>', 'make one of a definition (JSON)')

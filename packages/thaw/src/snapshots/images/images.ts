@@ -11,7 +11,7 @@ import { receive, type Expected } from './upload.js'
 
 const DRAFT = 'draft-'
 /** What a program finds when neither definition nor image says anything. */
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+export const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export class Images {
   readonly #journal: Journal

@@ -291,7 +291,7 @@ export class Instances implements AsyncDisposable {
   #open(image: Image, request: InstanceRequest, supplier: Supplier): Living {
     const id = supplier.id ?? newId('i')
     const name = request.name ?? nameOf(id)
-    if (this.list().some((one) => one.name === name)) {
+    if (this.#journal.instances.hasName(name)) {
       throw new ThawError('NAME_TAKEN', `There is an instance ${name} already.`)
     }
     const limits = limitsOf(image, request)
@@ -358,6 +358,7 @@ export class Instances implements AsyncDisposable {
         cold = source.kind === 'cold'
         living.change({ boot_method: source.kind, from, boot_reason: reason })
         await boot(this.bench, living, source, scope)
+
         for (const command of prepare) await runIn(living, command, scope)
         break
       } catch (error) {
