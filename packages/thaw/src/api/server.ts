@@ -18,6 +18,7 @@ import { ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
 import type { Needed } from './access.js'
 import { branchRoutes } from './branch-routes.js'
+import { acceptBytes } from './bytes.js'
 import { checkpointRoutes } from './checkpoint-routes.js'
 import type { ApiContext } from './context.js'
 import { containerRoutes } from './container-routes.js'
@@ -100,6 +101,7 @@ export async function buildServer(context: ApiContext): Promise<FastifyInstance>
   })
   const callers = new WeakMap<FastifyRequest, string>()
   guard(app, context, callers)
+  acceptBytes(app)
   acceptKeys(app, (request) => callers.get(request) ?? '')
   app.addHook('onRoute', completeSchema)
   await app.register(swagger, openApi())

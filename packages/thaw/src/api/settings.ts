@@ -26,7 +26,14 @@ export interface ResolvedSettings {
 
 const NAMES = Object.keys(Settings.shape) as SettingName[]
 /** Variables that begin with THAW_ and are no settings. */
-const OTHER_VARIABLES = new Set(['THAW_HOME', 'THAW_AGENT', 'THAW_LAUNCHER', 'THAW_NOFILE'])
+const OTHER_VARIABLES = new Set([
+  'THAW_HOME',
+  'THAW_AGENT',
+  'THAW_LAUNCHER',
+  'THAW_NOFILE',
+  'THAW_URL',
+  'THAW_TOKEN',
+])
 
 /**
  * The settings in force: flags over environment over the project's thaw.toml over the user's over defaults.
