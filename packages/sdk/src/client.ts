@@ -153,11 +153,8 @@ class RunsClient {
     return this.#call('GET', `/v1/runs/${at(id)}/tree`, RunTree)
   }
 
-  /** Ids that begin with `prefix`, each with what it stands for. */
-  async ids(
-    prefix = '',
-    kinds: readonly ('run' | 'branch' | 'checkpoint')[] = ['run', 'branch', 'checkpoint'],
-  ): Promise<IdList['ids']> {
+  /** Ids that begin with `prefix`, each with what it stands for. @param kinds also `instance`, `image`, `snapshot`, `pool`: their names */
+  async ids(prefix = '', kinds: readonly string[] = ['run', 'branch', 'checkpoint']): Promise<IdList['ids']> {
     const query = `prefix=${encodeURIComponent(prefix)}&kinds=${kinds.join(',')}`
     return (await this.#call('GET', `/v1/ids?${query}`, IdList)).ids
   }
