@@ -72,11 +72,14 @@ function serve(argv) {
   })
 }
 
-function post(agent, where, path, body) {
+function post(agent, where, path, body, method = 'POST') {
   return new Promise((resolve, reject) => {
-    const text = JSON.stringify(body)
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
-    const asked = request({ agent, host: '127.0.0.1', ...where, method: 'POST', path, headers }, (answer) => {
+    const text = method === 'GET' ? '' : JSON.stringify(body)
+    const headers =
+      method === 'GET'
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
+    const asked = request({ agent, host: '127.0.0.1', ...where, method, path, headers }, (answer) => {
       let all = ''
       answer.on('data', (chunk) => (all += chunk))
       answer.on('end', () => (answer.statusCode === 200 ? resolve(JSON.parse(all)) : reject(new Error(all))))
@@ -88,21 +91,21 @@ function post(agent, where, path, body) {
 
 const at = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]
 
-async function measure(where, path) {
+async function measure(where, path, method) {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 })
-  for (let i = 0; i < 200; i++) await post(agent, where, path, { x: i, y: 2 })
+  for (let i = 0; i < 200; i++) await post(agent, where, path, { x: i, y: 2 }, method)
   const times = []
   for (let i = 0; i < CALLS; i++) {
     const begun = performance.now()
-    const { result } = await post(agent, where, path, { x: i, y: 2 })
+    const { result } = await post(agent, where, path, { x: i, y: 2 }, method)
     times.push(performance.now() - begun)
-    if (result !== i * 2) throw new Error(`${i} * 2 is not ${result}`)
+    if (method !== 'GET' && result !== i * 2) throw new Error(`${i} * 2 is not ${result}`)
   }
   times.sort((a, b) => a - b)
   const begun = performance.now()
   let next = 0
   const worker = async () => {
-    while (next++ < CALLS) await post(agent, where, path, { x: 1, y: 2 })
+    while (next++ < CALLS) await post(agent, where, path, { x: 1, y: 2 }, method)
   }
   await Promise.all(Array.from({ length: 16 }, worker))
   const rate = CALLS / ((performance.now() - begun) / 1000)
@@ -129,13 +132,14 @@ try {
   const calls = {}
   // Interleaved, so that each meets the same machine.
   for (let round = 0; round < 3; round++) {
-    for (const [name, where, to] of [
+    for (const [name, where, to, method] of [
       ['bare fastify', { port: node }, '/'],
       ['bare Python http.server', { port: python }, '/'],
+      ['bare round trip of the daemon, over TCP', { port: started.tcp.port }, '/healthz', 'GET'],
       ['warm call over TCP', { port: started.tcp.port }, path],
       ['warm call over the unix socket', { socketPath: socket }, path],
     ]) {
-      const found = await measure(where, to)
+      const found = await measure(where, to, method)
       const best = calls[name]
       if (best === undefined || found.p50 < best.p50) calls[name] = found
     }
@@ -170,6 +174,8 @@ try {
   ;[life.restart_ms] = await timed(() => verb('restart'))
   agent.destroy()
   const ratio = {
+    tcp_over_bare_round_trip:
+      calls['warm call over TCP'].p50 / calls['bare round trip of the daemon, over TCP'].p50,
     tcp_over_python: calls['warm call over TCP'].p50 / calls['bare Python http.server'].p50,
     tcp_over_fastify: calls['warm call over TCP'].p50 / calls['bare fastify'].p50,
   }

@@ -45,7 +45,7 @@ class Keeper:
     def load(self):
         setting = self.setting
         file = setting["file"]
-        self.project = service_code.Project(setting["root"], self.park)
+        self.project = service_code.Project(setting["root"], self.park if setting["park"] else lambda: None)
         began = time.monotonic()
         self.since = began - self.gap
         try:
