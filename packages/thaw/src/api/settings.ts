@@ -25,12 +25,13 @@ export interface ResolvedSettings {
 }
 
 const NAMES = Object.keys(Settings.shape) as SettingName[]
-/** Variables that begin with THAW_ and are no settings. */
+/** Variables that begin with THAW_ and are no settings: thaw's own, and those of its Python client. */
 const OTHER_VARIABLES = new Set([
   'THAW_HOME',
   'THAW_AGENT',
   'THAW_LAUNCHER',
   'THAW_NOFILE',
+  'THAW_COMMAND',
   'THAW_URL',
   'THAW_TOKEN',
 ])
