@@ -10,7 +10,6 @@ import type {
   SnapshotRequest,
   SnapshotVerification,
 } from '@thaw/protocol'
-import { ProcessImage } from '../../engines/process/image.js'
 import type { Journal, SnapshotRow } from '../../store/index.js'
 import {
   openScope,
@@ -23,6 +22,7 @@ import {
 } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import type { Images } from '../images/images.js'
+import { madeWith, openCopy, type Copy } from '../instances/body.js'
 import type { Bench } from '../instances/boot.js'
 import { build } from './build.js'
 import { nextRebuild, type HealthEvent } from './health.js'
@@ -58,7 +58,7 @@ export interface Dependents {
 /** A copy that is in use: its directory stays while it is. */
 export interface Lease extends Disposable {
   readonly snapshot: string
-  readonly copy: ProcessImage
+  readonly copy: Copy
 }
 
 const BUILD_TIMEOUT = 3_600_000
@@ -284,7 +284,10 @@ export class Snapshots implements AsyncDisposable {
     const lease = this.#leases.hold(directory)
     try {
       await this.#checked.check(join(this.directory, directory), digests, scope)
-      return Object.assign(lease, { snapshot: id, copy: ProcessImage.open(join(this.directory, directory)) })
+      return Object.assign(lease, {
+        snapshot: id,
+        copy: openCopy(one.row.snapshot.engine, join(this.directory, directory)),
+      })
     } catch (error) {
       lease[Symbol.dispose]()
       throw error
@@ -405,7 +408,7 @@ export class Snapshots implements AsyncDisposable {
         memory_bytes: made.sizes.memory,
         disk_bytes: made.sizes.disk,
         stored_bytes: made.sizes.stored,
-        engine_version: made.copy.manifest.machine.criu,
+        engine_version: madeWith(made.copy),
         kernel: release(),
         cold_seconds: before + made.seconds,
         build_seconds: (performance.now() - began) / 1000,
