@@ -59,7 +59,9 @@ export class Products implements AsyncDisposable {
       }),
     )
     const directory = placeOf(settings.snapshot_path, state)
-    const group = this.#cleanup.use(ProcessGroup.open(directory, join(state, 'building'), log))
+    // On one file system: what a temporary instance wrote is moved into its snapshot, not copied.
+    const building = settings.snapshot_path === 'auto' ? join(state, 'building') : `${directory}.building`
+    const group = this.#cleanup.use(ProcessGroup.open(directory, building, log))
     const rootOf = this.images.rootOf.bind(this.images)
     const diskOf = this.images.diskOf.bind(this.images)
     const bench = { engine, machines, group, rootless: needsUserNamespace(), rootOf, diskOf }

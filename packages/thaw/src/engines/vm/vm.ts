@@ -5,6 +5,8 @@ import { Disposables, removeTree, ThawError, withTimeout, type Scope } from '../
 import type { Ability, AnyImage, OutputListener } from '../engine.js'
 import { processorDigest } from '../process/image.js'
 import { makeDisk } from './disks.js'
+import { FirecrackerMonitor } from './firecracker/machine.js'
+import { namedFirecracker } from './firecracker/versions.js'
 import { Guest, type GuestProgram } from './guest/guest.js'
 import { sealImage, VmImage, type Manifest } from './image.js'
 import type { Machine, MachineShape, Monitor } from './monitor.js'
@@ -244,8 +246,13 @@ export class VmEngine {
 
   async #choose(scope: Scope): Promise<Monitor> {
     const tools = await this.#provider.get(this.#say, scope)
-    const { name } = await findAccelerator(tools, this.#provider.directory, scope)
-    return new QemuMonitor(tools, name)
+    const { name, reason } = await findAccelerator(tools, this.#provider.directory, scope)
+    const firecracker = namedFirecracker()
+    if (firecracker === null) return new QemuMonitor(tools, name)
+    if (name === 'kvm') return new FirecrackerMonitor(firecracker)
+    throw new ThawError('ENGINE_MISSING', `Firecracker needs KVM: ${reason}.`, {
+      hint: 'Without THAW_FIRECRACKER, machines are run by QEMU, which can do without KVM.',
+    })
   }
 
   async #identity(monitor: Monitor, scope: Scope): Promise<Manifest['monitor']> {

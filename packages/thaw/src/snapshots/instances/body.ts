@@ -9,7 +9,7 @@ import { ProcessImage } from '../../engines/process/image.js'
 import { treeOf } from '../../engines/process/inspect.js'
 import { isListening } from '../../engines/process/listening.js'
 import { publish, type PortPair, type Publication } from '../../engines/process/publication.js'
-import { readListening } from '../../engines/process/sockets.js'
+import { hasListener } from '../../engines/process/sockets.js'
 import { VmImage } from '../../engines/vm/image.js'
 import { checkScope, ThawError, type CgroupLimits, type Scope } from '../../system/index.js'
 import type { Bench } from './boot.js'
@@ -122,7 +122,7 @@ export class SandboxBody implements Body {
 
   listens(port: number): Promise<boolean> {
     const alone = this.branch.parts.network !== 'host'
-    const found = alone ? readListening(this.branch.root, port).size > 0 : isListening(this.branch, port)
+    const found = alone ? hasListener(this.branch.root, port) : isListening(this.branch, port)
     return Promise.resolve(found)
   }
 

@@ -8,7 +8,7 @@ import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
 import type { VmEngine } from '../../engines/vm/vm.js'
 import { ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
-import { findFile } from '../images/within.js'
+import { findFile } from '../../files/within.js'
 import { writeFileOf } from './files.js'
 import { SandboxBody, type Body, type Copy } from './body.js'
 import { MachineBody } from './machine-body.js'
@@ -73,8 +73,7 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
   const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
   const steps = async () => {
     await body.begun(inner)
-    const ports = request.ports ?? image.ports.map((port) => ({ port, host: 0 }))
-    await living.publishPorts(ports, scope)
+    await living.publishPorts(scope)
     const { after_restore: hook } = image
     if (source.kind !== 'cold' && hook !== null && !(await succeeds(living, hook, inner))) {
       throw notReady(living, `was restored, but ${hook.join(' ')} failed in it`)
@@ -139,7 +138,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
   if (root === null && !existsSync(image.cwd)) {
     throw new ThawError('DIRECTORY_GONE', `${image.cwd}, in which ${image.name} runs, does not exist.`)
   }
-  const user = bench.rootless || image.user === null ? null : userOf(image.user, root)
+  const user = bench.rootless || living.user === null ? null : userOf(living.user, root)
   const home = user?.home ?? (root === null ? (process.env['HOME'] ?? null) : '/root')
   const path = process.env['PATH'] ?? ''
   const branch = await engine.launch(
@@ -151,6 +150,8 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
         ...(root === null ? { PATH: path } : {}),
         ...(home === null ? {} : { HOME: home }),
         ...living.environment,
+        // agents/python/thaw goes by it.
+        THAW_INSTANCE: '1',
       },
       cwd: image.cwd,
       umask: 0o022,
@@ -206,8 +207,8 @@ async function beginMachine(bench: Bench, living: Living, source: Source, scope:
     for (const { path, content, encoding, mode } of request.files) {
       await branch.guest.writeFile(path, Readable.from([Buffer.from(content, encoding)]), mode, scope)
     }
-    const user = image.user === null ? null : userOf(image.user, bench.rootOf(image))
-    const env = { HOME: user?.home ?? '/root', ...living.environment }
+    const user = living.user === null ? null : userOf(living.user, bench.rootOf(image))
+    const env = { HOME: user?.home ?? '/root', ...living.environment, THAW_INSTANCE: '1' }
     const spec = { argv: image.command, env, cwd: image.cwd, user, streams: STREAMS, listener }
     return await MachineBody.start(branch, spec, scope)
   } catch (error) {

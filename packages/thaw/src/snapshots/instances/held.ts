@@ -1,15 +1,14 @@
-/** Somebody's program to be: restored up to its last step, with a name and a log still to come. */
+/** Somebody's program to be: restored up to its last step, its ports taken, with a name and a log still to come. */
 import { readFileSync } from 'node:fs'
 import type { OutputListener } from '../../engines/engine.js'
-import { renameHost } from '../../engines/process/host-name.js'
 import { ProcessImage } from '../../engines/process/image.js'
 import type { VmImage } from '../../engines/vm/image.js'
-import { heldPid } from '../../engines/process/sandbox.js'
+import { takePorts, type Publication } from '../../engines/process/publication.js'
 import { treeOf } from '../../engines/process/inspect.js'
 import { Cgroup, ThawError, type Scope } from '../../system/index.js'
 import { SandboxBody, type Body, type Copy } from './body.js'
 import type { Bench } from './boot.js'
-import { admit, ownOf, type Living } from './living.js'
+import { admit, LOOPBACK, ownOf, type Living } from './living.js'
 import { MachineBody } from './machine-body.js'
 
 /** What stands there: a sandbox, or a machine. */
@@ -35,14 +34,21 @@ export class Held implements AsyncDisposable {
     this.#cgroup = cgroup
   }
 
-  static async restore(bench: Bench, id: string, image: Copy, scope: Scope): Promise<Held> {
+  /** @param ports of its own, that are to be published at any that are free on the machine */
+  static async restore(
+    bench: Bench,
+    id: string,
+    image: Copy,
+    ports: readonly number[],
+    scope: Scope,
+  ): Promise<Held> {
     // Its cgroup is the instance's: moving processes into another one later takes longer than all the rest of a take.
     const cgroup = new Cgroup(id, {})
     const output = new Output()
     try {
       const standing =
         image instanceof ProcessImage
-          ? await standInSandbox(bench, id, image, output, cgroup, scope)
+          ? await standInSandbox(bench, id, image, ports, output, cgroup, scope)
           : await standInMachine(bench, image, output, cgroup, scope)
       return new Held(id, standing, output, cgroup)
     } catch (error) {
@@ -95,6 +101,7 @@ async function standInSandbox(
   bench: Bench,
   id: string,
   image: ProcessImage,
+  ports: readonly number[],
   listener: OutputListener,
   cgroup: Cgroup,
   scope: Scope,
@@ -103,17 +110,27 @@ async function standInSandbox(
   const enter = (pid: number) => admit(cgroup, pid)
   const spec = { branch: id, streams, listener, hostname: nameOf(id), admit: enter }
   const held = await bench.engine.hold(bench.group, image, spec, scope)
+  const pairs = ports.map((inner) => ({ port: 0, inner }))
+  let taken: Publication | null = null
+  try {
+    if (pairs.length > 0) taken = await takePorts(held.initPid, LOOPBACK, pairs, bench.rootless, scope)
+  } catch (error) {
+    await held[Symbol.asyncDispose]()
+    throw error
+  }
   return {
     pid: held.initPid,
-    release: async (living, until) => {
+    release: async (living) => {
+      living.takeOver(taken)
+      taken = null
       const { name } = living.document
-      if (name !== nameOf(id)) {
-        const { root } = image.manifest.pids
-        await renameHost(heldPid(held.initPid, root), bench.rootless, name, until)
-      }
-      return new SandboxBody(await held.release(), ownOf(living.image), bench.rootless)
+      const branch = await held.release(name === nameOf(id) ? null : name)
+      return new SandboxBody(branch, ownOf(living.image), bench.rootless)
     },
-    [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await taken?.[Symbol.asyncDispose]()
+      await held[Symbol.asyncDispose]()
+    },
   }
 }
 

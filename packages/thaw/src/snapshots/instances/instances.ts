@@ -9,6 +9,7 @@ import type {
   InstanceCheckpointRequest,
   InstanceRequest,
   InstanceStats,
+  Limits,
   StopRequest,
 } from '@thaw/protocol'
 import { needsUserNamespace } from '../../engines/process/criu/provide.js'
@@ -292,10 +293,11 @@ export class Instances implements AsyncDisposable {
   #open(image: Image, request: InstanceRequest, supplier: Supplier): Living {
     const id = supplier.id ?? newId('i')
     const name = request.name ?? nameOf(id)
-    if (this.list().some((one) => one.name === name)) {
+    if (this.#journal.instances.hasName(name)) {
       throw new ThawError('NAME_TAKEN', `There is an instance ${name} already.`)
     }
-    const limits = request.limits ?? image.limits
+    const limits = wished(image, request)
+    const user = request.user ?? image.user
     const limited = limitsOf(image, limits)
     const cgroup = new Cgroup(id, limited)
     const created = Date.now()
@@ -315,8 +317,8 @@ export class Instances implements AsyncDisposable {
       limits,
       notes: [
         ...cgroup.missing.map((what) => `a limit cannot be kept here: ${what}`),
-        ...(this.#rootless && image.user !== null
-          ? [`it runs as you, not as ${image.user}: that takes root`]
+        ...(this.#rootless && user !== null && image.engine !== 'vm'
+          ? [`it runs as you, not as ${user}: that takes root`]
           : []),
       ],
       exit: null,
@@ -523,6 +525,12 @@ export class Instances implements AsyncDisposable {
       })
     }
   }
+}
+
+/** What the request does not limit, the image does. */
+function wished(image: Image, { limits: own }: InstanceRequest): Limits {
+  const { cpu, memory, pids } = image.limits
+  return { cpu: own?.cpu ?? cpu, memory: own?.memory ?? memory, pids: own?.pids ?? pids }
 }
 
 async function* nothing(): AsyncGenerator<Printed> {}

@@ -103,6 +103,7 @@ export class MachineBody implements Body {
         get connections() {
           return open.size
         },
+        open: () => Promise.resolve(),
         [Symbol.asyncDispose]: close,
       }
     } catch (error) {
