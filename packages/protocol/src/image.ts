@@ -116,7 +116,10 @@ const Start = {
     'Run in an instance after it was restored, before it is ready: for fresh random seeds, for one.',
   ),
   limits: Limits.optional(),
-  engine: z.enum(['process']).default('process').describe('What stops, copies and restarts it.'),
+  engine: z
+    .enum(['process', 'vm'])
+    .default('process')
+    .describe('What stops, copies and restarts it; `vm`: a machine with a kernel of its own.'),
 }
 
 const RootDefinition = z
@@ -148,6 +151,20 @@ export const ImageDefinition = z.discriminatedUnion('kind', [
     })
     .describe('A command in a directory of this machine.'),
   RootDefinition,
+  z
+    .strictObject({
+      kind: z.literal('packages'),
+      name: ImageName,
+      packages: z
+        .array(z.string().regex(/^[a-z0-9][a-z0-9.+-]*$/, 'the name of a package'))
+        .max(256)
+        .default([])
+        .describe('Besides a minimal system.'),
+      cwd: AbsolutePath.optional().describe('Where it starts.'),
+      ...Start,
+      command: Words.describe('What is started.'),
+    })
+    .describe('A root file system of packages of Debian, which is built.'),
 ])
 export type ImageDefinition = z.output<typeof ImageDefinition>
 export type ImageDefinitionInput = z.input<typeof ImageDefinition>
@@ -207,7 +224,7 @@ export const Image = z.object({
   readiness: KeptReadiness.nullable(),
   after_restore: z.array(z.string()).nullable(),
   limits: KeptLimits,
-  engine: z.enum(['process']),
+  engine: z.enum(['process', 'vm']),
   imported: Imported.nullable(),
   created_at: z.string().describe('ISO 8601.'),
 })

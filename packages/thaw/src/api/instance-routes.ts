@@ -298,9 +298,9 @@ export function instanceRoutes(app: Routes, context: ApiContext): void {
         response: { 200: Bytes },
       },
     },
-    (request, reply) => {
-      const { content, mode } = instances().readFile(request.params.id, request.query.path)
-      void reply
+    async (request, reply) => {
+      const { content, mode } = await instances().readFile(request.params.id, request.query.path)
+      return reply
         .type('application/octet-stream')
         .header('thaw-mode', mode.toString(8))
         .send(content as never)

@@ -14,8 +14,11 @@ interface Json {
 /** Makes an image of a definition; a path in it counts from the file. */
 export async function create(file: string, { json }: Json): Promise<number> {
   const definition = readDefinition(file)
-  const path = resolve(dirname(resolve(file)), definition.path)
-  const made = await ask((client) => client.images.create({ ...definition, path }))
+  const whole =
+    definition.kind === 'packages'
+      ? definition
+      : { ...definition, path: resolve(dirname(resolve(file)), definition.path) }
+  const made = await ask((client) => client.images.create(whole))
   await print(made, json, renderImage)
   return 0
 }
@@ -28,14 +31,21 @@ export async function create(file: string, { json }: Json): Promise<number> {
 export async function importImage(
   source: string,
   command: string[],
-  options: Json & { name: string; reference?: string; user?: string; port?: string[] },
+  options: Json & {
+    name: string
+    reference?: string
+    user?: string
+    port?: string[]
+    engine?: 'process' | 'vm'
+  },
 ): Promise<number> {
-  const { name, reference, user, port = [], json } = options
+  const { name, reference, user, port = [], engine, json } = options
   const definition = {
     name,
     ...(command.length === 0 ? {} : { command }),
     ...(reference === undefined ? {} : { reference }),
     ...(user === undefined ? {} : { user }),
+    ...(engine === undefined ? {} : { engine }),
     ...(port.length === 0 ? {} : { ports: port.map(Number) }),
   }
   const isRemote = (await remoteTransport()) !== null
@@ -43,6 +53,30 @@ export async function importImage(
     source === '-' || isRemote
       ? await send(definition, source)
       : await ask((client) => client.images.create({ kind: 'rootfs', path: resolve(source), ...definition }))
+  await print(made, json, renderImage)
+  return 0
+}
+
+/** Builds a root file system of packages under a name. */
+export async function build(
+  name: string,
+  command: string[],
+  options: Json & { engine?: 'process' | 'vm'; package?: string[]; memory?: string; port?: string[] },
+): Promise<number> {
+  const { engine = 'vm', package: packages = [], memory, port = [], json } = options
+  if (json !== true)
+    process.stderr.write('thaw: building; what is not here yet is fetched, which takes minutes once\n')
+  const made = await ask((client) =>
+    client.images.create({
+      kind: 'packages',
+      name,
+      packages,
+      command,
+      engine,
+      ...(memory === undefined ? {} : { limits: { memory } }),
+      ...(port.length === 0 ? {} : { ports: port.map(Number) }),
+    }),
+  )
   await print(made, json, renderImage)
   return 0
 }
@@ -96,7 +130,7 @@ function readDefinition(file: string): ImageDefinitionInput {
   }
   try {
     const value = JSON.parse(text) as ImageDefinitionInput
-    if (typeof value.path === 'string') return value
+    if (value.kind === 'packages' || typeof value.path === 'string') return value
   } catch (error) {
     throw new ThawError('INVALID_REQUEST', `${file} is no JSON: ${(error as Error).message}.`, {
       cause: error,

@@ -13,10 +13,21 @@ const DRAFT = 'draft-'
 /** What a program finds when neither definition nor image says anything. */
 export const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
+const DISK = 'disk'
+
+/** What images are made with that are not imported alone. */
+export interface ImageMakers {
+  /** A disk for machines. */
+  makeDisk(root: string, file: string, scope: Scope): Promise<void>
+  /** Archive of a root file system with packages. */
+  makeRoot(packages: readonly string[], scope: Scope): Promise<string>
+}
+
 export class Images {
   readonly #journal: Journal
   readonly #directory: string
   readonly #log: Log
+  readonly #makers: ImageMakers
   /** Names of images that are being made. */
   readonly #taken = new Set<string>()
 
@@ -25,7 +36,8 @@ export class Images {
    *
    * @param directory of this class alone
    */
-  constructor(journal: Journal, directory: string, log: Log) {
+  constructor(journal: Journal, directory: string, makers: ImageMakers, log: Log) {
+    this.#makers = makers
     this.#journal = journal
     this.#directory = directory
     this.#log = log
@@ -63,17 +75,18 @@ export class Images {
     return image.kind === 'rootfs' ? join(this.#directory, image.id, 'rootfs') : null
   }
 
+  /** Disk of an image for machines. */
+  diskOf(image: Image): string {
+    return join(this.#directory, image.id, DISK)
+  }
+
   /**
    * Makes an image. On failure nothing of it is left.
    *
    * @throws ThawError NAME_TAKEN, DIRECTORY_GONE, INVALID_REQUEST, and what importRoot throws
    */
   async create(definition: ImageDefinition, scope: Scope, most?: Budget): Promise<Image> {
-    return await this.#named(definition.name, async () =>
-      definition.kind === 'directory'
-        ? this.#record(newId('img'), definition, null)
-        : await this.#import(definition, scope, most),
-    )
+    return await this.#named(definition.name, () => this.#make(definition, scope, most))
   }
 
   /**
@@ -97,6 +110,21 @@ export class Images {
         removeTree(draft)
       }
     })
+  }
+
+  async #make(definition: ImageDefinition, scope: Scope, most?: Budget): Promise<Image> {
+    if (definition.kind === 'rootfs') return await this.#import(definition, scope, most)
+    if (definition.kind === 'directory') {
+      if (definition.engine === 'process') return this.#record(newId('img'), definition, null)
+      throw new ThawError(
+        'INVALID_REQUEST',
+        'A machine sees no directory of this one: it has a root file system.',
+        { hint: 'Use the kind `rootfs` or `packages`.' },
+      )
+    }
+    const { packages, ...rest } = definition
+    const path = await this.#makers.makeRoot(packages, scope)
+    return await this.#import({ ...rest, kind: 'rootfs', path }, scope, most)
   }
 
   /** Prerequisite: nothing runs on it. The journal first: what is left of an interrupted removal is swept. */
@@ -130,6 +158,9 @@ export class Images {
     const draft = mkdtempSync(join(this.#directory, DRAFT))
     try {
       const result = await importRoot(definition.path, definition.reference ?? null, draft, scope, most)
+      if (definition.engine === 'vm') {
+        await this.#makers.makeDisk(join(draft, 'rootfs'), join(draft, DISK), scope)
+      }
       const id = newId('img')
       renameSync(draft, join(this.#directory, id))
       try {
@@ -146,14 +177,14 @@ export class Images {
     }
   }
 
-  #record(id: string, definition: ImageDefinition, result: ImportResult | null): Image {
+  #record(id: string, definition: Imported, result: ImportResult | null): Image {
     const image = describe(id, definition, result)
     this.#journal.images.record(image)
     return image
   }
 }
 
-function describe(id: string, definition: ImageDefinition, result: ImportResult | null): Image {
+function describe(id: string, definition: Imported, result: ImportResult | null): Image {
   const { kind, name, engine } = definition
   const config = result?.config ?? null
   const command = definition.command ?? [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])]
@@ -188,6 +219,9 @@ function describe(id: string, definition: ImageDefinition, result: ImportResult 
     created_at: new Date().toISOString(),
   }
 }
+
+/** What packages become before they are described. */
+type Imported = Exclude<ImageDefinition, { kind: 'packages' }>
 
 function environment(list: readonly string[]): Record<string, string> {
   return Object.fromEntries(
