@@ -219,6 +219,19 @@ static void criu_ended(int status) {
     if (self.early) tell_end(self.status);
 }
 
+/* The host's name of what is restored and stands still: criu has made its namespace. */
+static int name_host(const char *name) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/ns/uts", self.restored);
+    int own = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC), its = open(path, O_RDONLY | O_CLOEXEC);
+    int done = its < 0 || setns(its, CLONE_NEWUTS) ? -1 : sethostname(name, strlen(name));
+    int why = errno;
+    if (setns(own, CLONE_NEWUTS)) done = -1;
+    close(own), close(its);
+    errno = why;
+    return done;
+}
+
 /* criu has come to a point where the program stands still; not every one is waited for. */
 static void standing(char stage) {
     if (stage == (self.work == RESTORE ? 'r' : 'd')) {
@@ -267,7 +280,8 @@ static void obey(struct record *said) {
     } else if (!strcmp(verb, "show") && given == 2) done = show(words[1], words[2]);
     else if (!strcmp(verb, "processors") && given == 1) done = set_processors(words[1]);
     else if (!strcmp(verb, "overlay") && given >= 3) done = overlay(words[1], words[2], words[3], words + 4);
-    else if (!strcmp(verb, "root") && given == 3) done = change_root(words[1], words[2], words[3]);
+    else if (!strcmp(verb, "root") && given >= 3)
+        done = change_root(words[1], words[2], words[3], words + 4);
     else if (!strcmp(verb, "copy") && given == 2) done = copy_file(words[1], words[2]);
     else if (!strcmp(verb, "ready")) record_send(CONTROL, "ready", (char *)NULL);
     else if (!strcmp(verb, "start")) start(said);
@@ -279,7 +293,8 @@ static void obey(struct record *said) {
         /* All that is restored has pids up to this one: criu's own, and those of new children, come after. */
         if (set_last_pid(words[3])) done = -1;
         else run_criu(RESTORE, words + 4);
-    } else if (!strcmp(verb, "go") && given == 1) {
+    } else if (!strcmp(verb, "name") && given == 1) done = name_host(words[1]);
+    else if (!strcmp(verb, "go") && given == 1) {
         if (self.paused && write(HOOK_HEARS + 1, words[1], 1) != 1) done = -1;
         self.paused = 0;
     } else if (!strcmp(verb, "abandon") && given == 0) {

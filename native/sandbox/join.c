@@ -1,4 +1,4 @@
-/* What is done from outside in a sandbox that is there: another program, ports, a name. */
+/* What is done from outside in a sandbox that is there: another program, ports. */
 #define _GNU_SOURCE
 #include "parts.h"
 #include "wire.h"
@@ -86,11 +86,6 @@ int enter(pid_t parent, pid_t target, int user, const char *terminal, const char
     return 128 + WTERMSIG(status);
 }
 
-int rename_host(pid_t parent, pid_t target, int user, const char *name) {
-    if (join(parent, target, user, CLONE_NEWUTS)) return fail("join");
-    return sethostname(name, strlen(name)) ? fail("name") : 0;
-}
-
 int assume(int uid, int gid, const char *host) {
     if (host[0] && sethostname(host, strlen(host))) return -1;
     return uid >= 0 && (setgroups(0, NULL) || setgid((gid_t)gid) || setuid((uid_t)uid)) ? -1 : 0;
@@ -159,14 +154,15 @@ static int carry(int outside, int port) {
     return 0;
 }
 
-static int listen_at(const char *address, int port) {
+/* Nobody can connect to it yet. */
+static int take(const char *address, int port) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     errno = EINVAL;
     if (inet_pton(AF_INET, address, &at.sin_addr) != 1) return -1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, 128)) return -1;
-    return fd;
+    /* Of those that may share an address the kernel would give two the same free port. */
+    if (port) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    return bind(fd, (struct sockaddr *)&at, sizeof at) ? -1 : fd;
 }
 
 static int port_of(int fd) {
@@ -178,18 +174,22 @@ static int port_of(int fd) {
 int publish(pid_t parent, pid_t target, int user, int count, char **words) {
     struct pollfd watch[LISTENERS];
     int inner[LISTENERS], living = 0;
-    char said[LISTENERS * 8] = "";
+    char said[LISTENERS * 8] = "", go;
     errno = E2BIG;
     if (count > LISTENERS) return fail("publish");
     /* Made before the namespace is joined: these stay the machine's, what connects is the sandbox's. */
     for (int i = 0; i < count; i++) {
-        watch[i] = (struct pollfd){listen_at(words[3 * i], atoi(words[3 * i + 1])), POLLIN, 0};
+        watch[i] = (struct pollfd){take(words[3 * i], atoi(words[3 * i + 1])), POLLIN, 0};
         inner[i] = atoi(words[3 * i + 2]);
         if (watch[i].fd < 0) return fail(words[3 * i + 1]);
         snprintf(said + strlen(said), 8, i ? " %d" : "%d", port_of(watch[i].fd));
     }
     if (join(parent, target, user, CLONE_NEWNET)) return fail("join");
-    record_send(CONTROL, "published", said, (char *)NULL);
+    record_send(CONTROL, "taken", said, (char *)NULL);
+    if (read(CONTROL, &go, 1) != 1) return 125;
+    for (int i = 0; i < count; i++)
+        if (listen(watch[i].fd, 128)) return fail(words[3 * i + 1]);
+    record_send(CONTROL, "published", (char *)NULL);
     close(CONTROL);
     for (;;) {
         while (waitpid(-1, NULL, living < CONNECTIONS ? WNOHANG : 0) > 0) living--;

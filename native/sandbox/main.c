@@ -6,7 +6,6 @@
 static const char USAGE[] = "usage: sandbox PARENT root|user host|private\n"
                             "       sandbox enter PARENT TARGET root|user TERMINAL|- CWD UID GID COMMAND...\n"
                             "       sandbox publish PARENT TARGET root|user (ADDRESS PORT INNER-PORT)...\n"
-                            "       sandbox name PARENT TARGET root|user NAME\n"
                             "       sandbox tied PARENT COMMAND...\n";
 
 static pid_t pid(const char *word) { return (pid_t)atoi(word); }
@@ -25,7 +24,6 @@ int main(int argc, char **argv) {
         int user = is(argv[4], "user");
         if (is(what, "enter") && argc > 9) return enter(parent, target, user, argv[5], argv[6], argv + 7);
         if (is(what, "publish") && argc % 3 == 2) return publish(parent, target, user, (argc - 5) / 3, argv + 5);
-        if (is(what, "name") && argc == 6) return rename_host(parent, target, user, argv[5]);
     }
     if (argc == 4) return own(pid(argv[1]), is(argv[2], "user"), is(argv[3], "private"));
     fputs(USAGE, stderr);

@@ -8,12 +8,11 @@ int own(pid_t parent, int user, int network);
 int init(int network);
 int hook(const char *stage);
 int reap(pid_t program);
-/* The next four are for a sandbox that is there; `target` is a process of its program. Failures are reported as records. */
+/* The next two are for a sandbox that is there; `target` is a process of its program. Failures are reported as records. */
 /* Runs a program in all its namespaces, and ends as that ends. The words: UID GID COMMAND... */
 int enter(pid_t parent, pid_t target, int user, const char *terminal, const char *cwd, char **words);
-/* Carries connections to ports of the machine on to its loopback: ADDRESS PORT INNER-PORT, so many times. */
+/* Takes ports of the machine and, at a byte on CONTROL, carries connections on to its loopback: ADDRESS PORT INNER-PORT, so many times. */
 int publish(pid_t parent, pid_t target, int user, int count, char **words);
-int rename_host(pid_t parent, pid_t target, int user, const char *name);
 /* Becomes another program, which ends with `parent`. */
 int tied(pid_t parent, char **argv);
 /* Becomes somebody else; -1: stays. Sets the name of the host first, where one is given. Returns 0, or -1 with errno. */

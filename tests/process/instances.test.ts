@@ -146,7 +146,7 @@ describe.skipIf(why !== null)('a sandbox that others enter', () => {
     const spec = { branch: 'held', streams: PIPES, listener, hostname: 'second' }
     const held = await bench.engine.hold(bench.group, image, spec, bench.scope)
     await new Promise((resolve) => setTimeout(resolve, 100))
-    const branch = await held.release()
+    const branch = await held.release(null)
     await branch.writeStdin(Buffer.from('a\n'))
     await until('an answer', () => printed === '1 a\n')
     const name = await entered({ branch } as Watched, bench, ['hostname'])

@@ -1,5 +1,5 @@
 /** Pools: members that stand still until they are taken. */
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { PoolRequest } from '@thaw/protocol'
 import { until } from '../support/home.js'
 import { remains, whyNot } from '../support/process.js'
-import { ProductBench } from '../support/products.js'
+import { pagesOf, ProductBench } from '../support/products.js'
 
 const why = await whyNot()
 if (why !== null) console.warn(`tests/snapshots/pools.test.ts is skipped: ${why}`)
@@ -87,8 +87,7 @@ describe.skipIf(why !== null)('a pool', () => {
     expect(all.filter((one) => one.boot_reason === 'its pool is empty')).toHaveLength(2)
     expect(bench.products.pools.get('web')).toMatchObject({ hits: 1, misses: 2 })
     await bench.products.pools.drain('web')
-    const criu = join(made.path ?? '', 'criu')
-    truncateSync(join(criu, readdirSync(criu).find((name) => name.startsWith('pages-')) ?? ''), 4096)
+    truncateSync(pagesOf(made.path), 4096)
     const cold = await bench.start({ image: 'server' })
     expect(cold.boot_method).toBe('cold')
     expect(cold.boot_reason).toMatch(/pages-1\.img/)

@@ -10,6 +10,7 @@ import { findPaths } from '../../packages/thaw/src/system/index.js'
 import { Home, until } from '../support/home.js'
 import { unpackDebian } from '../support/instances.js'
 import { whyNot } from '../support/process.js'
+import { pagesOf } from '../support/products.js'
 
 const why = await whyNot()
 const REDIS =
@@ -125,8 +126,7 @@ describe.skipIf(reason !== null)('the guide of NQRust', () => {
   })
 
   it('falls back, heals, rebuilds: its section on troubleshooting', async () => {
-    const criu = join(get(snapshot.id).path ?? '', 'criu')
-    truncateSync(join(criu, readdirSync(criu).find((name) => name.startsWith('pages-')) ?? ''), 8192)
+    truncateSync(pagesOf(get(snapshot.id).path), 8192)
     for (const name of ['one', 'two', 'three']) expect(create(name).item.boot_method).toBe('cold')
     expect(logged()).toMatch(/falling back to cold boot: snapshot .* is not what was written/)
     expect(logged()).toContain('Container three fully provisioned via cold boot')
@@ -137,7 +137,8 @@ describe.skipIf(reason !== null)('the guide of NQRust', () => {
     const metrics = type('curl http://127.0.0.1:18080/metrics')
     expect(metrics).toContain('thaw_instance_boots_total{method="cold"} 4')
     expect(metrics).toContain('thaw_instance_boots_total{method="warm"} 2')
-    expect(metrics).toContain('thaw_instance_fallbacks_total 4')
+    expect(metrics).toContain('thaw_instance_fallbacks_total{reason="none"} 1')
+    expect(metrics).toContain('thaw_instance_fallbacks_total{reason="damaged"} 3')
     type(`curl -X DELETE http://127.0.0.1:18080/v1/runtime-snapshots/${snapshot.id}`)
     expect(create('five').item.boot_method).toBe('cold')
   })

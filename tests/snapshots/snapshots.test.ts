@@ -1,10 +1,11 @@
 /** Snapshots: made, used, damaged, rebuilt, given up. */
+import { spawnSync } from 'node:child_process'
 import {
   closeSync,
   copyFileSync,
   existsSync,
+  mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
   readSync,
   rmSync,
@@ -14,12 +15,14 @@ import {
   writeSync,
 } from 'node:fs'
 import { get } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { ForkRequest, PoolRequest } from '@thaw/protocol'
 import { until } from '../support/home.js'
 import { remains, whyNot } from '../support/process.js'
-import { ProductBench } from '../support/products.js'
+import { pagesOf, ProductBench } from '../support/products.js'
 
 const why = await whyNot()
 if (why !== null) console.warn(`tests/snapshots/snapshots.test.ts is skipped: ${why}`)
@@ -71,11 +74,6 @@ describe.skipIf(why !== null)('a snapshot', () => {
     expect(remains('/tmp').sandboxes).toEqual(before.sandboxes)
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(bench.directory)
   })
-  const pages = (path: string | null) => {
-    const criu = join(path ?? '', 'criu')
-    return join(criu, readdirSync(criu).find((name) => name.startsWith('pages-')) ?? '')
-  }
-
   it('is built step by step, and spares the start', async () => {
     await bench.command('server', PYTHON, READY)
     const cold = await bench.start({ image: 'server', name: 'cold' })
@@ -121,12 +119,12 @@ describe.skipIf(why !== null)('a snapshot', () => {
     const own = await bench.start({ image: 'server', env: { A: 'b' } })
     expect(own).toMatchObject({ boot_method: 'cold', boot_reason: 'it has an environment of its own' })
     // A page that is not what was written.
-    flip(pages(made.path))
+    flip(pagesOf(made.path))
     const second = await bench.start({ image: 'server', name: 'second' })
     expect(second).toMatchObject({ boot_method: 'cold', state: 'ready', from: null })
     expect(second.boot_reason).toMatch(/pages-1\.img is not what was written/)
     expect(await ask(second.ports[0]?.host)).toBe('1 second False')
-    flip(pages(made.path))
+    flip(pagesOf(made.path))
     expect((await bench.start({ image: 'server' })).boot_method).toBe('warm')
     const after = bench.products.snapshots.get(made.id)
     expect(after).toMatchObject({
@@ -140,7 +138,7 @@ describe.skipIf(why !== null)('a snapshot', () => {
   it('is rebuilt by itself after three failures in a row', async () => {
     await bench.command('server', PYTHON, READY)
     const made = await bench.snapshot({ image: 'server' })
-    truncateSync(pages(made.path), 4096)
+    truncateSync(pagesOf(made.path), 4096)
     for (const count of [1, 2]) {
       expect((await bench.start({ image: 'server' })).boot_method).toBe('cold')
       expect(bench.products.snapshots.get(made.id)).toMatchObject({ state: 'ready', failure_count: count })
@@ -233,7 +231,7 @@ describe.skipIf(why !== null)('a snapshot', () => {
     const plain = await bench.start({ image: 'server' })
     expect(plain.from).toBe(parent.id)
     // By a start, what was run in it is run again.
-    flip(pages(child.path))
+    flip(pagesOf(child.path))
     const two = await bench.products.provision.createFrom('child', {}, bench.scope).ready
     expect(two.boot_method).toBe('cold')
     expect(await ask(two.ports[0]?.host)).toMatch(/^1 .* True$/)
@@ -248,6 +246,35 @@ describe.skipIf(why !== null)('a snapshot', () => {
     expect(await ask(plain.ports[0]?.host)).toMatch(/^1 /)
     for (const instance of [one, two, plain]) await bench.end(instance)
     await until('nothing left', () => !existsSync(parent.path ?? '') && snapshots.list().length === 0)
+  })
+
+  it.skipIf(process.getuid?.() !== 0)('lies on a file system of its own, where that is wished for', async () => {
+    const other = mkdtempSync(join(tmpdir(), 'thaw-other-'))
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=300m,mode=700', 'thaw-test', other]).status).toBe(0)
+    try {
+      await bench[Symbol.asyncDispose]()
+      bench = new ProductBench({ snapshot_path: other })
+      writeFileSync(join(bench.project, 'server.py'), SERVER.replace('time.sleep(0.7)', 'open("written", "w")'))
+      await bench.command('server', PYTHON, READY)
+      const made = await bench.snapshot({ image: 'server', name: 'parent' })
+      expect(made.path?.startsWith(`${other}/thaw-`)).toBe(true)
+      const prepare = ['touch', join(bench.project, 'prepared')]
+      await bench.snapshot({ from: 'parent', name: 'child', prepare })
+      const one = await bench.products.provision.createFrom('child', { name: 'one' }, bench.scope).ready
+      expect(await ask(one.ports[0]?.host)).toBe('1 one True')
+      // Its layers are there, its checkpoint is with the state.
+      const { instances } = bench.products
+      const [clone] = await instances.fork('one', ForkRequest.parse({ names: ['two'] }), bench.scope)
+      expect(await ask(clone?.ports[0]?.host)).toBe('2 two True')
+      bench.products.pools.create(PoolRequest.parse({ name: 'p', snapshots: ['child'], size: 1 }))
+      expect(await bench.products.pools.warm('p')).toMatchObject({ ready: 1 })
+      expect((await bench.products.provision.take('p', {}, bench.scope).ready).boot_method).toBe('pool')
+    } finally {
+      await bench[Symbol.asyncDispose]()
+      expect(spawnSync('umount', [other]).status).toBe(0)
+      rmSync(other, { recursive: true })
+      bench = new ProductBench()
+    }
   })
 
   it('outlives its daemon', async () => {

@@ -1,5 +1,5 @@
 /** Everything that is made of images, without a daemon, in a directory of its own. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -17,33 +17,60 @@ import { Products } from '../../packages/thaw/src/snapshots/products.js'
 import { Journal } from '../../packages/thaw/src/store/index.js'
 import { findPaths, Metrics, openScope, silentLog, type Log } from '../../packages/thaw/src/system/index.js'
 
+/** The file of a snapshot that holds memory. */
+export function pagesOf(path: string | null): string {
+  const criu = join(path ?? '', 'criu')
+  return join(criu, readdirSync(criu).find((name) => name.startsWith('pages-')) ?? '')
+}
+
 export class ProductBench implements AsyncDisposable {
-  readonly directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-products-')))
-  readonly project = join(this.directory, 'project')
+  readonly directory: string
+  readonly project: string
+  #metrics = new Metrics({ version: '', build: '' })
   readonly scope = openScope()
   readonly lines: string[] = []
   readonly #settings: object
   #journal: Journal
   products: Products
 
-  constructor(settings: object = {}) {
-    mkdirSync(this.project)
+  /** @param directory of one that was killed; default: a new one */
+  constructor(
+    settings: object = {},
+    directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-products-'))),
+  ) {
+    this.directory = directory
+    this.project = join(directory, 'project')
+    mkdirSync(this.project, { recursive: true })
     this.#settings = settings
     this.#journal = new Journal(join(this.directory, 'journal.db'))
     this.products = this.#open()
   }
 
   #open(): Products {
-    const note = (message: string) => void this.lines.push(message)
+    const note = (message: string, fields?: object) => {
+      this.lines.push(message)
+      this.onLine(message, fields)
+    }
     const log: Log = { ...silentLog, info: note, warn: note, error: note, child: () => log }
     return new Products({
       journal: this.#journal,
       paths: { state: this.directory, cache: findPaths().cache },
       // Of itself only where a test is about that.
       settings: DaemonSettings.parse({ snapshot_auto: 0, ...this.#settings }),
-      metrics: new Metrics({ version: '', build: '' }),
+      metrics: (this.#metrics = new Metrics({ version: '', build: '' })),
       log,
     })
+  }
+
+  /** Called at each line that is logged. */
+  onLine: (message: string, fields?: object) => void = () => {}
+
+  /** How often instances fell back since it was opened, by why. */
+  async fallbacks(): Promise<Record<string, number>> {
+    const found = (await this.#metrics.text()).matchAll(
+      /^thaw_instance_fallbacks_total\{reason="(\w+)"\} (\d+)/gm,
+    )
+    return Object.fromEntries([...found].map(([, reason = '', count]) => [reason, Number(count)]))
   }
 
   /** As a daemon that ends, and the next. */

@@ -9,10 +9,38 @@
     def render(frame): ...
 
     thaw.after_restore(lambda: random.seed())   # fresh numbers in every branch of `thaw resume -n 8`
+
+    remote = thaw.fn(score).to(thaw.Compute(inactivity_ttl="10m"))   # a function that is kept warm: docs/services.md
+    remote(3, y=2)
 """
 import builtins as _builtins
+from os import environ as _environ
 
-__all__ = ["checkpoint", "hot", "before_checkpoint", "after_restore", "branch"]
+__all__ = [
+    "checkpoint", "hot", "before_checkpoint", "after_restore", "branch",
+    "fn", "cls", "module", "Compute", "Service", "Client", "ThawError",
+]
+# What services need is loaded when it is asked for: programs that only set marks are not to pay for it.
+_LATER = {
+    "fn": "functions", "cls": "functions", "module": "functions", "Service": "functions",
+    "Compute": "compute", "Client": "client", "ThawError": "client", "RemoteTraceback": "client",
+}
+
+# Named so for those who check types; `typing` itself is not loaded.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .client import Client, RemoteTraceback, ThawError
+    from .compute import Compute
+    from .functions import Service, cls, fn, module
+
+
+def __getattr__(name):
+    if name not in _LATER:
+        raise AttributeError("module 'thaw' has no attribute %r" % name)
+    import importlib
+
+    value = globals()[name] = getattr(importlib.import_module("thaw." + _LATER[name]), name)
+    return value
 
 
 def _marks():
@@ -49,12 +77,36 @@ def before_checkpoint(function):
 
 
 def after_restore(function):
-    """Have a function called, without arguments, in every branch that `thaw resume` begins. A run that `thaw run` resumes calls
-    nothing: its result is that of a run from the start. Returns the function."""
+    """Have a function called, without arguments, in every branch that `thaw resume` begins, and in every instance that comes from
+    a snapshot, a pool or a fork. A run that `thaw run` resumes calls nothing: its result is that of a run from the start. In an
+    instance the first call has to be made in the main thread, which is also where functions are called: before its next
+    instruction, or when it comes out of what is not Python. Returns the function."""
     marks = _marks()
     if marks is not None:
         marks.after.append(function)
+    elif "THAW_INSTANCE" in _environ:
+        _in_instance(function)
     return function
+
+
+_after = []
+
+
+def _in_instance(function):
+    """There is no agent: thaw sends a signal to processes that hold a file in memory of this name."""
+    if not _after:
+        import os
+        import signal
+
+        signal.signal(signal.SIGRTMAX, _restored)
+        # Kept by children that are forked, which have the handler as well, and closed by a program that they become.
+        os.memfd_create("thaw-after-restore")
+    _after.append(function)
+
+
+def _restored(signum, frame):
+    for function in list(_after):
+        function()
 
 
 def branch():

@@ -99,15 +99,17 @@ export const KeptLimits = z.object({
 
 export const NO_LIMITS: Limits = { cpu: null, memory: null, pids: null }
 
+/** By name or number. */
+export const User = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?$/, 'a user, or USER:GROUP, by name or number')
+
 /** What a definition may say of itself; what it does not say comes from the configuration of what is imported. */
 const Start = {
   command: Words.optional().describe('What is started.'),
   env: Environment.optional(),
-  user: z
-    .string()
-    .regex(/^[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?$/, 'a user, or USER:GROUP, by name or number')
-    .optional()
-    .describe('As whom it runs: a user, or USER:GROUP, by name or number.'),
+  user: User.optional().describe('As whom it runs: a user, or USER:GROUP, by name or number.'),
   ports: z.array(Port).max(64).optional().describe('TCP ports that are published unless told otherwise.'),
   readiness: Readiness.optional(),
   after_restore: Words.optional().describe(

@@ -41,7 +41,7 @@ export function fetchTransport(
       return { status: answer.status, body: parse(await answer.text()) }
     },
     bytes: async function* (path, options) {
-      const answer = await send('GET', path, options)
+      const answer = await send(options?.method ?? 'GET', path, options)
       if (!answer.ok) throw ThawError.fromBody(parse(await answer.text()))
       const reader = answer.body?.getReader()
       try {

@@ -57,7 +57,7 @@ export function socketTransport(socketPath: string, build?: string): Transport {
       return { status: answer.statusCode ?? 0, body: await json(answer, options?.signal) }
     },
     bytes: async function* (path, options) {
-      const answer = await send('GET', path, options)
+      const answer = await send(options?.method ?? 'GET', path, options)
       if (answer.statusCode !== 200) throw ThawError.fromBody(await json(answer))
       try {
         yield* answer as AsyncIterable<Uint8Array>

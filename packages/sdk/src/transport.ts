@@ -16,11 +16,11 @@ export interface Transport {
   /** @throws ThawError DAEMON_UNREACHABLE; CANCELLED when `signal` was aborted */
   request(method: Method, path: string, options?: RequestOptions): Promise<{ status: number; body: unknown }>
   /**
-   * The body of a GET as it arrives.
+   * The body of an answer as it arrives; of a GET, unless another method is given.
    *
    * @throws ThawError as `request`, DAEMON_LOST when it ends early, and what the daemon answers
    */
-  bytes(path: string, options?: Omit<RequestOptions, 'body' | 'content'>): AsyncIterable<Uint8Array>
+  bytes(path: string, options?: RequestOptions & { method?: Method }): AsyncIterable<Uint8Array>
   /**
    * A stream's connection, below a path that ends in /stream.
    *

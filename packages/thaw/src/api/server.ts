@@ -32,6 +32,7 @@ import { poolRoutes } from './pool-routes.js'
 import { repairRoutes } from './repair-routes.js'
 import { startRepair } from './repair-stream.js'
 import { runRoutes } from './run-routes.js'
+import { serviceRoutes } from './service-routes.js'
 import { snapshotRoutes } from './snapshot-routes.js'
 import { acceptStreams, checkBuild } from './stream.js'
 import { streamRoutes } from './stream-routes.js'
@@ -63,6 +64,7 @@ const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
   snapshotRoutes,
   poolRoutes,
   containerRoutes,
+  serviceRoutes,
   repairRoutes,
   streamRoutes,
   daemonRoutes,

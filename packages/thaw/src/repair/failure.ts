@@ -29,6 +29,8 @@ export interface Ended {
 export interface Place {
   project: string
   cwd: string
+  /** Whether all files of the program are those of this machine. */
+  isHere: boolean
 }
 
 /** Null where it succeeded. */
@@ -42,7 +44,10 @@ export function failureOf(ended: Ended, place: Place, mask: Mask): Failure | nul
     frames: frames.map((frame) => ({
       ...frame,
       file: shortPath(frame.file, place),
-      source: sourceAround(frame.file, frame.line).map((one) => ({ ...one, text: mask.line(one.text) })),
+      source: (frame.project || place.isHere ? sourceAround(frame.file, frame.line) : []).map((one) => ({
+        ...one,
+        text: mask.line(one.text),
+      })),
       locals: Object.fromEntries(
         Object.entries(frame.locals).map(([name, text]) => [name, mask.value(name, text)]),
       ),
@@ -124,7 +129,7 @@ function lastLine(text: string): string {
   return text.trim().split('\n').at(-1)?.slice(0, 200) ?? ''
 }
 
-export function shortPath(file: string, { project, cwd }: Place): string {
+export function shortPath(file: string, { project, cwd }: Pick<Place, 'project' | 'cwd'>): string {
   const whole = isAbsolute(file) ? file : join(cwd, file)
   return whole.startsWith(`${project}/`) ? relative(project, whole) : file
 }

@@ -24,6 +24,7 @@ export const KeptRoot = z.object({
   umask: z.number(),
   allowance: Allowance,
   network: z.enum(['host', 'private', 'private+out']).default('host'),
+  files: z.object({ directory: z.string(), key: z.string() }).nullable().default(null),
 })
 /** JSON has no infinity. */
 const Position = z.number().nullable()

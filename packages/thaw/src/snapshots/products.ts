@@ -49,7 +49,9 @@ export class Products implements AsyncDisposable {
       new Instances({ journal, images: this.images, engine, directory: join(state, 'instances'), log }),
     )
     const directory = placeOf(settings.snapshot_path, state)
-    const group = this.#cleanup.use(ProcessGroup.open(directory, join(state, 'building'), log))
+    // On one file system: what a temporary instance wrote is moved into its snapshot, not copied.
+    const building = settings.snapshot_path === 'auto' ? join(state, 'building') : `${directory}.building`
+    const group = this.#cleanup.use(ProcessGroup.open(directory, building, log))
     const rootOf = this.images.rootOf.bind(this.images)
     const bench = { engine, group, rootless: needsUserNamespace(), rootOf }
     const { snapshot_count: count, snapshot_disk: bytes, snapshot_days } = settings

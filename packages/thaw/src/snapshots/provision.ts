@@ -1,6 +1,13 @@
 /** New instances, by the fastest way there is: from a pool, from a snapshot, by a start. */
 import { InstanceRequest, type BootMethod, type Image, type Instance } from '@thaw/protocol'
-import { ThawError, type ErrorCode, type Log, type Metrics, type Scope } from '../system/index.js'
+import {
+  ThawError,
+  type ErrorCode,
+  type FallbackReason,
+  type Log,
+  type Metrics,
+  type Scope,
+} from '../system/index.js'
 import type { Images } from './images/images.js'
 import type { Creation, Instances } from './instances/instances.js'
 import type { Offer, Supplier } from './instances/supplier.js'
@@ -18,6 +25,13 @@ const NOT_THE_SNAPSHOT: ReadonlySet<ErrorCode> = new Set([
   'PORT_IN_USE',
   'SETUP_FAILED',
 ])
+
+/** Of failures that are the snapshot's; others: the restore. */
+const REASONS: Partial<Record<ErrorCode, FallbackReason>> = {
+  IMAGE_BROKEN: 'damaged',
+  IMAGE_MISMATCH: 'mismatch',
+  NOT_READY: 'readiness',
+}
 
 export interface ProvisionSettings {
   /** Milliseconds that a new instance waits for a snapshot that is being made. */
@@ -54,13 +68,20 @@ export class Provision {
     const { images, pools } = this.#parts
     const image = images.get(request.image)
     const own = ownWay(request)
-    const taken = own === null ? pools.take({ image }) : null
-    return this.#begin({ image, own, taken, snapshot: null, kind }, request, scope)
+    const pooled = own === null && pools.has(image)
+    const taken = pooled ? pools.take({ image }) : null
+    return this.#begin({ image, own, pooled, taken, snapshot: null, kind }, request, scope)
   }
 
-  /** An instance of a certain snapshot; where that fails, a start and what was run in the snapshot. */
+  /**
+   * An instance of a certain snapshot; where that fails, a start and what was run in the snapshot.
+   *
+   * @throws ThawError SNAPSHOT_NOT_FOUND, and as Instances.create
+   */
   createFrom(snapshot: string, given: Partial<InstanceRequest>, scope: Scope): Creation {
     const found = this.#parts.snapshots.get(snapshot)
+    if (found.state === 'deleted')
+      throw new ThawError('SNAPSHOT_NOT_FOUND', `The snapshot ${snapshot} was deleted.`)
     return this.#fromSnapshot(found.id, null, given, scope)
   }
 
@@ -72,12 +93,12 @@ export class Provision {
     const snapshot = taken?.member.snapshot ?? snapshots[0]
     if (snapshot === undefined)
       throw new ThawError('SNAPSHOT_NOT_FOUND', `The pool ${name} has no snapshot any more.`)
-    return this.#fromSnapshot(snapshot, taken, given, scope)
+    return this.#fromSnapshot(snapshot, { taken }, given, scope)
   }
 
   #fromSnapshot(
     id: string,
-    taken: { pool: Pool; member: Member } | null,
+    pool: { taken: Wish['taken'] } | null,
     given: Partial<InstanceRequest>,
     scope: Scope,
   ): Creation {
@@ -86,7 +107,8 @@ export class Provision {
     const request = InstanceRequest.parse({ ...given, image: image.id })
     const own = ownWay(request)
     if (own !== null) throw new ThawError('INVALID_REQUEST', `What is restored cannot be given that: ${own}.`)
-    return this.#begin({ image, own, taken, snapshot: id, kind: 'Instance' }, request, scope)
+    const wish = { image, own, pooled: pool !== null, taken: pool?.taken ?? null, snapshot: id }
+    return this.#begin({ ...wish, kind: 'Instance' }, request, scope)
   }
 
   #begin(wish: Wish, request: InstanceRequest, scope: Scope): Creation {
@@ -106,6 +128,8 @@ interface Wish {
   image: Image
   /** Why it has to be started; null: it need not. */
   own: string | null
+  /** Whether it is to come from a pool, and what was taken of that; null: it was empty. */
+  pooled: boolean
   taken: { pool: Pool; member: Member } | null
   /** Which it has to come from; null: any plain one of the image. */
   snapshot: string | null
@@ -130,7 +154,10 @@ class Choice implements Supplier {
     this.#wish = wish
     this.#taken = wish.taken
     if (wish.own !== null) this.#reasons.push(wish.own)
-    else if (wish.taken === null && parts.pools.has(wish.image)) this.#reasons.push('its pool is empty')
+    else if (wish.pooled && wish.taken === null) {
+      this.#reasons.push('its pool is empty')
+      parts.metrics.fellBack('pool_empty')
+    }
   }
 
   get id(): string | null {
@@ -202,9 +229,9 @@ class Choice implements Supplier {
   async #warm(scope: Scope): Promise<Offer | null> {
     const { snapshots } = this.#parts
     const { image, snapshot: wanted } = this.#wish
-    const found = wanted === null ? await snapshots.offer(image, this.#settings.wait, scope) : { id: wanted }
+    const found = await snapshots.offer(wanted ?? image, this.#settings.wait, scope)
     if ('reason' in found) {
-      this.#because(found.reason)
+      this.#because(found.why, found.reason)
       return null
     }
     this.#current = { method: 'warm', snapshot: found.id }
@@ -228,23 +255,25 @@ class Choice implements Supplier {
   #failed(error: ThawError): void {
     const { method, snapshot } = this.#current
     if (snapshot !== null) this.#parts.snapshots.failed(snapshot, error.message)
-    this.#because(
-      `${method === 'pool' ? 'a member of the pool' : `snapshot ${snapshot ?? ''}`} failed: ${error.message}`,
-    )
+    const what = method === 'pool' ? 'a member of the pool' : `snapshot ${snapshot ?? ''}`
+    this.#because(REASONS[error.code] ?? 'restore', `${what} failed: ${error.message}`)
   }
 
-  #because(reason: string): void {
+  #because(why: FallbackReason, reason: string): void {
     this.#reasons.push(reason)
-    this.#parts.metrics.fellBack()
-    this.#parts.log.info(`Warm boot not possible, falling back to cold boot: ${reason}`, {
-      image: this.#wish.image.name,
-    })
+    this.#parts.metrics.fellBack(why)
+    const boot =
+      this.#current.method === 'pool'
+        ? 'Warm boot from a pool not possible, falling back to its snapshot'
+        : 'Warm boot not possible, falling back to cold boot'
+    this.#parts.log.info(`${boot}: ${reason}`, { image: this.#wish.image.name })
   }
 }
 
 /** What only a start can give; null: nothing of that is asked for. */
 function ownWay(request: InstanceRequest): string | null {
   if (Object.keys(request.env).length > 0) return 'it has an environment of its own'
+  if (request.user !== null) return 'it has a user of its own'
   if (request.files.length > 0) return 'files are to be there before it starts'
   return request.network === 'private' ? null : `its network is ${request.network}`
 }

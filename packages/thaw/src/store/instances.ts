@@ -43,6 +43,10 @@ export class InstanceTable {
     return this.#db.all('SELECT data, request FROM instances ORDER BY created_at DESC, id').map(toInstance)
   }
 
+  hasName(name: string): boolean {
+    return this.#db.get('SELECT 1 FROM instances WHERE name = ?', [name]) !== undefined
+  }
+
   forget(id: string): void {
     this.#db.run('DELETE FROM instances WHERE id = ?', [id])
   }

@@ -32,6 +32,13 @@ interface Hierarchies {
   unified: string | null
 }
 
+let found: Hierarchies | undefined
+
+/** Looked for once: it takes as long as all the rest of making a group. */
+function hierarchies(): Hierarchies {
+  return (found ??= find())
+}
+
 function find(): Hierarchies {
   const old: Hierarchies['old'] = {}
   let unified: string | null = null
@@ -70,7 +77,7 @@ export class Cgroup implements Disposable {
 
   /** @param name of this machine's only one of that name */
   constructor(name: string, limits: CgroupLimits) {
-    const { old, unified } = find()
+    const { old, unified } = hierarchies()
     const directory = `${PREFIX}${name}`
     this.#unified = unified === null ? null : make(join(unified, directory))
     for (const [controller, parent] of Object.entries(old) as [Controller, string][]) {
@@ -180,7 +187,7 @@ export class Cgroup implements Disposable {
 
 /** Removes what a daemon that was killed left: cgroups of its names in which nothing runs. */
 export function sweepCgroups(isOurs: (name: string) => boolean): void {
-  const { old, unified } = find()
+  const { old, unified } = hierarchies()
   for (const parent of new Set([...Object.values(old), ...(unified === null ? [] : [unified])])) {
     let names: string[]
     try {

@@ -21,7 +21,7 @@ export {
 } from './kernel.js'
 export { fileLog, silentLog, type Log, type LogLevel } from './log.js'
 export { matcher } from './match.js'
-export { Metrics, type ColdReason } from './metrics.js'
+export { Metrics, type ColdReason, type FallbackReason } from './metrics.js'
 export { findPaths, preparePaths, preparePrivate, type Paths } from './paths.js'
 export { bootId, identify, inForeground, isAlive, type ProcessIdentity } from './process-identity.js'
 export { removeTree } from './remove.js'

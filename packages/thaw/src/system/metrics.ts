@@ -9,6 +9,21 @@ const SECONDS = [
 export type ColdReason =
   'first_run' | 'nothing_kept' | 'fresh' | 'busy' | 'edit' | 'input' | 'env' | 'package' | 'other'
 
+/** Why an instance could not come from where it was to come from. */
+export type FallbackReason =
+  /** There is no snapshot. */
+  | 'none'
+  | 'unhealthy'
+  | 'creating'
+  /** criu, kernel, processor or program are not those it was made with. */
+  | 'mismatch'
+  /** A file of it is missing, cut, or not what was written. */
+  | 'damaged'
+  | 'restore'
+  /** What was restored did not become ready. */
+  | 'readiness'
+  | 'pool_empty'
+
 export class Metrics {
   readonly #registry = new Registry()
   readonly #starts = this.#counter('starts_total', 'Programs started, by how.', ['outcome', 'engine'])
@@ -28,7 +43,8 @@ export class Metrics {
   readonly #boots = this.#counter('instance_boots_total', 'Instances that became ready, by how.', ['method'])
   readonly #fallbacks = this.#counter(
     'instance_fallbacks_total',
-    'Times that an instance could not come from a pool or a snapshot as wanted.',
+    'Times that an instance could not come from a pool or a snapshot as wanted, by why.',
+    ['reason'],
   )
   readonly #boot = this.#histogram('instance_boot_seconds', 'From a request to an instance that is ready.', [
     'method',
@@ -37,6 +53,11 @@ export class Metrics {
     'instance_saved_seconds_total',
     'How much sooner instances were ready than by a start.',
   )
+  readonly #serviceCalls = this.#counter('service_calls_total', 'Calls of services, by what came of them.', [
+    'service',
+    'outcome',
+  ])
+  readonly #serviceCall = this.#histogram('service_call_seconds', 'From a call to its answer.', ['service'])
   readonly #requests = this.#counter('http_requests_total', 'Requests answered.', [
     'method',
     'route',
@@ -122,8 +143,13 @@ export class Metrics {
   }
 
   /** One could not come from where it was to come from. */
-  fellBack(): void {
-    this.#fallbacks.inc()
+  fellBack(reason: FallbackReason): void {
+    this.#fallbacks.inc({ reason })
+  }
+
+  serviceCall(service: string, outcome: string, seconds: number): void {
+    this.#serviceCalls.inc({ service, outcome })
+    this.#serviceCall.observe({ service }, seconds)
   }
 
   request(method: string, route: string, status: number, seconds: number): void {

@@ -29,6 +29,10 @@ export interface CreateOptions extends Json, Life {
   publish?: string[]
   file?: string[]
   net?: string
+  user?: string
+  cpus?: string
+  memory?: string
+  pids?: string
   wait?: boolean
 }
 
@@ -45,6 +49,8 @@ export async function create(image: string, options: CreateOptions): Promise<num
       const content = readFileSync(from).toString('base64')
       return { path: to, content, encoding: 'base64', mode: statSync(from).mode & 0o777 }
     }),
+    user: options.user ?? null,
+    limits: limits(options),
     ...life(options),
     ...(net === undefined ? {} : { network: net as 'private' }),
   }
@@ -208,6 +214,20 @@ function portOf(text: string): { port: number; host: number } {
   const [, host, port] = /^(?:(\d+):)?(\d+)$/.exec(text) ?? []
   if (port === undefined) throw new ThawError('USAGE', `-p wants PORT or HERE:PORT; not ${text}.`)
   return { port: Number(port), host: Number(host ?? 0) }
+}
+
+function limits({ cpus, memory, pids }: CreateOptions): InstanceRequestInput['limits'] {
+  if (cpus === undefined && memory === undefined && pids === undefined) return null
+  return {
+    cpu: cpus === undefined ? null : number('--cpus', cpus),
+    memory: memory ?? null,
+    pids: pids === undefined ? null : number('--pids', pids),
+  }
+}
+
+function number(option: string, text: string): number {
+  if (!/^\d+(?:\.\d+)?$/.test(text)) throw new ThawError('USAGE', `${option} wants a number; not ${text}.`)
+  return Number(text)
 }
 
 function environment(list: readonly string[]): Record<string, string> {

@@ -15,10 +15,12 @@ export interface Publication extends AsyncDisposable {
   readonly ports: readonly PortPair[]
   /** How many connections are carried now. */
   readonly connections: number
+  /** From now on connections are accepted. Once. @throws ThawError PORT_IN_USE; ENGINE_FAILED */
+  open(scope: Scope): Promise<void>
 }
 
 /**
- * Carries connections on, until it is disposed or the sandbox's process has ended.
+ * Carries connections on, until it is disposed.
  *
  * @param address of the machine, IPv4
  * @throws ThawError PORT_IN_USE; ENGINE_FAILED
@@ -30,12 +32,36 @@ export async function publish(
   user: boolean,
   scope: Scope,
 ): Promise<Publication> {
+  const made = await takePorts(branch.parts.sandbox.initPid, address, ports, user, scope)
+  try {
+    await made.open(scope)
+    return made
+  } catch (error) {
+    await made[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/**
+ * Takes ports of the machine, for a sandbox whose program need not run yet. Until they are opened, whoever connects is
+ * refused.
+ *
+ * @param initPid of the sandbox
+ * @throws ThawError PORT_IN_USE; ENGINE_FAILED
+ */
+export async function takePorts(
+  initPid: number,
+  address: string,
+  ports: readonly PortPair[],
+  user: boolean,
+  scope: Scope,
+): Promise<Publication> {
   const words = ports.flatMap(({ port, inner }) => [address, String(port), String(inner)])
   const argv = [
     nativeProgram('sandbox'),
     'publish',
     String(process.pid),
-    String(branch.root),
+    String(initPid),
     user ? 'user' : 'root',
     ...words,
   ]
@@ -46,18 +72,31 @@ export async function publish(
     { cwd: '/', env: {}, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] },
     lasting,
   )
-  const said = new Promise<string[]>((resolve) => {
-    const control = child.pipe(3)
-    control.on('data', splitRecords(resolve))
-    control.on('error', () => {})
-    control.once('close', () => resolve(['failed', 'publish', '0']))
-  })
+  const control = child.pipe(3)
+  let hear: (words: string[]) => void = () => {}
+  control.on(
+    'data',
+    splitRecords((words) => hear(words)),
+  )
+  control.on('error', () => {})
+  const closed = new Promise<string[]>((resolve) =>
+    control.once('close', () => resolve(['failed', 'publish', '0'])),
+  )
+  const answer = async (wanted: string, scope: Scope): Promise<string> => {
+    const said = new Promise<string[]>((resolve) => (hear = resolve))
+    const [verb, what = '', error] = await within(scope, 'publishing ports', Promise.race([said, closed]))
+    if (verb !== wanted) throw refusal(what, Number(error))
+    return what
+  }
   try {
-    const [verb, what = '', error] = await within(scope, 'publishing ports', said)
-    if (verb !== 'published') throw refusal(what, Number(error))
-    const chosen = what.split(' ').map(Number)
+    const chosen = (await answer('taken', scope)).split(' ').map(Number)
     return {
       ports: ports.map(({ inner }, index) => ({ port: chosen[index] ?? 0, inner })),
+      async open(scope) {
+        const opened = answer('published', scope)
+        control.write('g')
+        await opened
+      },
       // It has one child for each.
       get connections() {
         return treeOf(child.pid).length - 1

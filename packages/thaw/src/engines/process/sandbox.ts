@@ -350,15 +350,6 @@ export function outerPid(parent: number, inner: number): number {
   }
 }
 
-/** The same of one that criu has restored and not let go yet: it is criu's child until then. */
-export function heldPid(initPid: number, inner: number): number {
-  for (const criu of childrenOf(initPid)) {
-    const pid = outerPid(Number(criu), inner)
-    if (pid !== 0) return pid
-  }
-  return 0
-}
-
 function childrenOf(pid: number): string[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(/\s+/)
 }

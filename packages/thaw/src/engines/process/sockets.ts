@@ -1,5 +1,5 @@
 /** TCP sockets of a network namespace, as the kernel lists them. */
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 
 export interface TcpSocket {
   local: string
@@ -11,14 +11,21 @@ export interface TcpSocket {
 const WITHOUT_PEER = new Set(['0A', '07'])
 
 const LISTEN = '0A'
+const LIST = 64 * 1024
 
 /** Inodes of the sockets that listen on a port, in the network of a process. */
 export function readListening(pid: number, port: number): Set<string> {
   const found = new Set<string>()
   for (const [local, , state, inode] of readRows(pid)) {
-    if (state === LISTEN && Number.parseInt(local.split(':')[1] ?? '', 16) === port) found.add(inode)
+    if (state === LISTEN && portOf(local) === port) found.add(inode)
   }
   return found
+}
+
+/** Whether anybody listens on a port, in the network of a process. */
+export function hasListener(pid: number, port: number): boolean {
+  for (const [local, , state] of readRows(pid)) if (state === LISTEN && portOf(local) === port) return true
+  return false
 }
 
 /** By inode. */
@@ -34,18 +41,29 @@ export function readSockets(pid: number): Map<string, TcpSocket> {
   return sockets
 }
 
+/** The kernel looks through all connections of the machine at each read, so that a caller who knows enough had better stop. */
 function* readRows(pid: number): Generator<[local: string, remote: string, state: string, inode: string]> {
+  const buffer = Buffer.allocUnsafe(LIST)
   for (const name of ['tcp', 'tcp6']) {
-    let text
+    let fd
     try {
-      text = readFileSync(`/proc/${pid}/net/${name}`, 'latin1')
+      fd = openSync(`/proc/${pid}/net/${name}`, 'r')
     } catch {
       continue // a kernel without IPv6
     }
-    for (const line of text.split('\n').slice(1)) {
-      const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/)
-      if (local === undefined || remote === undefined || state === undefined || inode === undefined) continue
-      yield [local, remote, state, inode]
+    try {
+      let rest = ''
+      for (let size; (size = readSync(fd, buffer, 0, LIST, null)) > 0;) {
+        const lines = (rest + buffer.toString('latin1', 0, size)).split('\n')
+        rest = lines.pop() ?? ''
+        for (const line of lines) {
+          const [number, local, remote, state, , , , , , inode] = line.trim().split(/\s+/)
+          if (number === 'sl' || local === undefined || remote === undefined) continue
+          if (state !== undefined && inode !== undefined) yield [local, remote, state, inode]
+        }
+      }
+    } finally {
+      closeSync(fd)
     }
   }
 }
@@ -62,6 +80,10 @@ export function findOutside(sockets: readonly TcpSocket[], alone: boolean): TcpS
     !(alone && /^(127\.|\[::1\]|\[::ffff:127\.)/.test(socket.remote)) &&
     !inside.has(`${socket.remote} ${socket.local}`)
   return sockets.find(leaves) ?? null
+}
+
+function portOf(text: string): number {
+  return Number.parseInt(text.split(':')[1] ?? '', 16)
 }
 
 /** `0100007F:1F90` and its long form, whose words are in the order of this machine's bytes (little endian). */

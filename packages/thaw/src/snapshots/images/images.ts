@@ -10,7 +10,7 @@ import type { Budget } from './root-writer.js'
 
 const DRAFT = 'draft-'
 /** What a program finds when neither definition nor image says anything. */
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+export const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export class Images {
   readonly #journal: Journal

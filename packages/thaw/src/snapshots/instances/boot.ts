@@ -8,7 +8,7 @@ import type { ProcessGroup } from '../../engines/process/group.js'
 import type { ProcessImage } from '../../engines/process/image.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
 import { checkScope, ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
-import { findFile } from '../images/within.js'
+import { findFile } from '../../files/within.js'
 import { writeFileOf } from './files.js'
 import { admit, placeOf, type Living } from './living.js'
 import type { Held } from './held.js'
@@ -66,8 +66,7 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
   const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
   const steps = async () => {
     await hasBegun(branch, inner)
-    const ports = request.ports ?? image.ports.map((port) => ({ port, host: 0 }))
-    await living.publishPorts(ports, scope)
+    await living.publishPorts(scope)
     const { after_restore: hook } = image
     if (source.kind !== 'cold' && hook !== null && !(await succeeds(living, hook, inner))) {
       throw notReady(living, `was restored, but ${hook.join(' ')} failed in it`)
@@ -135,12 +134,12 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
     admit: (pid: number) => admit(cgroup, pid),
   }
   if (source.kind === 'warm') return await engine.restore(group, source.image, spec, scope)
-  if (source.kind === 'pool') return await source.held.release(living, scope)
+  if (source.kind === 'pool') return await source.held.release(living)
   const root = bench.rootOf(image)
   if (root === null && !existsSync(image.cwd)) {
     throw new ThawError('DIRECTORY_GONE', `${image.cwd}, in which ${image.name} runs, does not exist.`)
   }
-  const user = bench.rootless || image.user === null ? null : userOf(image.user, root)
+  const user = bench.rootless || living.user === null ? null : userOf(living.user, root)
   const home = user?.home ?? (root === null ? (process.env['HOME'] ?? null) : '/root')
   const path = process.env['PATH'] ?? ''
   return await engine.launch(
@@ -152,6 +151,8 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
         ...(root === null ? { PATH: path } : {}),
         ...(home === null ? {} : { HOME: home }),
         ...living.environment,
+        // agents/python/thaw goes by it.
+        THAW_INSTANCE: '1',
       },
       cwd: image.cwd,
       umask: 0o022,

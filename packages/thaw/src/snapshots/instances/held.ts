@@ -1,48 +1,46 @@
-/** Somebody's program to be: restored up to its last step, with a name and a log still to come. */
+/** Somebody's program to be: restored up to its last step, its ports taken, with a name and a log still to come. */
 import { readFileSync } from 'node:fs'
 import type { OutputListener } from '../../engines/engine.js'
 import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
-import { renameHost } from '../../engines/process/host-name.js'
 import type { ProcessImage } from '../../engines/process/image.js'
-import { heldPid } from '../../engines/process/sandbox.js'
+import { takePorts, type Publication } from '../../engines/process/publication.js'
 import { treeOf } from '../../engines/process/inspect.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
 import type { HeldBranch } from '../../engines/process/specs.js'
 import { Cgroup, ThawError, type Scope } from '../../system/index.js'
-import { admit, type Living } from './living.js'
+import { admit, LOOPBACK, type Living } from './living.js'
 
 export class Held implements AsyncDisposable {
   /** Of the instance that it becomes. */
   readonly id: string
-  /** Its pid inside. */
-  readonly #root: number
   readonly #held: HeldBranch
   readonly #output: Output
   readonly #cgroup: Cgroup
-  readonly #rootless: boolean
+  /** Of the machine, taken for it; null: it has none, or the instance has them now. */
+  #ports: Publication | null
   #releasedAt: number | null = null
 
   private constructor(
     id: string,
-    root: number,
     held: HeldBranch,
     output: Output,
     cgroup: Cgroup,
-    rootless: boolean,
+    ports: Publication | null,
   ) {
     this.id = id
-    this.#root = root
     this.#held = held
     this.#output = output
     this.#cgroup = cgroup
-    this.#rootless = rootless
+    this.#ports = ports
   }
 
+  /** @param ports of its own, that are to be published at any that are free on the machine */
   static async restore(
     bench: { engine: ProcessEngine; group: ProcessGroup; rootless: boolean },
     id: string,
     image: ProcessImage,
+    ports: readonly number[],
     scope: Scope,
   ): Promise<Held> {
     // Its cgroup is the instance's: moving processes into another one later takes longer than all the rest of a take.
@@ -53,7 +51,15 @@ export class Held implements AsyncDisposable {
     const spec = { branch: id, streams, listener: output, hostname: nameOf(id), admit: enter }
     try {
       const held = await bench.engine.hold(bench.group, image, spec, scope)
-      return new Held(id, image.manifest.pids.root, held, output, cgroup, bench.rootless)
+      try {
+        const pairs = ports.map((inner) => ({ port: 0, inner }))
+        const taken =
+          pairs.length === 0 ? null : await takePorts(held.initPid, LOOPBACK, pairs, bench.rootless, scope)
+        return new Held(id, held, output, cgroup, taken)
+      } catch (error) {
+        await held[Symbol.asyncDispose]()
+        throw error
+      }
     } catch (error) {
       cgroup[Symbol.dispose]()
       throw error
@@ -81,16 +87,14 @@ export class Held implements AsyncDisposable {
   }
 
   /** It goes on, as the instance of its id. On failure nothing of it is left. @throws ThawError when it is gone */
-  async release(living: Living, scope: Scope): Promise<ProcessBranch> {
+  async release(living: Living): Promise<ProcessBranch> {
     try {
-      const { initPid } = this.#held
       if (!this.alive) throw new ThawError('ENGINE_FAILED', 'A member of a pool has ended.')
       this.#output.direct(living.listener)
+      living.takeOver(this.#ports)
+      this.#ports = null
       const { name } = living.document
-      if (name !== nameOf(this.id)) {
-        await renameHost(heldPid(initPid, this.#root), this.#rootless, name, scope)
-      }
-      const branch = await this.#held.release()
+      const branch = await this.#held.release(name === nameOf(this.id) ? null : name)
       this.#releasedAt = performance.now()
       return branch
     } catch (error) {
@@ -100,6 +104,7 @@ export class Held implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ports?.[Symbol.asyncDispose]()
     await this.#held[Symbol.asyncDispose]()
     if (this.#releasedAt === null) this.#cgroup[Symbol.dispose]()
   }

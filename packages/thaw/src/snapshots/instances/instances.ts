@@ -9,6 +9,7 @@ import type {
   InstanceCheckpointRequest,
   InstanceRequest,
   InstanceStats,
+  Limits,
   StopRequest,
 } from '@thaw/protocol'
 import { needsUserNamespace } from '../../engines/process/criu/provide.js'
@@ -290,10 +291,11 @@ export class Instances implements AsyncDisposable {
   #open(image: Image, request: InstanceRequest, supplier: Supplier): Living {
     const id = supplier.id ?? newId('i')
     const name = request.name ?? nameOf(id)
-    if (this.list().some((one) => one.name === name)) {
+    if (this.#journal.instances.hasName(name)) {
       throw new ThawError('NAME_TAKEN', `There is an instance ${name} already.`)
     }
-    const limits = request.limits ?? image.limits
+    const limits = limitsOf(image, request)
+    const user = request.user ?? image.user
     const limited = { memory: limits.memory, cpus: limits.cpu, processes: limits.pids }
     const cgroup = new Cgroup(id, limited)
     const created = Date.now()
@@ -313,9 +315,7 @@ export class Instances implements AsyncDisposable {
       limits,
       notes: [
         ...cgroup.missing.map((what) => `a limit cannot be kept here: ${what}`),
-        ...(this.#rootless && image.user !== null
-          ? [`it runs as you, not as ${image.user}: that takes root`]
-          : []),
+        ...(this.#rootless && user !== null ? [`it runs as you, not as ${user}: that takes root`] : []),
       ],
       exit: null,
       created_at: new Date(created).toISOString(),
@@ -358,6 +358,7 @@ export class Instances implements AsyncDisposable {
         cold = source.kind === 'cold'
         living.change({ boot_method: source.kind, from, boot_reason: reason })
         await boot(this.bench, living, source, scope)
+
         for (const command of prepare) await runIn(living, command, scope)
         break
       } catch (error) {
@@ -520,6 +521,12 @@ export class Instances implements AsyncDisposable {
       })
     }
   }
+}
+
+/** What the request does not limit, the image does. */
+function limitsOf(image: Image, { limits: own }: InstanceRequest): Limits {
+  const { cpu, memory, pids } = image.limits
+  return { cpu: own?.cpu ?? cpu, memory: own?.memory ?? memory, pids: own?.pids ?? pids }
 }
 
 async function* nothing(): AsyncGenerator<Printed> {}

@@ -14,7 +14,8 @@ import { findUser, type User } from './users.js'
 
 /** Of what it printed last, so much is part of an error. Bytes. */
 const LAST_WORDS = 600
-const LOOPBACK = '127.0.0.1'
+/** The machine's address at which ports are published. */
+export const LOOPBACK = '127.0.0.1'
 
 export interface ExecSpec {
   command: readonly string[]
@@ -123,7 +124,7 @@ export class Living implements AsyncDisposable {
   /** The program is there. */
   began(branch: ProcessBranch): void {
     this.#branch = branch
-    this.change({ pid: branch.pid })
+    this.#note({ pid: branch.pid })
   }
 
   get branch(): ProcessBranch | null {
@@ -181,18 +182,29 @@ export class Living implements AsyncDisposable {
     })
   }
 
-  /** @throws ThawError PORT_IN_USE */
-  async publishPorts(ports: readonly { port: number; host: number }[], scope: Scope): Promise<void> {
+  /** Ports that were taken for those of its image, not open yet. */
+  takeOver(taken: Publication | null): void {
+    this.#publication = taken
+  }
+
+  /** Those that were asked for, else those of its image. @throws ThawError PORT_IN_USE */
+  async publishPorts(scope: Scope): Promise<void> {
     const branch = this.running('creating')
-    if (ports.length === 0) return
-    if (this.#document.network === 'host') {
-      return this.change({ ports: ports.map(({ port }) => ({ port, host: port })) })
+    const ports = this.request.ports ?? this.image.ports.map((port) => ({ port, host: 0 }))
+    if (this.#publication !== null && this.request.ports === null) {
+      await this.#publication.open(scope)
+    } else {
+      await this.#publication?.[Symbol.asyncDispose]()
+      this.#publication = null
+      if (ports.length === 0) return
+      if (this.#document.network === 'host')
+        return this.#note({ ports: ports.map(({ port }) => ({ port, host: port })) })
+      const pairs = ports.map(({ port, host }) => ({ port: host, inner: port }))
+      const made = await publish(branch, LOOPBACK, pairs, this.#rootless, scope)
+      if (this.over.signal.aborted) return await made[Symbol.asyncDispose]()
+      this.#publication = made
     }
-    const pairs = ports.map(({ port, host }) => ({ port: host, inner: port }))
-    const made = await publish(branch, LOOPBACK, pairs, this.#rootless, scope)
-    if (this.over.signal.aborted) return await made[Symbol.asyncDispose]()
-    this.#publication = made
-    this.change({ ports: made.ports.map(({ port, inner }) => ({ port: inner, host: port })) })
+    this.#note({ ports: this.#publication.ports.map(({ port, inner }) => ({ port: inner, host: port })) })
   }
 
   /** A port of the machine that leads to one of its own while `use` runs. */
@@ -215,7 +227,7 @@ export class Living implements AsyncDisposable {
    */
   async exec(spec: ExecSpec, scope: Scope): Promise<Entered> {
     const branch = this.running('creating', 'ready')
-    const user = this.userOf(spec.user ?? this.image.user)
+    const user = this.userOf(spec.user ?? this.user)
     const home = user?.home ?? null
     const terminal = spec.streams.terminal === null ? {} : { TERM: 'xterm' }
     const entered = await Entered.start(
@@ -243,6 +255,11 @@ export class Living implements AsyncDisposable {
 
   get environment(): Record<string, string> {
     return { ...this.image.env, ...this.request.env }
+  }
+
+  /** As whom it runs; null: as nobody in particular. */
+  get user(): string | null {
+    return this.request.user ?? this.image.user
   }
 
   /** Null: the daemon's own. @throws ThawError INVALID_REQUEST for one that its files do not name */
@@ -293,6 +310,11 @@ export class Living implements AsyncDisposable {
     this.cgroup?.[Symbol.dispose]()
     this.log.close()
     this.#lease?.[Symbol.dispose]()
+  }
+
+  /** Comes into the journal with its next change: what a daemon finds of one that began under another is no use. */
+  #note(change: Partial<Instance>): void {
+    this.#document = { ...this.#document, ...change }
   }
 
   #pids(branch: ProcessBranch): number[] {

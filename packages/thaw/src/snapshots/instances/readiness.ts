@@ -2,7 +2,7 @@
 import { get } from 'node:http'
 import type { Readiness } from '@thaw/protocol'
 import { isListening } from '../../engines/process/listening.js'
-import { readListening } from '../../engines/process/sockets.js'
+import { hasListener } from '../../engines/process/sockets.js'
 import type { ProcessBranch } from '../../engines/process/branch.js'
 import { checkScope, withTimeout, type Scope } from '../../system/index.js'
 
@@ -38,7 +38,7 @@ export async function becomeReady(
     const alone = branch.parts.network !== 'host'
     const { port } = readiness
     return await repeat(LOOK_EVERY, within, () =>
-      Promise.resolve(alone ? readListening(branch.root, port).size > 0 : isListening(branch, port)),
+      Promise.resolve(alone ? hasListener(branch.root, port) : isListening(branch, port)),
     )
   }
   if ('http' in readiness) {

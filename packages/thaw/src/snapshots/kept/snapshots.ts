@@ -25,6 +25,7 @@ import { fits, newId } from '../ids.js'
 import type { Images } from '../images/images.js'
 import type { Bench } from '../instances/boot.js'
 import { build } from './build.js'
+import { choose, type Offered } from './offer.js'
 import { nextRebuild, type HealthEvent } from './health.js'
 import { Checked } from './integrity.js'
 import { Leases } from './leases.js'
@@ -59,6 +60,7 @@ export interface Dependents {
 export interface Lease extends Disposable {
   readonly snapshot: string
   readonly copy: ProcessImage
+  readonly image: Image
 }
 
 const BUILD_TIMEOUT = 3_600_000
@@ -219,35 +221,21 @@ export class Snapshots implements AsyncDisposable {
   }
 
   /**
-   * The snapshot that new instances of an image are to come from, waiting for one that is being made.
+   * The snapshot that new instances of an image are to come from, or a certain one, waiting for one that is being made.
    *
    * @param wait milliseconds
-   * @returns its id, or why there is none
+   * @throws ThawError SNAPSHOT_NOT_FOUND, and of the scope
    */
-  async offer(image: Image, wait: number, scope: Scope): Promise<{ id: string } | { reason: string }> {
-    const deadline = performance.now() + wait
-    for (;;) {
-      const all = this.#offered().filter(({ row: { snapshot: s } }) => {
-        return s.image_id === image.id && s.parent === null && s.prepare === null
-      })
-      const ready = all.findLast(({ state }) => state === 'ready')
-      if (ready !== undefined) return { id: ready.id }
-      const creating = all.findLast(({ state }) => state === 'creating')
-      if (creating === undefined) {
-        const [unhealthy] = all
-        if (unhealthy === undefined) return { reason: `no snapshot of ${image.name} exists` }
-        return { reason: `snapshot ${unhealthy.id} is unhealthy (${unhealthy.row.snapshot.reason ?? ''})` }
-      }
-      const left = deadline - performance.now()
-      if (left <= 0) return { reason: `snapshot ${creating.id} is still creating after ${wait / 1000} s` }
-      const timer = new AbortController()
-      const late = setTimeout(() => timer.abort(), left)
-      try {
-        await within(scope, 'waiting for a snapshot', creating.changed(timer.signal))
-      } finally {
-        clearTimeout(late)
-      }
+  async offer(of: Image | string, wait: number, scope: Scope): Promise<Offered> {
+    if (typeof of === 'string') {
+      const list = () => [this.#find(of)].filter(({ state }) => state !== 'deleted')
+      return await choose(list, `snapshot ${of} was deleted`, wait, scope)
     }
+    const list = () =>
+      this.#offered().filter(({ row: { snapshot: s } }) => {
+        return s.image_id === of.id && s.parent === null && s.prepare === null
+      })
+    return await choose(list, `no snapshot of ${of.name} exists`, wait, scope)
   }
 
   /** How long the start takes that it spares; null: it was never built. */
@@ -284,7 +272,8 @@ export class Snapshots implements AsyncDisposable {
     const lease = this.#leases.hold(directory)
     try {
       await this.#checked.check(join(this.directory, directory), digests, scope)
-      return Object.assign(lease, { snapshot: id, copy: ProcessImage.open(join(this.directory, directory)) })
+      const copy = ProcessImage.open(join(this.directory, directory))
+      return Object.assign(lease, { snapshot: id, copy, image: this.#images.get(one.row.snapshot.image_id) })
     } catch (error) {
       lease[Symbol.dispose]()
       throw error

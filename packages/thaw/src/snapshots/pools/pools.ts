@@ -122,7 +122,9 @@ export class Pools implements AsyncDisposable, Dependents {
 
   /** Whether there is a pool for an image. */
   has(image: Image): boolean {
-    return [...this.#all.values()].some(({ row }) => row.image_id === image.id && !row.drained)
+    return [...this.#all.values()].some(
+      ({ row }) => row.image_id === image.id && !row.drained && this.#isPlain(row.snapshots),
+    )
   }
 
   /** Pools are filled while nothing else is being made. */
@@ -212,7 +214,7 @@ export class Pools implements AsyncDisposable, Dependents {
         try {
           const opened = await this.#snapshots.open(snapshot, scope)
           lease = opened
-          const held = await Held.restore(this.#bench(), id, opened.copy, scope)
+          const held = await Held.restore(this.#bench(), id, opened.copy, opened.image.ports, scope)
           return { snapshot, held, lease: { [Symbol.dispose]: back } }
         } catch (error) {
           back()
