@@ -261,10 +261,21 @@ describe.skipIf(why !== null)('thaw image and thaw instance', () => {
       status: 404,
       body: { code: 'IMAGE_NOT_FOUND' },
     })
-    expect(await call('GET', '/v1/instances/none')).toMatchObject({
+    expect(await call('GET', '/v1/instances/soom')).toMatchObject({
       status: 404,
-      body: { code: 'INSTANCE_NOT_FOUND' },
+      body: { code: 'INSTANCE_NOT_FOUND', details: { nearest: ['soon'] } },
     })
+    for (const [path, code] of [
+      ['/v1/images/sleper', 'IMAGE_NOT_FOUND'],
+      ['/v1/snapshots/none', 'SNAPSHOT_NOT_FOUND'],
+      ['/v1/pools/none', 'POOL_NOT_FOUND'],
+    ] as const) {
+      const near = code === 'IMAGE_NOT_FOUND' ? ['sleeper'] : []
+      expect(await call('GET', path)).toMatchObject({
+        status: 404,
+        body: { code, details: { nearest: near } },
+      })
+    }
     expect(
       await call('POST', '/v1/images', { kind: 'directory', name: '../x', path: '/', command: ['x'] }),
     ).toMatchObject({ status: 400 })

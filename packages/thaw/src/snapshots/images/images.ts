@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { NO_LIMITS, type Image, type ImageDefinition, type UploadDefinition } from '@thaw/protocol'
 import type { Journal } from '../../store/index.js'
 import { preparePrivate, removeTree, ThawError, type Log, type Scope } from '../../system/index.js'
-import { fits, newId } from '../ids.js'
+import { fits, newId, notFound } from '../ids.js'
 import { importRoot, type ImportResult } from './import.js'
 import type { Budget } from './root-writer.js'
 import { receive, type Expected } from './upload.js'
@@ -66,7 +66,7 @@ export class Images {
       throw new ThawError('AMBIGUOUS_ID', `${given} fits ${found.map(({ id }) => id).join(', ')}.`)
     }
     const [one] = found
-    if (one === undefined) throw new ThawError('IMAGE_NOT_FOUND', `There is no image ${given}.`)
+    if (one === undefined) throw notFound('IMAGE_NOT_FOUND', 'image', given, this.list())
     return one
   }
 

@@ -20,7 +20,7 @@ import {
   type Log,
   type Scope,
 } from '../../system/index.js'
-import { fits, newId } from '../ids.js'
+import { fits, newId, notFound } from '../ids.js'
 import type { Images } from '../images/images.js'
 import { madeWith, openCopy, type Copy } from '../instances/body.js'
 import type { Bench } from '../instances/boot.js'
@@ -328,7 +328,7 @@ export class Snapshots implements AsyncDisposable {
       throw new ThawError('AMBIGUOUS_ID', `${given} fits ${found.map(({ id }) => id).join(', ')}.`)
     }
     const [one] = found
-    if (one === undefined) throw new ThawError('SNAPSHOT_NOT_FOUND', `There is no snapshot ${given}.`)
+    if (one === undefined) throw notFound('SNAPSHOT_NOT_FOUND', 'snapshot', given, this.list())
     return one
   }
 

@@ -2,7 +2,7 @@
 import type { Image, Pool as PoolDocument, PoolRequest } from '@thaw/protocol'
 import type { Journal, PoolRow } from '../../store/index.js'
 import { ThawError, type Log } from '../../system/index.js'
-import { fits, newId } from '../ids.js'
+import { fits, newId, notFound } from '../ids.js'
 import type { Bench } from '../instances/boot.js'
 import { Held } from '../instances/held.js'
 import type { Dependents, Snapshots } from '../kept/snapshots.js'
@@ -264,7 +264,13 @@ export class Pools implements AsyncDisposable, Dependents {
       throw new ThawError('AMBIGUOUS_ID', `${given} fits ${found.map(({ id }) => id).join(', ')}.`)
     }
     const [one] = found
-    if (one === undefined) throw new ThawError('POOL_NOT_FOUND', `There is no pool ${given}.`)
+    if (one === undefined)
+      throw notFound(
+        'POOL_NOT_FOUND',
+        'pool',
+        given,
+        [...this.#all.values()].map(({ row }) => row),
+      )
     return one
   }
 }
