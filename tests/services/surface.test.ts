@@ -63,7 +63,7 @@ describe('services', () => {
     expect(failed).toMatchObject({ code: 1, stdout: '' })
     expect(failed.stderr).toMatch(/^Traceback[^]*LookupError: \('nothing', 7\)\nthaw: CALL_RAISED: /)
     expect(await home.run(['call', 'cli', 'score', 'x=1', 'z=2'])).toMatchObject({ code: 125 })
-    expect(await home.run(['call', 'cli', 'nap', '60', '--timeout', '0.2'])).toMatchObject({ code: 124 })
+    expect(await home.run(['call', 'cli', 'nap', '60', '--timeout', '0.2'])).toMatchObject({ code: 125 })
     expect(await home.run(['call', 'none', 'nap'])).toMatchObject({ code: 125 })
     expect((await home.json<{ result: number }>(['call', 'cli', 'count'])).result).toBe(1)
     const [one] = (await home.json<{ services: unknown[] } & { name: string }[]>(['service', 'ls'])) ?? []

@@ -47,7 +47,7 @@ export const SERVICE_ERRORS = {
   CALL_TIMEOUT: {
     fault: 'user',
     status: 504,
-    exit: 124,
+    exit: 125,
     when: 'A call took longer than it may. It was cancelled.',
     hint: 'Give it more time, or look where it is: its worker goes on if it cannot be interrupted.',
   },
@@ -75,7 +75,7 @@ export const SERVICE_ERRORS = {
   LAUNCH_TIMEOUT: {
     fault: 'user',
     status: 504,
-    exit: 124,
+    exit: 125,
     when: 'A service was not ready within its launch_timeout.',
     hint: 'The last lines that it printed are part of the message; give it more time, or let it do less at the start.',
   },

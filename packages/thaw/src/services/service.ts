@@ -613,7 +613,8 @@ export class Service implements AsyncDisposable {
     const old = host.workers.filter(({ alone }) => !alone)
     const { workers } = this.request.compute
     await Promise.all(Array.from({ length: workers }, () => host.fork(this.#version, scope)))
-    for (const worker of old) await host.kill(worker)
+    // The memory of a large one takes a while to be given back, which is nobody's wait.
+    for (const worker of old) void host.kill(worker)
   }
 
   /** Nothing runs any more, and nothing frozen is kept. */
