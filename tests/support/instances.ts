@@ -23,6 +23,7 @@ import {
   type InstanceRequestInput,
 } from '@thaw/protocol'
 import type { StreamsSpec } from '../../packages/thaw/src/engines/engine.js'
+import { WITHOUT_CARE } from '../../packages/thaw/src/engines/process/keeper.js'
 import { ProcessEngine } from '../../packages/thaw/src/engines/process/process.js'
 import { Images } from '../../packages/thaw/src/snapshots/images/images.js'
 import { Instances } from '../../packages/thaw/src/snapshots/instances/instances.js'
@@ -51,6 +52,7 @@ export class InstanceBench implements AsyncDisposable {
       journal,
       images,
       engine: new ProcessEngine(provider),
+      care: WITHOUT_CARE,
       directory: join(directory, 'instances'),
       log: silentLog,
     })
