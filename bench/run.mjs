@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 
 import * as branchesMemory from './cases/branches-memory.mjs'
 import * as branchesTime from './cases/branches-time.mjs'
+import * as firstOutputMcp from './cases/first-output-mcp.mjs'
 import * as firstOutputSdk from './cases/first-output-sdk.mjs'
 import * as firstOutputShell from './cases/first-output-shell.mjs'
 import * as firstRun from './cases/first-run.mjs'
@@ -36,6 +37,7 @@ const CASES = [
   lastTenth,
   firstOutputShell,
   firstOutputSdk,
+  firstOutputMcp,
   replay,
   branchesTime,
   branchesMemory,

@@ -280,7 +280,8 @@ static void obey(struct record *said) {
     } else if (!strcmp(verb, "show") && given == 2) done = show(words[1], words[2]);
     else if (!strcmp(verb, "processors") && given == 1) done = set_processors(words[1]);
     else if (!strcmp(verb, "overlay") && given >= 3) done = overlay(words[1], words[2], words[3], words + 4);
-    else if (!strcmp(verb, "root") && given == 3) done = change_root(words[1], words[2], words[3]);
+    else if (!strcmp(verb, "root") && given >= 3)
+        done = change_root(words[1], words[2], words[3], words + 4);
     else if (!strcmp(verb, "copy") && given == 2) done = copy_file(words[1], words[2]);
     else if (!strcmp(verb, "ready")) record_send(CONTROL, "ready", (char *)NULL);
     else if (!strcmp(verb, "start")) start(said);

@@ -64,44 +64,54 @@ static int make_point(const char *path, const struct stat *like) {
     return fd < 0 ? -1 : close(fd);
 }
 
+/* Taken before it is covered; -1 for what has gone meanwhile, or may not be seen. */
+static int take(const char *path) {
+    return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+}
+
+/* What was taken appears at `path`, which is made where it is missing. */
+static int put(int tree, const char *path) {
+    struct stat like;
+    if (fstat(tree, &like)) return 0;
+    if (make_point(path, &like)) return -1;
+    return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+static void close_all(int *trees, size_t count) {
+    int why = errno;
+    for (size_t i = 0; i < count; i++)
+        if (trees[i] >= 0) close(trees[i]);
+    free(trees);
+    errno = why;
+}
+
 int cover(const char *target, const char *source, const char *mode, char **keep) {
     size_t count = 0;
     while (keep[count]) count++;
     int *kept = calloc(count + 1, sizeof *kept);
     if (!kept) return -1;
-    /* Taken before they are covered; what has gone meanwhile, or may not be seen, is left out. */
-    for (size_t i = 0; i < count; i++)
-        kept[i] = (int)syscall(SYS_open_tree, AT_FDCWD, keep[i], OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+    for (size_t i = 0; i < count; i++) kept[i] = take(keep[i]);
     char options[32];
     snprintf(options, sizeof options, "mode=%s", mode);
     int done = source ? mount(source, target, NULL, MS_BIND | MS_REC, NULL)
                       : mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options);
-    for (size_t i = 0; i < count; i++) {
-        struct stat like;
-        if (kept[i] < 0) continue;
-        if (!done && !fstat(kept[i], &like))
-            done = make_point(keep[i], &like) ||
-                           syscall(SYS_move_mount, kept[i], "", AT_FDCWD, keep[i], MOVE_MOUNT_F_EMPTY_PATH)
-                       ? -1
-                       : 0;
-        int why = errno;
-        close(kept[i]);
-        errno = why;
-    }
-    free(kept);
+    for (size_t i = 0; i < count && !done; i++)
+        if (kept[i] >= 0) done = put(kept[i], keep[i]);
+    close_all(kept, count);
     return done;
 }
 
 int bind_over(const char *from, const char *to) { return mount(from, to, NULL, MS_BIND | MS_REC, NULL); }
 
-int show(const char *from, const char *to) {
-    if (bind_over(from, to)) return -1;
+static int make_read_only(const char *path) {
     struct statvfs there;
-    if (statvfs(to, &there)) return -1;
+    if (statvfs(path, &there)) return -1;
     /* Flags of the mount that it is taken from are locked in a user namespace, and may not be dropped. */
     unsigned long kept = there.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    return mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | kept, NULL);
+    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | kept, NULL);
 }
+
+int show(const char *from, const char *to) { return bind_over(from, to) ? -1 : make_read_only(to); }
 
 /* Colons, commas and backslashes separate the options of an overlay. */
 static char *escape(char *to, const char *path) {
@@ -152,7 +162,7 @@ static int make_devices(void) {
     return mkdir("dev/shm", 0755) || expose("/dev/pts") ? -1 : 0;
 }
 
-int change_root(const char *path, const char *features, const char *reaper) {
+static int enter_root(const char *path, const char *features, const char *reaper) {
     static const char *const needed[] = {"proc", "dev", "sys", "run", "tmp"};
     if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) || chdir(path)) return -1;
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
@@ -171,6 +181,27 @@ int change_root(const char *path, const char *features, const char *reaper) {
     /* The old root on top of the new one, and then away. */
     if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH)) return -1;
     return chdir("/");
+}
+
+/* In the new root links lead nowhere else: so what stays to be seen is taken before, and put in place afterwards. */
+int change_root(const char *path, const char *features, const char *reaper, char **seen) {
+    size_t count = 0;
+    while (seen[count]) count++;
+    count /= 3;
+    int *taken = calloc(count + 1, sizeof *taken);
+    if (!taken) return -1;
+    int done = 0;
+    for (size_t i = 0; i < count; i++) taken[i] = take(seen[3 * i + 1]);
+    for (size_t i = 0; i < count; i++)
+        if (taken[i] < 0) done = -1;
+    if (!done) done = enter_root(path, features, reaper);
+    for (size_t i = 0; i < count && !done; i++) {
+        const char *at = seen[3 * i + 2];
+        done = put(taken[i], at);
+        if (!done && !strcmp(seen[3 * i], "ro")) done = make_read_only(at);
+    }
+    close_all(taken, count);
+    return done;
 }
 
 int copy_file(const char *from, const char *to) {

@@ -14,7 +14,7 @@ int bind_over(const char *from, const char *to);
 int show(const char *from, const char *to);
 /* `target` as a view of itself below `layers`, the first one uppermost; what is written goes to `upper`. */
 int overlay(const char *target, const char *upper, const char *work, char **layers);
-/* Makes a directory the root, with proc, devices and terminals of the sandbox's own; nothing else of the machine is to be seen. `features` and `reaper` are copied to its /run. */
-int change_root(const char *path, const char *features, const char *reaper);
+/* Makes a directory the root, with proc, devices and terminals of the sandbox's own; of the machine no more is to be seen than `seen`: `rw` or `ro`, a path, and the path at which it is to be, by threes. `features` and `reaper` are copied to its /run. */
+int change_root(const char *path, const char *features, const char *reaper, char **seen);
 int copy_file(const char *from, const char *to);
 #endif

@@ -1,8 +1,8 @@
-import { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
+import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import fc from 'fast-check'
 import { Home, until } from '../support/home.js'
+import { connectMcp } from '../support/mcp.js'
 import { Arbitraries, type Schema } from '../support/schema.js'
 
 /** The first half costs time; the second has the bug. */
@@ -32,40 +32,30 @@ main()
 
 let home: Home
 let client: Client
+let call: Awaited<ReturnType<typeof connectMcp>>['call']
 beforeAll(async () => {
   home = new Home({ THAW_FACTOR: '1' })
   home.write('app.py', PROGRAM)
-  const transport = new StdioClientTransport({
-    command: process.execPath,
-    args: [home.thaw, 'mcp'],
-    cwd: home.project,
-    env: home.env,
-    stderr: 'pipe',
-  })
-  client = new Client({ name: 'test', version: '1' })
-  await client.connect(transport)
+  ;({ client, call } = await connectMcp(home))
 })
 afterAll(async () => {
   await client.close()
   await home[Symbol.asyncDispose]()
 })
 
-async function call(name: string, given: Record<string, unknown> = {}) {
-  const answer = await client.callTool({ name, arguments: given }, undefined, { timeout: 60_000 })
-  const [part] = answer.content as { type: string; text: string }[]
-  return { text: part?.text ?? '', isError: answer.isError === true }
-}
-
 const idIn = (text: string, kind: 'r' | 'b' | 'c' | 'o') =>
   new RegExp(`\\b${kind}_[0-9a-z]+`).exec(text)?.[0] ?? `no ${kind}`
 
-it('describes nine tools in few words', async () => {
+it('describes twelve tools in few words', async () => {
   const { tools } = await client.listTools()
-  expect(tools.map(({ name }) => name).sort()).toEqual(
-    ['checkpoints', 'compare', 'explain', 'logs', 'resume', 'run', 'runs', 'stop', 'wait'].sort(),
-  )
+  expect(
+    tools
+      .map(({ name }) => name)
+      .sort()
+      .join(' '),
+  ).toBe('checkpoints compare create exec explain keep list logs resume run stop wait')
   // What every conversation pays for.
-  expect(JSON.stringify(tools).length).toBeLessThan(9000)
+  expect(JSON.stringify(tools).length).toBeLessThan(12_000)
 })
 
 it("carries an agent's loop: run, edit, resume, stop, fan out, compare, explain", async () => {
@@ -80,7 +70,7 @@ it("carries an agent's loop: run, edit, resume, stop, fan out, compare, explain"
   expect(second.text).toContain('exit 0')
   expect(second.text).toContain('loaded 3\nanswer 6')
 
-  const why = await call('explain', { run: idIn(second.text, 'r') })
+  const why = await call('explain', { id: idIn(second.text, 'r') })
   expect(why.text).toMatch(/resumed from c_\w+, before total \(app\.py:10\), exit 0/)
   expect(why.text).toContain('app.py total (body)')
 
@@ -143,7 +133,7 @@ it('keeps answers short, and finds lines in what it left out', async () => {
 })
 
 it('says what to do next when something is wrong', async () => {
-  const unknown = await call('explain', { run: 'r_zzz' })
+  const unknown = await call('explain', { id: 'r_zzz' })
   expect(unknown).toMatchObject({ isError: true, text: expect.stringMatching(/^RUN_NOT_FOUND: .*r_zzz/) })
   const missing = await call('run', { command: 'no-such-program' })
   expect(missing).toMatchObject({ isError: true, text: expect.stringMatching(/^COMMAND_NOT_FOUND: /) })
@@ -157,7 +147,7 @@ it('ends a program that its caller gives up', async () => {
   const abort = new AbortController()
   const given = { command: 'sh -c "echo begun; exec sleep 987"', cwd: home.project }
   const asked = client.callTool({ name: 'run', arguments: given }, undefined, { signal: abort.signal })
-  const live = async () => (await call('runs')).text.includes('  live, ')
+  const live = async () => (await call('list')).text.includes('  live, ')
   await until('it runs', live, 20)
   abort.abort()
   await expect(asked).rejects.toThrow()
@@ -166,7 +156,7 @@ it('ends a program that its caller gives up', async () => {
 
 it('every tool answers whatever it is given', async () => {
   const { tools } = await client.listTools()
-  const run = idIn((await call('runs')).text, 'r')
+  const run = idIn((await call('list')).text, 'r')
   const arbitraries = new Arbitraries({}, [run, 'last', idIn((await call('checkpoints')).text, 'c')])
   const calls = fc.constantFrom(...tools).chain(({ name, inputSchema }) =>
     fc.record({
@@ -192,5 +182,5 @@ it('every tool answers whatever it is given', async () => {
     }),
     { numRuns: 150, interruptAfterTimeLimit: 10_000, endOnFailure: true },
   )
-  expect((await call('runs')).isError).toBe(false)
+  expect((await call('list')).isError).toBe(false)
 })

@@ -4,11 +4,15 @@ import type { RepairBundle, RepairReport } from '@thaw/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findPaths } from '../../packages/thaw/src/system/index.js'
 import { Home } from '../support/home.js'
+import { pythonRoot } from '../support/instances.js'
 import { whyNot } from '../support/process.js'
 import { Project, WORK } from '../support/project.js'
 
 const why = await whyNot()
 if (why !== null) console.warn(`tests/repair/sandbox.test.ts is skipped: ${why}`)
+
+const root = why === null ? pythonRoot() : null
+if (root === null) console.warn('repairs in root file systems are not tested: no packages of Python')
 
 let home: Home
 beforeAll(() => {
@@ -85,6 +89,26 @@ describe.skipIf(why !== null)('thaw repair of a program in a sandbox', { timeout
     expect(bundle?.failure).toMatchObject({ kind: 'signal', exit: { signal: 'SIGSEGV' } })
     expect(bundle?.failure.stack).toMatch(/Fatal Python error: Segmentation fault[\s\S]* in peek/)
     expect(bundle?.checkpoints.length).toBeGreaterThan(0)
+  })
+
+  it.skipIf(root === null)('repairs a program in a root file system of its own (-d)', async () => {
+    const project = faulty(
+      'image',
+      `${DRAWN}open("/etc/made", "w").write("x")\nopen("made.txt", "w").write("y")\n`.replace(
+        'seen = random.random()',
+        'seen = __import__("platform").python_version()',
+      ),
+    )
+    const command = ['-d', root ?? '', ...PYTHON.slice(2)]
+    const done = await repair(project, ['sed -i s/value.nothing/value/ app.py'], command)
+    expect(done, done.stderr).toMatchObject({ code: 0, stdout: 'drawn\n7 2\n' })
+    expect(done.report?.attempts[1]?.report).toMatchObject({ outcome: 'resumed', engine: 'process' })
+    const inner = done.bundle?.failure.exceptions[0]?.frames.at(-1)
+    expect(inner).toMatchObject({ function: 'use', locals: { value: '7' } })
+    expect(done.bundle?.failure.exceptions[0]?.frames[0]?.locals['seen']).toBe("'3.11.2'")
+    expect(project.read('made.txt')).toBe('y')
+    expect(existsSync('/etc/made')).toBe(false)
+    expect(existsSync(join(root ?? '', 'etc/made'))).toBe(false)
   })
 
   it('asks one that hangs where it stands', async () => {

@@ -148,3 +148,18 @@ export function busyboxRoot(directory: string): string | null {
   spawnSync('chmod', ['-R', 'go+rX', directory])
   return directory
 }
+
+const PYTHON =
+  'python3-minimal python3.11-minimal python3.11 libpython3.11-minimal libpython3.11-stdlib libc6 libexpat1 zlib1g libssl3 libffi8 libbz2-1.0 liblzma5 libsqlite3-0 libuuid1 libncursesw6 libtinfo6 libreadline8 libcrypt1 libtirpc3 libnsl2 libdb5.3'
+
+/** A root file system of Debian 12's Python and a shell; null where it cannot be had. */
+export function pythonRoot(): string | null {
+  const root = unpackDebian('python', [...PYTHON.split(' '), 'busybox-static'])
+  if (root === null) return null
+  const busybox = ['bin/busybox', 'usr/bin/busybox'].find((name) => existsSync(join(root, name)))
+  for (const name of ['sh', 'cat', 'sleep']) {
+    const link = join(root, 'bin', name)
+    if (!existsSync(link) && busybox !== undefined) symlinkSync(`/${busybox}`, link)
+  }
+  return root
+}

@@ -39,6 +39,8 @@ export const RunRequest = z.strictObject({
   tcp: z.enum(['keep', 'close']).nullable().default(null),
   /** What comes on stdin is typed by a person: nothing of it is there before it is asked for. */
   typed: z.boolean().default(false),
+  /** What its root file system is: an image by name or id, or a directory. The project stays where it is; null: the machine's. */
+  image: z.string().min(1).nullable().default(null),
   /** For a command below one that thaw runs: the token of that launch. */
   below: z.string().min(1).nullable().default(null),
 })

@@ -15,7 +15,14 @@ export interface BreakPlace {
   count: number
 }
 
-export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break'> {
+/** A root file system that stands in the machine's place. Nobody changes it while it is used. */
+export interface RootFiles {
+  directory: string
+  /** Differs where its content does. */
+  key: string
+}
+
+export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'quiet' | 'break' | 'image'> {
   engine: RunSettings['engine']
   effects: RunSettings['effects']
   settings: RunSettings
@@ -24,6 +31,8 @@ export interface StartRequest extends Omit<RunRequest, 'engine' | 'effects' | 'q
   flags: string[]
   /** A program that fails is asked where it stands; `freeze`: and leaves a checkpoint there. */
   diagnose?: 'tell' | 'freeze'
+  /** Null: the machine's own. */
+  root: RootFiles | null
   /** Before the calls of these functions a checkpoint is taken. */
   saves?: BreakPlace[]
 }

@@ -9,6 +9,8 @@ const TURN = 50
 export interface StartOptions {
   /** The same key with the same request starts it once, however often it is sent. */
   idempotencyKey?: string
+  /** Whole seconds until the call returns, where the end does not come before. Default: once its program runs. */
+  wait?: number
   /** Gives the call up; what it has begun goes on. */
   signal?: AbortSignal
 }

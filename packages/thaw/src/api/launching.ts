@@ -4,10 +4,11 @@ import { ThawError, type Scope } from '../system/index.js'
 import { parseBreak } from './breaks.js'
 import type { ApiContext } from './context.js'
 import type { Handle, Sink } from './ports.js'
+import { findRoot } from './root.js'
 import { resolveSettings, runSettings } from './settings.js'
 
 /** @throws ThawError what the catalogue says for `thaw run` */
-export function startCommand(
+export async function startCommand(
   request: RunRequest,
   sink: (settings: RunSettings) => Sink,
   context: ApiContext,
@@ -15,24 +16,28 @@ export function startCommand(
 ): Promise<Handle<RunReport>> {
   checkWords(request)
   checkPattern(request.break_output)
-  const { engine, effects, quiet } = request
+  const { effects, quiet } = request
+  const { root, env, engine } = await findRoot(request, context, scope)
   const resolved = resolveSettings({
-    env: request.env,
+    env,
     cwd: request.cwd,
     userFile: context.paths.settings,
     flags: { engine, effects, quiet },
   })
   const settings = runSettings(resolved)
   const breaks = request.break.map(parseBreak)
+  const { image: _, ...rest } = request
   const started = {
-    ...request,
+    ...rest,
+    env,
+    root,
     engine: settings.engine,
     effects: settings.effects,
     settings,
     breaks,
     flags: flagsOf(request),
   }
-  return context.runs.start(started, sink(settings), scope)
+  return await context.runs.start(started, sink(settings), scope)
 }
 
 /**

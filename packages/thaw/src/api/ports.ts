@@ -46,6 +46,8 @@ export interface AnswerTo {
 }
 
 export interface RepairStart extends Omit<RepairRequest, 'run'> {
+  /** Of repairers and checks; the program's may be another one. */
+  env: Record<string, string>
   run: StartRequest & { saves: BreakPlace[] }
 }
 

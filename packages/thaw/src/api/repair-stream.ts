@@ -5,6 +5,7 @@ import { parseBreak } from './breaks.js'
 import type { ApiContext } from './context.js'
 import type { AnswerTo, Handle, RepairStart } from './ports.js'
 import { repairLine } from './repair-summary.js'
+import { findRoot } from './root.js'
 import { resolveSettings, runSettings } from './settings.js'
 import { checkPattern } from './launching.js'
 import { follow, parse, type Stream } from './stream.js'
@@ -12,12 +13,18 @@ import { follow, parse, type Stream } from './stream.js'
 /** Most checkpoints of one run; each is a process. */
 const ENDLESS = 4096
 
-export function startRepair(first: unknown, stream: Stream, context: ApiContext): Handle<RepairReport> {
+export async function startRepair(
+  first: unknown,
+  stream: Stream,
+  context: ApiContext,
+): Promise<Handle<RepairReport>> {
   const request = parse(RepairRequest, first)
   checkPattern(request.stderr)
   checkBounds(request)
-  const { run } = request
-  const { engine, effects, quiet } = run
+  const { image: _, ...run } = request.run
+  const { effects, quiet } = run
+  const scope = { signal: stream.gone, log: context.log }
+  const { root, env, engine } = await findRoot(request.run, context, scope)
   const resolved = resolveSettings({
     env: run.env,
     cwd: run.cwd,
@@ -30,8 +37,11 @@ export function startRepair(first: unknown, stream: Stream, context: ApiContext)
   const output = stream.sink((ids) => stream.send({ t: 'started', ...ids, quiet: settings.quiet, notices }))
   const start: RepairStart = {
     ...request,
+    env: run.env,
     run: {
       ...run,
+      env,
+      root,
       engine: settings.engine,
       effects: settings.effects,
       settings,
@@ -50,7 +60,7 @@ export function startRepair(first: unknown, stream: Stream, context: ApiContext)
         return new Promise((resolve) => questions.push(resolve))
       },
     },
-    { signal: stream.gone, log: context.log },
+    scope,
   )
   const answer = (given: AnswerTo) => questions.shift()?.(given)
   const asked = { ...handle, answer }

@@ -41,7 +41,7 @@ const PIECE = FRAME_LIMIT / 2
 const HANGUP_GRACE = 2000
 
 /** What begins with a stream's first message. */
-export type Begin = (first: unknown, stream: Stream, context: ApiContext) => Handle<unknown>
+export type Begin = (first: unknown, stream: Stream, context: ApiContext) => Promise<Handle<unknown>>
 
 /**
  * Serves `Upgrade: thaw-stream` and WebSockets on /v1/runs/stream, and below the ids of checkpoints, branches and

@@ -3,6 +3,7 @@ import { ThawError } from '@thaw/protocol/errors'
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { VERSION } from '../version.js'
 import { describeProducts } from './products.js'
+import { describeServices } from './services.js'
 import { print } from './print.js'
 
 const AFTER_HELP = `
@@ -149,12 +150,16 @@ export function describeProgram(): { thaw: Command; code: () => number } {
         .configureOutput({ writeErr: () => {} })
   }
   describeProducts(group, to, json)
+  describeServices(verb, group, to, json)
   const images = () => import('./commands/image.js')
   const image = group('image', 'how something starts: a command in a directory, or a root file system')
   image('create <file>', 'make one of a definition (JSON)')
     .option(...json)
     .action(to(async () => (await images()).create))
-  image('import <source> [command...]', 'import a root file system: directory, tar, OCI layout, docker save')
+  image(
+    'import <source> [command...]',
+    'import a root file system: directory, tar, OCI layout, docker save; - for stdin',
+  )
     .requiredOption('--name <tag>', 'what to call it, as nginx:alpine')
     .option('--reference <name>', 'which of several images in the source')
     .option('--user <user>', 'as whom it runs')
@@ -178,6 +183,10 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     .option('-p, --publish <port>', 'PORT, or HERE:PORT: a port of it on 127.0.0.1', each, [])
     .option('--file <file:path>', 'put a file into it before it starts', each, [])
     .addOption(new Option('--net <net>', 'its network').choices(['private', 'private+out', 'host']))
+    .option('--user <user>', 'as whom it runs, as USER or USER:GROUP')
+    .option('--cpus <N>', 'so many processors at most, as 0.5')
+    .option('--memory <size>', 'so much memory at most, as 512MB')
+    .option('--pids <N>', 'so many processes and threads at most')
     .option('--ttl <time>', 'delete it after so long')
     .option('--idle-ttl <time>', 'delete it when nobody has used it for so long')
     .option('--no-wait', 'return at once')

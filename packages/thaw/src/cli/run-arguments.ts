@@ -1,4 +1,5 @@
 import { ThawError } from '@thaw/protocol/errors'
+import { resolve } from 'node:path'
 
 export interface RunArguments {
   command: string[]
@@ -14,6 +15,8 @@ export interface RunArguments {
   breakListen: number | null
   net: string
   tcp: string | null
+  /** An image, or a directory by its whole path. */
+  image: string | null
   terminal: boolean
   quiet: boolean
   help: boolean
@@ -45,6 +48,7 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
     breakListen: null,
     net: 'host',
     tcp: null,
+    image: null,
     terminal: false,
     quiet: false,
     help: false,
@@ -82,6 +86,9 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
         continue
       case '--tcp':
         parsed.tcp = choice('tcp')
+        continue
+      case '--image':
+        parsed.image = imageOf(value())
         continue
       case '--break-output':
         parsed.breakOutput = value()
@@ -128,6 +135,11 @@ function setFlag(parsed: RunArguments, flag: string): void {
     default:
       throw usage(`thaw run has no option ${flag}.`)
   }
+}
+
+/** What begins as a path is a directory; all else is the name of an image. */
+export function imageOf(text: string): string {
+  return /^\.{0,2}(\/|$)/.test(text) ? resolve(text) : text
 }
 
 /** @throws ThawError USAGE */

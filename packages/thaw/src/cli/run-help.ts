@@ -23,6 +23,8 @@ Options:
                      private+out
   --tcp CHOICE       what becomes of connections to the outside at a checkpoint of the process engine:
                      keep, or close; without it there is no checkpoint then
+  --image IMAGE      run in the root file system of an image, or of a directory (./DIR): the project
+                     stays where it is, all else is that of the image
   --every TIME       take a checkpoint every 5s, say, besides the good moments
   --report FILE      write what was skipped, why, and how long it took, as JSON
   -t, --terminal     give the program a terminal

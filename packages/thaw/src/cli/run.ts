@@ -65,6 +65,7 @@ export function makeRequest(given: RunArguments, io: Io): RunRequestInput {
     break_listen: given.breakListen,
     net: given.net as RunRequestInput['net'],
     tcp: given.tcp as RunRequestInput['tcp'],
+    image: given.image,
     ...io,
   }
 }

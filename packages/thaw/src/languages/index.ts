@@ -4,7 +4,7 @@ import { isPythonLauncher } from './generic/launcher.js'
 import type { Adapted, CommandContext } from './language.js'
 import { adaptPython } from './python/adapt.js'
 
-export type { Adapted, CommandContext } from './language.js'
+export type { Adapted, CommandContext, Inside } from './language.js'
 export { launcherEnvironment, withoutLauncher } from './generic/launcher.js'
 export { findProgram } from './lookup.js'
 export { findProject } from './project.js'

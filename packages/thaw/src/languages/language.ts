@@ -26,4 +26,16 @@ export interface CommandContext {
   command: string[]
   cwd: string
   env: Record<string, string>
+  /** Where it is to run; left out: on this machine as it is. */
+  inside?: Inside
+}
+
+/** A root file system of its own, seen from here. */
+export interface Inside {
+  /** Differs where what it answers may differ. */
+  key: string
+  /** The file of this machine that a path is there; null: there is none. */
+  real(path: string): string | null
+  /** What a command prints there, without its last line's end; null when it fails. */
+  ask(command: string[], env: Record<string, string>): Promise<string | null>
 }

@@ -1,8 +1,9 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
-function isProgram(path: string): boolean {
+function isProgram(path: string | null): boolean {
   try {
+    if (path === null) return false
     accessSync(path, constants.X_OK)
     return statSync(path).isFile()
   } catch {
@@ -10,16 +11,25 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** The file a shell would start for this name; null when there is none. */
-export function findProgram(name: string, cwd: string, env: Record<string, string>): string | null {
+/**
+ * The file a shell would start for this name; null when there is none.
+ *
+ * @param real what a path is on this machine
+ */
+export function findProgram(
+  name: string,
+  cwd: string,
+  env: Record<string, string>,
+  real: (path: string) => string | null = (path) => path,
+): string | null {
   if (name === '') return null
   if (name.includes('/')) {
     const path = resolve(cwd, name)
-    return isProgram(path) ? path : null
+    return isProgram(real(path)) ? path : null
   }
   for (const directory of (env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin').split(':')) {
     const path = join(resolve(cwd, directory), name)
-    if (isProgram(path)) return path
+    if (isProgram(real(path))) return path
   }
   return null
 }

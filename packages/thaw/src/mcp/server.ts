@@ -8,7 +8,8 @@ import { VERSION } from '../version.js'
 import { OUTPUT, Tools, type Ask } from './tools.js'
 
 const INSTRUCTIONS = `thaw runs a command once and, after an edit, only what the edit changed; results equal a cold run.
-Use run instead of a shell for programs and tests that you run again and again. Ids may be shortened; \`last\` is the run used last.`
+Use run instead of a shell for programs and tests that you run again and again. Ids may be shortened; \`last\` is the run used last.
+Instances are programs in sandboxes of their own, made of images, snapshots or pools.`
 
 const waiting = {
   wait_seconds: z
@@ -72,9 +73,15 @@ export async function serveMcp(ask: Ask): Promise<void> {
     (given, { signal }) => answer(() => tools.wait(given, signal)),
   )
   server.registerTool(
-    'runs',
-    { description: 'List runs, the latest first.', inputSchema: {}, ...looks },
-    () => answer(() => tools.runs()),
+    'list',
+    {
+      description: 'List what there is, the latest first.',
+      inputSchema: {
+        what: z.enum(['runs', 'instances', 'images', 'snapshots', 'pools']).default('runs'),
+      },
+      ...looks,
+    },
+    ({ what }) => answer(() => tools.list(what)),
   )
   server.registerTool(
     'checkpoints',
@@ -108,9 +115,9 @@ export async function serveMcp(ask: Ask): Promise<void> {
   server.registerTool(
     'logs',
     {
-      description: 'What a run or branch printed: all of it, its ends, or the lines that match.',
+      description: 'What a run, branch or instance printed: all of it, its ends, or the lines that match.',
       inputSchema: {
-        id: z.string().min(1).default('last').describe('run or branch'),
+        id: z.string().min(1).default('last').describe('run, branch or instance'),
         stream: z.enum(['stdout', 'stderr', 'both']).default('both'),
         match: z.string().optional().describe('regular expression; only such lines, numbered'),
         max_output: waiting.max_output,
@@ -132,8 +139,8 @@ export async function serveMcp(ask: Ask): Promise<void> {
     'explain',
     {
       description:
-        'Why a run went as it did: cold or from where, what changed, why no checkpoint, what helps.',
-      inputSchema: { run },
+        'Why a run or instance began as it did: cold or from where, what changed, why nothing faster, what helps.',
+      inputSchema: { id: z.string().min(1).default('last').describe('run or instance') },
       ...looks,
     },
     (given) => answer(() => tools.explain(given)),
@@ -141,10 +148,60 @@ export async function serveMcp(ask: Ask): Promise<void> {
   server.registerTool(
     'stop',
     {
-      description: 'End what is live of a run, branch or operation.',
+      description: 'End a run, branch or operation; end and forget an instance, snapshot or pool.',
       inputSchema: { id: z.string().min(1) },
     },
     (given) => answer(() => tools.stop(given)),
+  )
+
+  server.registerTool(
+    'create',
+    {
+      description:
+        'Make instances (programs in sandboxes of their own), by the fastest way there is, ready when it answers. Exactly one source.',
+      inputSchema: {
+        image: z.string().optional(),
+        snapshot: z.string().optional(),
+        pool: z.string().optional(),
+        instance: z.string().optional().describe('clones of this one as it is now'),
+        name: z.string().optional(),
+        count: z.number().int().min(1).max(64).default(1),
+        env: z.record(z.string(), z.string()).optional().describe('then it is started, not restored'),
+        ports: z.array(z.number().int()).max(64).optional().describe('of it, to be reached on 127.0.0.1'),
+        ttl: z.string().optional().describe('as 30m; then it is deleted'),
+      },
+    },
+    (given, { signal }) => answer(() => tools.instances.create(given, signal)),
+  )
+  server.registerTool(
+    'exec',
+    {
+      description: 'Run a command in an instance: output and exit code.',
+      inputSchema: {
+        instance: z.string().min(1),
+        command: z.string().min(1).describe('as in a shell'),
+        input: z.string().optional().describe('stdin'),
+        cwd: z.string().optional(),
+        user: z.string().optional(),
+        max_output: waiting.max_output,
+        wait_seconds: z.number().min(1).max(600).default(45).describe('then it is ended'),
+      },
+    },
+    (given, { signal }) => answer(() => tools.instances.exec(given, signal)),
+  )
+  server.registerTool(
+    'keep',
+    {
+      description:
+        'Start an image once and keep it as a snapshot: its instances are then restored. With pool_size so many stand ready.',
+      inputSchema: {
+        image: z.string().min(1),
+        name: z.string().optional(),
+        prepare: z.string().optional().describe('shell command run in it before it is kept'),
+        pool_size: z.number().int().min(1).max(20).optional(),
+      },
+    },
+    (given) => answer(() => tools.instances.keep(given)),
   )
 
   const transport = new StdioServerTransport()
@@ -171,6 +228,9 @@ function forTools(hint: string): string {
   return hint
     .replace(/--hot\b/, 'mode hot')
     .replace(/--effects keep/, 'effects keep')
-    .replace('`thaw ls`', 'The tool runs')
+    .replace('`thaw ls`', 'The tool list')
+    .replace(/`thaw (image|instance|snapshot|pool) ls`/, 'The tool list ($1s)')
+    .replace('`thaw instance logs`', 'the tool logs')
+    .replace('`thaw instance show`', 'The tool explain')
     .replace(/`thaw run`/, 'the tool run')
 }

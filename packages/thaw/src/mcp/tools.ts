@@ -4,6 +4,8 @@ import type { Operation, RunReport } from '@thaw/protocol'
 import type { NodeClient, OperationHandle } from '@thaw/sdk/node'
 import { resolve } from 'node:path'
 import { excerptOf, matchingLines } from './excerpt.js'
+import { InstanceTools } from './instance-tools.js'
+import { exitText, LISTED, listing } from './text.js'
 import { commandOf } from './words.js'
 
 /** Calls the daemon, starting one when there is none. */
@@ -11,8 +13,6 @@ export type Ask = <T>(work: (client: NodeClient) => Promise<T>) => Promise<T>
 
 /** Bytes of output in one answer, unless asked otherwise. */
 export const OUTPUT = 6000
-/** Items of a listing in one answer. */
-const LISTED = 20
 /** Bytes that are read to look for lines in them. */
 const SEARCHED = 16 * 1024 * 1024
 
@@ -41,36 +41,37 @@ export interface ResumeArguments extends Wait {
 }
 
 export class Tools {
+  readonly instances: InstanceTools
   readonly #ask: Ask
 
   constructor(ask: Ask) {
     this.#ask = ask
+    this.instances = new InstanceTools(ask)
   }
 
   async run(given: RunArguments, signal: AbortSignal): Promise<string> {
     const command = commandOf(given.command)
     if (command.length === 0) throw new ThawError('INVALID_REQUEST', 'The command is empty.')
     const env = { ...process.env, ...given.env } as Record<string, string>
-    const operation = await this.#ask((client) =>
-      client.runs.start({
-        command,
-        cwd: resolve(given.cwd ?? '.'),
-        env,
-        stdin: given.stdin ?? null,
-        fresh: given.fresh,
-        break: given.stop_at,
-        break_output: given.stop_on_output ?? null,
-        break_listen: given.stop_on_listen ?? null,
-        effects: given.effects ?? null,
-      }),
-    )
+    const request = {
+      command,
+      cwd: resolve(given.cwd ?? '.'),
+      env,
+      stdin: given.stdin ?? null,
+      fresh: given.fresh,
+      break: given.stop_at,
+      break_output: given.stop_on_output ?? null,
+      break_listen: given.stop_on_listen ?? null,
+      effects: given.effects ?? null,
+    }
+    const operation = await this.#ask((client) => client.runs.start(request, atOnce(given)))
     return this.#follow(operation, given, signal)
   }
 
   async resume(given: ResumeArguments, signal: AbortSignal): Promise<string> {
     const { checkpoint, count, mode, stop_at } = given
     const operation = await this.#ask((client) =>
-      client.checkpoints.start(checkpoint, { count, mode, break: stop_at }),
+      client.checkpoints.start(checkpoint, { count, mode, break: stop_at }, atOnce(given)),
     )
     return this.#follow(operation, given, signal)
   }
@@ -80,7 +81,8 @@ export class Tools {
     return this.#outcome(await operation.wait({ seconds: given.wait_seconds, signal }), given.max_output)
   }
 
-  async runs(): Promise<string> {
+  async list(what: 'runs' | Parameters<InstanceTools['list']>[0]): Promise<string> {
+    if (what !== 'runs') return this.instances.list(what)
     const runs = await this.#ask((client) => client.runs.list())
     if (runs.length === 0) return 'No command has been run yet. Next: run.'
     const lines = runs.slice(0, LISTED).map(({ id, command, cwd, state, outcome, exit, checkpoints }) => {
@@ -88,7 +90,7 @@ export class Tools {
         state === 'live' ? 'live' : `${outcome ?? state}${exit === null ? '' : `, ${exitText(exit)}`}`
       return `${id}  ${what}, ${checkpoints} checkpoints  ${command.join(' ').slice(0, 80)}  (${cwd})`
     })
-    return listing(lines, runs.length, 'the latest first')
+    return listing(lines, 'the latest first', runs.length)
   }
 
   async checkpoints(given: { run: string; all: boolean }): Promise<string> {
@@ -105,7 +107,7 @@ export class Tools {
     })
     const gone = checkpoints.length - checkpoints.filter(({ state }) => state === 'parked').length
     const head = `${run.id}  ${run.command.join(' ')}: ${branches.length} branches, ${checkpoints.length - gone} checkpoints to resume from, ${gone} gone`
-    if (lines.length > 0) return `${head}\n${listing(lines, shown.length, 'the last ones')}`
+    if (lines.length > 0) return `${head}\n${listing(lines, 'the last ones', shown.length)}`
     const [refusal] = tree.refusals
     return `${head}\n${refusal === undefined ? 'None was due: the program does too little, or is no Python.' : `None was possible: ${refusal.why}.`} Next: run with stop_at to stop at a place.`
   }
@@ -117,16 +119,19 @@ export class Tools {
     max_output: number
   }): Promise<string> {
     const { id, stream, match, max_output } = given
+    const instance = await this.instances.find(id)
     return this.#ask(async (client) => {
+      const printed = () =>
+        instance === null ? client.runs.logs(id, stream) : client.instances.logs(instance, { stream })
       if (match !== undefined) {
         const pattern = patternOf(match)
-        const { text, complete } = await excerptOf(client.runs.logs(id, stream), SEARCHED, 'not searched')
+        const { text, complete } = await excerptOf(printed(), SEARCHED, 'not searched')
         const lines = matchingLines(text, pattern)
         const found = `${lines.length} ${lines.length === 1 ? 'line matches' : 'lines match'}${complete ? '' : ' in what was searched'}`
         return `${found}\n${await clip(lines.join('\n'), max_output, 'narrow the pattern')}`
       }
       const rest = `use match, or a larger max_output`
-      const { text, bytes } = await excerptOf(client.runs.logs(id, stream), max_output, rest)
+      const { text, bytes } = await excerptOf(printed(), max_output, rest)
       return bytes === 0 ? `Nothing was printed on ${stream}.` : text
     })
   }
@@ -144,10 +149,10 @@ export class Tools {
     return `${head}: different\n${await clip(parts.join('\n'), max_output, 'use logs with match')}`
   }
 
-  async explain(given: { run: string }): Promise<string> {
-    const [run, tree] = await this.#ask((client) =>
-      Promise.all([client.runs.get(given.run), client.runs.tree(given.run)]),
-    )
+  async explain({ id }: { id: string }): Promise<string> {
+    const instance = await this.instances.find(id)
+    if (instance !== null) return this.instances.explain(instance)
+    const [run, tree] = await this.#ask((client) => Promise.all([client.runs.get(id), client.runs.tree(id)]))
     const { report } = run
     if (report === null)
       return `${run.id} ${run.command.join(' ')}: ${run.state}, nothing is known of an end.`
@@ -174,6 +179,8 @@ export class Tools {
       const { state } = await this.#ask(async (client) => (await client.operations.get(id)).cancel())
       return `${id}: ${state}`
     }
+    const destroyed = await this.instances.destroy(id)
+    if (destroyed !== null) return destroyed
     const stopped = await this.#ask((client) => client.runs.stop(id))
     return stopped.length === 0 ? `Nothing of ${id} was live.` : `Stopped ${stopped.join(', ')}.`
   }
@@ -226,10 +233,13 @@ export class Tools {
 
   async #output(branch: string, most: number): Promise<string> {
     return this.#ask(async (client) => {
-      const rest = `logs ${branch}`
-      const error = await excerptOf(client.branches.logs(branch, 'stderr'), Math.floor(most / 2), rest)
-      const left = most - Math.min(error.bytes, Math.floor(most / 2))
-      const out = await excerptOf(client.branches.logs(branch, 'stdout'), left, rest)
+      const read = (stream: 'stdout' | 'stderr', size: number) =>
+        excerptOf(client.branches.logs(branch, stream), size, `logs ${branch}`)
+      const half = Math.floor(most / 2)
+      // Both at once: an agent waits for each round trip.
+      const [whole, error] = await Promise.all([read('stdout', most), read('stderr', half)])
+      const left = most - Math.min(error.bytes, half)
+      const out = whole.bytes <= left ? whole : await read('stdout', left)
       const parts = [
         ...(out.bytes === 0 ? [] : [`--- stdout\n${out.text.trimEnd()}`]),
         ...(error.bytes === 0 ? [] : [`--- stderr\n${error.text.trimEnd()}`]),
@@ -239,8 +249,8 @@ export class Tools {
   }
 }
 
-const exitText = (exit: RunReport['exit']) =>
-  exit === null ? 'not ended' : exit.signal === null ? `exit ${exit.code}` : `ended by ${exit.signal}`
+/** What ends within the first second is answered by the request that begins it. */
+const atOnce = ({ wait_seconds }: Wait) => ({ wait: Math.min(1, Math.floor(wait_seconds)) })
 
 function endText({ exit, stop }: NonNullable<RunReport['branches']>[number]): string {
   return stop === null ? exitText(exit) : `stopped at ${stop}`
@@ -277,10 +287,6 @@ function adviceFor({ outcome, reason, exit }: RunReport, parked: number): string
     return 'Next: edit and run again, or stop_at the failing function and resume it.'
   }
   return null
-}
-
-function listing(lines: string[], all: number, which: string): string {
-  return all > lines.length ? `${lines.join('\n')}\n(${all} in all; ${which} are shown)` : lines.join('\n')
 }
 
 async function clip(text: string, most: number, rest: string): Promise<string> {

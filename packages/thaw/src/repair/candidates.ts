@@ -21,8 +21,8 @@ export interface Candidate {
 
 export interface CandidatesSpec {
   answerer: Answerer
-  /** Which is to compile what is edited. */
-  python: string
+  /** Which is to compile what is edited; null: it is not here to be asked. */
+  python: string | null
   linesLeft: number
   /** For one answer. */
   seconds: number

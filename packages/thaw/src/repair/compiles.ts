@@ -21,7 +21,7 @@ const node = (type: 'module' | 'commonjs') => [process.execPath, `--input-type=$
 /** @throws Refused naming file, line and what is wrong */
 export async function checkCompiles(
   edits: readonly FileEdit[],
-  { project, python }: { project: string; python: string },
+  { project, python }: { project: string; python: string | null },
   scope: Scope,
 ): Promise<void> {
   for (const { path, after } of edits) {
@@ -33,12 +33,15 @@ export async function checkCompiles(
 async function whatIsWrong(
   path: string,
   source: Buffer,
-  { project, python }: { project: string; python: string },
+  { project, python }: { project: string; python: string | null },
   scope: Scope,
 ): Promise<string | null> {
   switch (extname(path)) {
     case '.py':
-      return ask([python, '-I', '-S', '-c', PYTHON, join(project, path)], source, scope)
+      // Another Python may know another language: what does not compile then fails, and is taken back.
+      return python === null
+        ? null
+        : ask([python, '-I', '-S', '-c', PYTHON, join(project, path)], source, scope)
     case '.mjs':
       return ask(node('module'), source, scope)
     case '.cjs':

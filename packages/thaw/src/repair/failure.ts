@@ -17,6 +17,7 @@ export interface Ended {
   /** The end of what it printed. */
   output: { stdout: string; stderr: string }
   told: FailureMessage | null
+  toldTests: readonly FailureMessage[]
   /** What its interpreter or a debugger said of a crash. */
   fault: string
   timedOut: boolean
@@ -29,6 +30,8 @@ export interface Ended {
 export interface Place {
   project: string
   cwd: string
+  /** Whether all files of the program are those of this machine. */
+  isHere: boolean
 }
 
 /** Null where it succeeded. */
@@ -36,29 +39,44 @@ export function failureOf(ended: Ended, place: Place, mask: Mask): Failure | nul
   const kind = kindOf(ended)
   if (kind === null) return null
   const { told, report, check } = ended
-  const exceptions = (told?.exceptions ?? []).map(({ type, message, frames }) => ({
-    type,
-    message: mask.text(message),
-    frames: frames.map((frame) => ({
-      ...frame,
-      file: shortPath(frame.file, place),
-      source: sourceAround(frame.file, frame.line).map((one) => ({ ...one, text: mask.line(one.text) })),
-      locals: Object.fromEntries(
-        Object.entries(frame.locals).map(([name, text]) => [name, mask.value(name, text)]),
-      ),
-    })),
-  }))
+  const shown = (list: FailureMessage['exceptions'] = []) => list.map((one) => shownAs(one, place, mask))
   const tests = kind === 'test' ? failedTests(`${ended.output.stdout}\n${ended.output.stderr}`) : []
   const failure: Failure = {
     kind,
     summary: '',
     exit: report.exit,
-    exceptions: kind === 'test' ? [] : exceptions,
-    tests: tests.map(({ id, message }) => ({ id, message: mask.text(message) })),
+    exceptions: kind === 'test' ? [] : shown(told?.exceptions),
+    tests: tests.map(({ id, message }) => ({
+      id,
+      message: mask.text(message),
+      exceptions: shown(ended.toldTests.findLast(({ test }) => test === id)?.exceptions),
+    })),
     stack: ended.fault === '' ? null : mask.text(ended.fault),
   }
   const said = kind === 'check' ? (check?.said ?? '') : kind === 'output' ? (ended.matched ?? '') : ''
   return { ...failure, summary: mask.text(summaryOf(failure, lastLine(said))) }
+}
+
+function shownAs(
+  { type, message, frames }: FailureMessage['exceptions'][number],
+  place: Place,
+  mask: Mask,
+): Failure['exceptions'][number] {
+  return {
+    type,
+    message: mask.text(message),
+    frames: frames.map((frame) => ({
+      ...frame,
+      file: shortPath(frame.file, place),
+      source: (frame.project || place.isHere ? sourceAround(frame.file, frame.line) : []).map((one) => ({
+        ...one,
+        text: mask.line(one.text),
+      })),
+      locals: Object.fromEntries(
+        Object.entries(frame.locals).map(([name, text]) => [name, mask.value(name, text)]),
+      ),
+    })),
+  }
 }
 
 /** Why an edit has come to nothing: the same failure, or one in what it wrote; null where it has not. */
@@ -124,7 +142,7 @@ function lastLine(text: string): string {
   return text.trim().split('\n').at(-1)?.slice(0, 200) ?? ''
 }
 
-export function shortPath(file: string, { project, cwd }: Place): string {
+export function shortPath(file: string, { project, cwd }: Pick<Place, 'project' | 'cwd'>): string {
   const whole = isAbsolute(file) ? file : join(cwd, file)
   return whole.startsWith(`${project}/`) ? relative(project, whole) : file
 }

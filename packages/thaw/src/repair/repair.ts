@@ -39,6 +39,8 @@ const HOT_TRIES = 5
 const TIMED_OUT = 124
 
 export interface RepairSpec extends Omit<RepairRequest, 'run'> {
+  /** Of repairers and checks; the program's may be another one. */
+  env: Record<string, string>
   run: StartRequest
 }
 
@@ -94,7 +96,7 @@ export class Repair {
     this.#sink = sink
     const late = AbortSignal.timeout(spec.bounds.time * 1000)
     this.#scope = { ...scope, signal: AbortSignal.any([scope.signal, this.#ends.signal, late]) }
-    this.#mask = new Mask(spec.run.env)
+    this.#mask = new Mask({ ...spec.env, ...spec.run.env })
     this.#shown = new Shown(sink)
     this.#input = new Input(spec.run.stdin === 'null')
     this.#attempt = new Attempt(at.runs, this.#input, at.ends)
@@ -155,10 +157,12 @@ export class Repair {
     const bundle = await bundleOf({ ...subject, stdin }, round, this.#mask, this.#scope)
     this.#note(`${bundle.checkpoints.length} checkpoints to go on from`, true)
     const from = performance.now()
-    const python = this.#at.runs.workshop.runs.get(attempted.report.run)?.identity.interpreter ?? null
+    const { workshop } = this.#at.runs
+    const python = workshop.runs.get(attempted.report.run)?.identity.interpreter ?? null
+    const isHere = this.#spec.run.root === null
     await using candidates = new Candidates(this.#at.runs, this.#work, {
       answerer: this.#answerer as Answerer,
-      python: python ?? (await this.#at.runs.workshop.anyPython(this.#scope)),
+      python: isHere ? (python ?? (await workshop.anyPython(this.#scope))) : null,
       linesLeft: this.#spec.bounds.lines - changedLines(this.#steps.together()),
       seconds: Math.min(this.#spec.bounds.answer, this.#timeLeft()),
     })
@@ -352,10 +356,10 @@ export class Repair {
     report: RunReport,
     place: Workplace | null,
   ): Promise<{ code: number | null; said: string } | null> {
-    const { check, run } = this.#spec
+    const { check, run, env } = this.#spec
     if (check === null) return null
     const seconds = Math.min(CHECK_TIME, this.#timeLeft())
-    const spec = { command: check, cwd: run.cwd, env: run.env, stdin: '', view: place?.copy ?? null, seconds }
+    const spec = { command: check, cwd: run.cwd, env, stdin: '', view: place?.copy ?? null, seconds }
     const end = await runShell(this.#at.runs.workshop, spec, this.#scope)
     const said = `${end.stdout.slice(-4096)}\n${end.said}`.trim()
     this.#note(`the check ended with ${end.code ?? end.signal} (${report.run})`, true)
@@ -370,7 +374,8 @@ export class Repair {
   async #open(place: Place): Promise<void> {
     const { runs, id, directory } = this.#at
     if (this.#record !== null) return
-    const { env, command } = this.#spec.run
+    const { env } = this.#spec
+    const { command } = this.#spec.run
     this.#answerer = openRepairer(this.#spec.repairer, {
       shop: runs.workshop,
       env,
@@ -392,8 +397,12 @@ export class Repair {
   }
 
   #placeOf(report: RunReport): Place {
-    const { cwd } = this.#spec.run
-    return { cwd, project: this.#at.runs.workshop.runs.get(report.run)?.identity.project ?? cwd }
+    const { cwd, root } = this.#spec.run
+    return {
+      cwd,
+      isHere: root === null,
+      project: this.#at.runs.workshop.runs.get(report.run)?.identity.project ?? cwd,
+    }
   }
 
   #whyNoMore(round: number): string | null {

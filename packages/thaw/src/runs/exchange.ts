@@ -46,6 +46,9 @@ export async function exportCheckpoint(
       hint: 'Run the command with `--engine process`; checkpoints of such a run lie on the disk.',
     })
   }
+  if (branch.root.files !== null) {
+    throw new ThawError('UNSUPPORTED', `${id} has a root file system of its own, which is not part of it.`)
+  }
   if (!image.alive) throw new ThawError('CHECKPOINT_GONE', `${id} cannot be restored any more.`)
   const temporary = mkdtempSync(join(run.identity.directory, 'temp', 'export-'))
   try {

@@ -22,6 +22,8 @@ export interface ExecutionHooks {
   checkpoint(checkpoint: Checkpoint): void
   refused(work: number, why: string): void
   newCheckpointId(): string
+  /** Whether a path is in the program's own root file system. */
+  own(path: string): boolean
 }
 
 interface Asked {
@@ -160,11 +162,13 @@ export class Execution implements BranchListener {
       record.events.push(event)
       if (event[1] === 'load') this.#loaded(event[0], event[2], event[3])
       else if (event[1] === 'query') this.#asked(event[2], event[3])
-      else if (event[1] === 'read') this.#hashLater(event as ReadEvent)
+      else if (event[1] === 'read' && !this.#hooks.own(event[2])) this.#hashLater(event as ReadEvent)
     }
   }
 
   write(path: string, seq: number, pre: PreImage, mode: number | null): void {
+    // In a root file system of its own: that is part of its checkpoints, and no file of the machine's.
+    if (this.#hooks.own(path)) return
     this.record.writes.push({ seq, path, pre, mode })
     this.onWrite(seq)
   }
@@ -177,6 +181,7 @@ export class Execution implements BranchListener {
   }
 
   failure(message: FailureMessage): void {
+    if (message.kind === 'test') return void this.record.failedTests.push(message)
     this.record.failure = message
     this.onFailure()
   }

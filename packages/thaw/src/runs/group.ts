@@ -30,6 +30,8 @@ export function misfit(root: Root, wanted: Root): string | null {
   }
   if (root.joined !== wanted.joined) return 'stdout and stderr went to one place, or do now'
   if (root.network !== wanted.network) return 'its network (--net) is not the same'
+  if (root.files?.directory !== wanted.files?.directory || root.files?.key !== wanted.files?.key)
+    return 'its root file system is not the same'
   if (root.umask !== wanted.umask) return 'the umask is not the same'
   const difference = allowanceDifference(root.allowance, wanted.allowance)
   return difference === null ? null : `${difference} is not the same`

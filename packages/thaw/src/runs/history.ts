@@ -24,6 +24,7 @@ export const KeptRoot = z.object({
   umask: z.number(),
   allowance: Allowance,
   network: z.enum(['host', 'private', 'private+out']).default('host'),
+  files: z.object({ directory: z.string(), key: z.string() }).nullable().default(null),
 })
 /** JSON has no infinity. */
 const Position = z.number().nullable()
@@ -182,6 +183,7 @@ function recalled(kept: KeptBranch, parent: Checkpoint | null): BranchRecord {
     watched: true,
     sandbox: null,
     failure: null,
+    failedTests: [],
     fault: [],
     modules: new Map(kept.modules),
     answers: new Map(kept.answers.map(([key, answer]) => [key, Promise.resolve(answer)])),

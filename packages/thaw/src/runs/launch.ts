@@ -4,6 +4,8 @@ import type { RunReport, RunSettings } from '@thaw/protocol'
 import { isParked } from '../engines/engine.js'
 import type { AnyImage, Branch, BranchExit, RestoreSpec, StreamsSpec } from '../engines/engine.js'
 import { ProcessImage } from '../engines/process/image.js'
+import type { Seen } from '../engines/process/setting.js'
+import type { ProcessLaunch } from '../engines/process/specs.js'
 import type { Site } from '../engines/process/watched.js'
 import { ThawError, type Scope } from '../system/index.js'
 import { Execution, type Take } from './execution.js'
@@ -12,6 +14,7 @@ import type { Group } from './group.js'
 import { keepHistory } from './history.js'
 import { newBranch, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { OutputRecord } from './record.js'
+import { ownIn, rootOf } from './roots.js'
 import { coldReasonOf, reportOf, type Begun } from './report.js'
 import type { Run } from './run.js'
 import { StdinFeed } from './stdin.js'
@@ -104,6 +107,7 @@ export class Launch {
       checkpoint: (checkpoint) => this.#shop.keep(this.#run, checkpoint, settings.checkpoints),
       refused: (work, why) => this.#shop.refused(record.id, work, why),
       newCheckpointId: () => this.#shop.newId('c'),
+      own: ownIn(record.root.files, this.#run.identity.project),
     })
   }
 
@@ -120,7 +124,17 @@ export class Launch {
     if (isParked(image)) return this.#shop.engine.restore(group.family, image, spec, scope)
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     const kind = this.isPrivate ? 'private' : 'shared'
-    return this.#shop.watched.restore(this.site(group), image, { ...spec, view: kind }, scope)
+    const { seen } = this.rootIn(group)
+    return this.#shop.watched.restore(this.site(group), image, { ...spec, view: kind, seen }, scope)
+  }
+
+  /**
+   * Its root file system, as an engine is told of it.
+   *
+   * @throws ThawError UNSUPPORTED for one that is to have files of its own
+   */
+  rootIn({ root, family }: Group): Pick<ProcessLaunch, 'root' | 'layered'> & { seen: Seen[] } {
+    return rootOf(root, this.isPrivate, () => this.#shop.roots.seen(this.#run, family))
   }
 
   /** Where programs in sandboxes live. */

@@ -1,5 +1,5 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
-import type { Allowance, CheckpointKind, RunRequest } from '@thaw/protocol'
+import type { Allowance, CheckpointKind, RootFiles, RunRequest } from '@thaw/protocol'
 import type { AgentEvent, CheckpointMessage, FailureMessage, FilePatch, Frame } from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
 import type { Network } from '../engines/process/sandbox.js'
@@ -50,6 +50,8 @@ export interface Root {
   umask: number
   allowance: Allowance
   network: RunRequest['net']
+  /** Its root file system; null: the machine's. */
+  files: RootFiles | null
 }
 
 export interface BranchEnd {
@@ -118,6 +120,8 @@ export interface BranchRecord {
   end: BranchEnd | null
   /** Where it stood when it failed; of branches that were to tell. */
   failure: FailureMessage | null
+  /** Where its tests stood that failed. */
+  failedTests: FailureMessage[]
   /** What its interpreter said when a signal ended it. */
   fault: string[]
 }
@@ -146,6 +150,7 @@ export function newBranch(
     left: new Map(),
     end: null,
     failure: null,
+    failedTests: [],
     fault: [],
   }
 }

@@ -10,6 +10,7 @@ import type { Execution, Take } from './execution.js'
 import { seconds, type Launch, type Started } from './launch.js'
 import type { BranchRecord, Checkpoint, Root } from './lineage.js'
 import type { Begun } from './report.js'
+import { rootOf } from './roots.js'
 import type { Run } from './run.js'
 import type { Workshop } from './workshop.js'
 
@@ -71,6 +72,7 @@ export class Outside {
           streams,
           listener: execution,
           network,
+          ...this.#rootOf(root, false),
         },
         this.#scope,
       ),
@@ -126,6 +128,7 @@ export class Outside {
           listener: execution,
           view: how.isPrivate ? 'private' : 'shared',
           force: how.force,
+          seen: this.#rootOf(parent.root, how.isPrivate).seen,
           stays,
           number: how.number,
         },
@@ -143,6 +146,10 @@ export class Outside {
     }
     launch.stops = expects(how)
     return this.#follow(launch, execution, group, branch, begun, image.manifest.tcp, watched)
+  }
+
+  #rootOf(root: Root, isPrivate: boolean) {
+    return rootOf(root, isPrivate, () => [{ path: this.#run.identity.project, writable: true }])
   }
 
   async #opened(

@@ -21,6 +21,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
       umask: 0o022,
       allowance: { limits: [], nice: 0, cpus: '0' },
       network: 'host',
+      files: null,
     },
     env: {},
     parent,
@@ -39,6 +40,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     broken: null,
     refusals: [],
     failure: null,
+    failedTests: [],
     fault: [],
     left: new Map(),
     end: {
@@ -94,6 +96,7 @@ function input(
       disk: () => 'there',
       env: () => null,
       query: () => Promise.resolve('answer'),
+      own: () => false,
       modules: new Map(),
       ...more,
     },

@@ -27,6 +27,8 @@ export interface Present {
   env(name: string): string | null
   /** Digest of what a command answers; null when it cannot be asked. */
   query(argv: string[], cwd: string): Promise<string | null>
+  /** Whether nobody but the program itself can have changed a path: in a root file system of its own. */
+  own(path: string): boolean
   /** Modules of the project: path and name. */
   modules: ReadonlyMap<string, string>
 }
@@ -78,6 +80,7 @@ export function lookNow(
   sources: SourceHashes,
   contents: ContentHashes,
   scope: Scope,
+  own: Present['own'] = () => false,
 ): Present {
   const answers = new Map<string, Promise<string | null>>()
   const read = memo(readSignatureOf)
@@ -103,6 +106,7 @@ export function lookNow(
       answers.set(key, answer)
       return answer
     },
+    own,
     modules,
   }
 }

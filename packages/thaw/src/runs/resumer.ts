@@ -14,6 +14,7 @@ import { Outside } from './outside.js'
 import { makePlan, placeOf, planFrom, type PlanInput } from './plan.js'
 import { lookNow } from './present.js'
 import type { Begun } from './report.js'
+import { ownIn } from './roots.js'
 import type { Run } from './run.js'
 import { findStops, withStops } from './stops.js'
 import type { Workshop } from './workshop.js'
@@ -194,7 +195,14 @@ export class Resumer {
     const { branch } = this.#checkpoint
     return {
       branches: run.branches.filter(({ end, kind, watched }) => end !== null && kind === 'run' && watched),
-      present: lookNow(branch.env, run.tree.modules(), this.#shop.sources, this.#shop.contents, this.#scope),
+      present: lookNow(
+        branch.env,
+        run.tree.modules(),
+        this.#shop.sources,
+        this.#shop.contents,
+        this.#scope,
+        ownIn(branch.root.files, run.identity.project),
+      ),
       last: run.onDisk,
       oracle: (other) => run.groupOf.get(other) ?? group,
       // What comes on stdin from here on is the caller's; what had been taken stays taken.

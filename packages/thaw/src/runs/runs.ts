@@ -126,11 +126,14 @@ export class Runs implements AsyncDisposable {
     scope: Scope,
   ): Promise<{ handle: RunHandle<RunReport>; ready: Promise<unknown> }> {
     const began = performance.now()
-    const { command, cwd } = given
+    const { command, cwd, root } = given
     if (!existsSync(cwd)) throw new ThawError('DIRECTORY_GONE', `${cwd} does not exist.`)
-    const adapted = await adapt({ command, cwd, env: given.env }, scope)
+    const there = root === null ? null : findProject(cwd, null, given.env['HOME'])
+    const inside =
+      root === null || there === null ? {} : { inside: this.#shop.roots.inside(root, there, scope) }
+    const adapted = await adapt({ command, cwd, env: given.env, ...inside }, scope)
     const request = { ...given, env: adapted.env }
-    const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project)
+    const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project, 1, root?.directory)
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
     run.starting++
     const first = this.#inTurn(run, () => this.#begin(run, starter))
@@ -450,10 +453,20 @@ export class Runs implements AsyncDisposable {
     }
   }
 
-  /** @param times how often it is run now */
-  #runFor(command: string[], cwd: string, interpreter: string | null, project: string, times = 1): Run {
+  /**
+   * @param times how often it is run now
+   * @param root its root file system, where it is not the machine's
+   */
+  #runFor(
+    command: string[],
+    cwd: string,
+    interpreter: string | null,
+    project: string,
+    times = 1,
+    root?: string,
+  ): Run {
     const identity = createHash('sha1')
-      .update(JSON.stringify([command, cwd, interpreter]))
+      .update(JSON.stringify([command, cwd, interpreter, ...(root === undefined ? [] : [root])]))
       .digest('hex')
     const row = this.#journal.findRun(identity)
     const now = Date.now()

@@ -24,6 +24,7 @@ import { makePlan, type Plan } from './plan.js'
 import { lookNow } from './present.js'
 import type { Begun } from './report.js'
 import { readRecord, type StreamName } from './record.js'
+import { ownIn } from './roots.js'
 import type { Run } from './run.js'
 import type { StdinFeed } from './stdin.js'
 import { findStops, withStops } from './stops.js'
@@ -87,7 +88,8 @@ export class Starter {
   get #outside(): boolean {
     const { engine, break_output, break_listen, every } = this.#request
     if (engine === 'fork') return false
-    const plain = this.#adapted.agent === null && (engine === 'process' || every !== null)
+    const plain =
+      this.#adapted.agent === null && (engine === 'process' || every !== null || this.#request.root !== null)
     return break_output !== null || break_listen !== null || plain
   }
 
@@ -206,6 +208,7 @@ export class Starter {
       umask: this.#request.umask,
       allowance: this.#request.allowance ?? ownAllowance(),
       network: this.#request.net,
+      files: this.#request.root,
     }
   }
 
@@ -281,7 +284,8 @@ export class Starter {
       setup: {
         project,
         store: this.#run.store,
-        temp: env['TMPDIR'] || '/tmp',
+        // In a root file system of its own whatever it writes is its own, and goes with its checkpoints.
+        temp: this.#request.root === null ? env['TMPDIR'] || '/tmp' : '/',
         main: agent.main,
         orig_argv: agent.origArgv,
         min_gap: settings.min_gap,
@@ -333,6 +337,7 @@ export class Starter {
         this.#shop.sources,
         this.#shop.contents,
         this.#scope,
+        ownIn(this.#request.root, this.#adapted.project),
       ),
       oracle: (branch) => {
         const group = branch.engine === 'process' ? watchers : run.groupOf.get(branch)
@@ -503,7 +508,17 @@ export class Starter {
     const branch = await this.#shop.watched
       .launch(
         launch.site(group),
-        { ...this.#base(), branch: launch.id, streams, listener, stops, diagnose, network, tcp },
+        {
+          ...this.#base(),
+          branch: launch.id,
+          streams,
+          listener,
+          stops,
+          diagnose,
+          network,
+          tcp,
+          ...launch.rootIn(group),
+        },
         this.#scope,
       )
       .catch(async (error: unknown) => {

@@ -22,6 +22,7 @@ import { Group } from './group.js'
 import { Launches } from './launches.js'
 import type { Checkpoint, Root } from './lineage.js'
 import { SourceHashes } from './present.js'
+import { Roots } from './roots.js'
 import type { Run } from './run.js'
 import { availableMemory, leastUseful } from './thinning.js'
 
@@ -38,6 +39,7 @@ export class Workshop {
   readonly engine = new ForkEngine()
   readonly process: ProcessEngine
   readonly watched: WatchedEngine
+  readonly roots: Roots
   readonly keeper: ImageKeeper
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
@@ -64,6 +66,7 @@ export class Workshop {
     })
     this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what), this.keeper)
     this.watched = new WatchedEngine(this.process)
+    this.roots = new Roots(this.process, paths, log)
   }
 
   newId(kind: 'r' | 'b' | 'c' | 'v'): string {
@@ -107,16 +110,21 @@ export class Workshop {
 
   /** Who answers for a run's programs in sandboxes. */
   async watchers(run: Run, root: Root, optimize: number, scope: Scope): Promise<Group> {
-    if (run.watchers?.alive === true) return run.watchers
+    if (run.watchers?.alive === true && run.watchers.root.files?.key === root.files?.key) return run.watchers
     await run.watchers?.[Symbol.asyncDispose]()
     run.optimize = optimize
     return (run.watchers = await this.newWatchers(run, root, scope))
   }
 
   async newWatchers(run: Run, root: Root, scope: Scope): Promise<Group> {
-    const { runtime, cache } = this.paths
+    const { runtime } = this.paths
     const interpreter = run.identity.interpreter ?? (await this.anyPython(scope))
-    return new Group(root, await Family.open(interpreter, runtime, cache, run.optimize, scope), null)
+    const { files } = root
+    const [cache, start] =
+      files === null
+        ? [this.paths.cache, undefined]
+        : [this.roots.cacheOf(files), this.roots.hostIn(files, run.identity.project)]
+    return new Group(root, await Family.open(interpreter, runtime, cache, run.optimize, scope, start), null)
   }
 
   began(run: Run, execution: Execution, branch: Branch): void {
@@ -217,6 +225,7 @@ export class Workshop {
 
   async close(): Promise<void> {
     if (this.#measuring !== null) clearTimeout(this.#measuring)
+    await this.roots[Symbol.asyncDispose]()
     await this.keeper[Symbol.asyncDispose]()
   }
 

@@ -8,7 +8,8 @@ export interface RepairOptions {
   workingDir: string | null
   /** -1: endless, up to the budget. */
   maxSaves: number
-  docker: boolean
+  /** An image, or a directory. */
+  docker: string | null
   with: string | null
   openai: boolean
   anthropic: boolean
@@ -105,7 +106,7 @@ function describe(): Command {
         whole,
         -1,
       )
-      .option('-d, --docker', 'run it in an image rather than as a process', false)
+      .option('-d, --docker <image>', 'run it in an image, or a root file system (./dir)', orNull, null)
       .option(
         '--with <cmd>',
         'who edits: a command; it gets a bundle on stdin and in $THAW_BUNDLE',

@@ -1,6 +1,5 @@
 import type { RepairRequestInput } from '@thaw/protocol'
-import { ThawError } from '@thaw/protocol/errors'
-import { parseRunArguments } from '../run-arguments.js'
+import { imageOf, parseRunArguments } from '../run-arguments.js'
 import { makeRequest } from '../run.js'
 import type { Io } from '../session.js'
 import type { RepairOptions } from './arguments.js'
@@ -12,15 +11,11 @@ export function makeRepairRequest(
   io: Io,
   env: Record<string, string>,
 ): RepairRequestInput {
-  if (options.docker) {
-    throw new ThawError('UNSUPPORTED', 'Programs in images cannot be repaired yet (-d).', {
-      hint: 'Leave -d out: the program runs as a process.',
-    })
-  }
   const given = {
     ...parseRunArguments(['--', ...command]),
     every: options.every,
     engine: options.engine,
+    image: options.docker === null ? null : imageOf(options.docker),
     effects: options.effects,
     quiet: options.quiet,
   }

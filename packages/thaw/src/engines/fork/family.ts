@@ -12,7 +12,7 @@ import {
   type Scope,
 } from '../../system/index.js'
 import { AgentServer, type AgentLine } from './agents.js'
-import { Host } from './host.js'
+import { Host, type StartHost } from './host.js'
 
 /** How long a process of ours may take to report after it was started. */
 const REPORT_TIMEOUT = 20_000
@@ -67,11 +67,12 @@ export class Family implements AsyncDisposable {
     cache: string,
     optimize: number,
     scope: Scope,
+    start?: StartHost,
   ): Promise<Family> {
     const directory = mkdtempSync(join(runtime, 'f'))
     try {
       const [host, agents] = await Promise.all([
-        Host.start(python, cache, optimize, scope),
+        Host.start(python, cache, optimize, scope, start),
         AgentServer.listen(join(directory, 's'), scope.log),
       ])
       return new Family(host, agents, directory, cache, scope.log)

@@ -28,6 +28,12 @@ export class HostRefused extends Error {
   }
 }
 
+/** What a host is as a process. */
+export type HostProcess = Pick<Child, 'stdin' | 'stdout' | 'stderr' | 'exited' | 'signal'>
+
+/** Starts one elsewhere than on this machine as it is. */
+export type StartHost = (argv: string[]) => Promise<HostProcess>
+
 interface Waiting {
   request: HostRequest
   resolve: (result: never) => void
@@ -37,7 +43,7 @@ interface Waiting {
 const STDERR_KEPT = 4096
 
 export class Host implements AsyncDisposable {
-  readonly #child: Child
+  readonly #child: HostProcess
   readonly #waiting = new Map<number, Waiting>()
   #lastId = 0
   #gone = false
@@ -46,7 +52,7 @@ export class Host implements AsyncDisposable {
   /** Resolves when the host has ended; everything below it is then gone too. */
   readonly gone: Promise<void>
 
-  private constructor(child: Child, log: Log) {
+  private constructor(child: HostProcess, log: Log) {
     this.#child = child
     const take = splitLines((line) => this.#receive(line))
     child.stdout?.on('data', (chunk: Buffer) => {
@@ -77,12 +83,18 @@ export class Host implements AsyncDisposable {
    * @param optimize the level at which it compiles
    * @throws ThawError ENGINE_FAILED
    */
-  static async start(python: string, cache: string, optimize: number, scope: Scope): Promise<Host> {
+  static async start(
+    python: string,
+    cache: string,
+    optimize: number,
+    scope: Scope,
+    start?: StartHost,
+  ): Promise<Host> {
     const program = join(agentsDirectory(), 'python', 'thaw_agent', 'host.py')
     // Its life is the run's, not that of the request that happened to need it first.
     const lasting: Scope = { signal: new AbortController().signal, log: scope.log }
     const argv = [python, '-I', '-S', ...Array<string>(optimize).fill('-O'), program]
-    const child = await startProcess(argv, { cwd: '/', atExit: 'leave' }, lasting)
+    const child = await (start?.(argv) ?? startProcess(argv, { cwd: '/', atExit: 'leave' }, lasting))
     const host = new Host(child, scope.log)
     try {
       await host.ask({ do: 'hello', cache })

@@ -5,7 +5,7 @@ import { removeTree, ThawError } from '../../system/index.js'
 import type { PageServer } from './lazy.js'
 import type { Network, Pids, Sandbox } from './sandbox.js'
 import { outerPid } from './sandbox.js'
-import type { Setting } from './setting.js'
+import type { Seen, Setting } from './setting.js'
 import type { BranchStreams } from './streams.js'
 
 /** What a program left running may finish what it prints for so long. Milliseconds. */
@@ -16,6 +16,8 @@ export interface BranchParts {
   streams: BranchStreams
   pids: Pids
   setting: Setting
+  /** What it sees of the machine where it has a root of its own. */
+  seen: readonly Seen[]
   network: Network
   /** Processors that it may run on, as the kernel lists them; null: not known. */
   cpus: string | null

@@ -9,14 +9,15 @@ import type { Manifest } from './image.js'
 import type { OpenFile } from './inspect.js'
 import { DIRECTORY } from './criu/criu.js'
 import { directoryPath, type Sandbox } from './sandbox.js'
-import { SHARED_MEMORY, TEMPORARY, WORK, type Setting } from './setting.js'
+import { SHARED_MEMORY, TEMPORARY, WORK, type Seen, type Setting } from './setting.js'
 
 /** Bytes of closed files that one checkpoint keeps. */
 const WRITTEN_LIMIT = 64 * 1024 * 1024
 
 /** Files that a checkpoint copies one by one: not those that lie in directories copied as a whole, nor deleted ones (criu has them). */
-export function worthSaving(files: readonly OpenFile[], setting: Setting): OpenFile[] {
+export function worthSaving(files: readonly OpenFile[], setting: Setting, seen: readonly Seen[]): OpenFile[] {
   return files.filter(({ path }) => {
+    if (seen.some((one) => isBelow(path, one.path))) return true
     // What it wrote there is kept as a layer.
     if (setting.layered && isBelow(path, setting.root === null ? setting.cwd : '/')) return false
     if (path.endsWith(' (deleted)') || /^\/(proc|sys|dev|run)\//.test(path)) return false

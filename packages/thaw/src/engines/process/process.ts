@@ -120,7 +120,7 @@ export class ProcessEngine implements OutsideEngine<
 
   async launch(group: ProcessGroup, spec: ProcessLaunch, scope: Scope): Promise<ProcessBranch> {
     const criu = await this.#provider.get(this.#say, scope)
-    const { root = null, layered = false, user = null, hostname = null } = spec
+    const { root = null, layered = false, seen = [], user = null, hostname = null } = spec
     const setting: Setting = {
       cwd: spec.cwd,
       ownTemporary: (spec.ownTemporary ?? true) && spec.cwd !== TEMPORARY && root === null,
@@ -131,11 +131,11 @@ export class ProcessEngine implements OutsideEngine<
     const network = spec.network ?? 'host'
     const bounded = withTimeout(scope, LAUNCH_TIMEOUT)
     const { cpus } = spec.allowance
-    const accounted = layered || spec.accounted === true
+    const accounted = spec.accounted === true || (layered && seen.length === 0)
     return await this.#open(
       group,
       spec,
-      { network, setting, cpus, view: 'shared', layers: [], accounted },
+      { network, setting, seen, cpus, view: 'shared', layers: [], accounted },
       criu,
       bounded,
       async (parts, follow) => {
@@ -144,7 +144,7 @@ export class ProcessEngine implements OutsideEngine<
         spec.admit?.(sandbox.initPid)
         if (layered) adoptMode(root ?? spec.cwd, work)
         const directories = { images: group.images, work, ...(instead && { copy: instead.directory }) }
-        makeSetting(sandbox, setting, criu, directories, reaper)
+        makeSetting(sandbox, setting, criu, directories, reaper, [], seen)
         if (instead !== undefined) showCopy(sandbox, instead)
         try {
           await sandbox.settle(bounded)
@@ -173,7 +173,8 @@ export class ProcessEngine implements OutsideEngine<
     const criu = await this.#provider.get(this.#say, scope)
     // criu cannot copy what is not there.
     if (branch.parts.pages !== null) await within(scope, 'waiting for memory', branch.parts.pages.done)
-    const { sandbox, streams, pids, setting, network, work, reaper, cpus, written, layers } = branch.parts
+    const { sandbox, streams, pids, setting, seen, network, work, reaper, cpus, written, layers } =
+      branch.parts
     const bounded = withTimeout(scope, DUMP_TIMEOUT)
     const tcp = how.tcp ?? null
     const alone = network !== 'host'
@@ -193,7 +194,7 @@ export class ProcessEngine implements OutsideEngine<
           await writeFile(join(directory, PART.stdin), unread)
           how.cut?.(counts)
           const tree = readTree(branch.root)
-          const files = await saveFiles(worthSaving(tree.written, setting), join(directory, PART.files))
+          const files = await saveFiles(worthSaving(tree.written, setting, seen), join(directory, PART.files))
           const closed = [...(written?.now(true).keys() ?? [])].filter((path) => !files.includes(path))
           const kept = await saveWritten(closed, sandbox.inside(''), join(directory, PART.written))
           const all = { ...kept, complete: branch.parts.accounted || written?.overflow === false }
@@ -354,11 +355,12 @@ export class ProcessEngine implements OutsideEngine<
     const isPrivate = view === 'private'
     const adapted = { ...spec, streams: adaptStreams(spec.streams, old) }
     const bounded = withTimeout(scope, RESTORE_TIMEOUT)
-    const accounted = setting.layered || spec.accounted === true
+    const { seen = [] } = spec
+    const accounted = spec.accounted === true || (setting.layered && seen.length === 0)
     return await this.#open(
       group,
       adapted,
-      { network, setting, cpus, view, accounted, layers: listLayers(image.part('layers')) },
+      { network, setting, seen, cpus, view, accounted, layers: listLayers(image.part('layers')) },
       criu,
       // One that is held may stay so for long.
       standing === null ? bounded : scope,
@@ -370,7 +372,7 @@ export class ProcessEngine implements OutsideEngine<
         if (cpus !== null) sandbox.tell('processors', cpus)
         const directories = { images: group.images, work, image: image.directory }
         if (setting.layered) adoptMode(setting.root ?? setting.cwd, work)
-        makeSetting(sandbox, setting, criu, directories, reaper, layers)
+        makeSetting(sandbox, setting, criu, directories, reaper, layers, seen)
         await sandbox.settle(bounded)
         const other =
           isPrivate && !setting.layered ? await makeView(sandbox, setting.cwd, work, bounded) : null
@@ -439,7 +441,7 @@ export class ProcessEngine implements OutsideEngine<
   async #open(
     group: ProcessGroup,
     spec: StartSpec,
-    about: Pick<BranchParts, 'network' | 'setting' | 'cpus' | 'view' | 'layers' | 'accounted'>,
+    about: Pick<BranchParts, 'network' | 'setting' | 'seen' | 'cpus' | 'view' | 'layers' | 'accounted'>,
     criu: Criu,
     scope: Scope,
     begin: (

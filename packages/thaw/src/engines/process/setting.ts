@@ -32,6 +32,14 @@ export interface Setting {
   layered: boolean
 }
 
+/** A directory of the machine that a program with a root file system of its own sees. */
+export interface Seen {
+  path: string
+  /** What it is on the machine. Default: the same path. */
+  from?: string
+  writable: boolean
+}
+
 /** Directories in the work directory of a branch. */
 export const WORK = {
   temporary: 'tmp',
@@ -83,6 +91,7 @@ export function makeSetting(
   directories: Partial<Record<Exclude<keyof typeof DIRECTORY, 'layers'>, string>>,
   reaper: string,
   layers: readonly string[] = [],
+  seen: readonly Seen[] = [],
 ): void {
   const named = { ...directories, ...(criu.parts === null ? {} : { criu: criu.path }) }
   for (const [name, path] of Object.entries(named)) {
@@ -104,7 +113,8 @@ export function makeSetting(
         { hint: 'Take the criu of the system off PATH; `thaw setup` then fetches one.' },
       )
     }
-    sandbox.tell('root', setting.root, criu.features, reaper)
+    const stay = seen.flatMap(({ path, from = path, writable }) => [writable ? 'rw' : 'ro', from, path])
+    sandbox.tell('root', setting.root, criu.features, reaper, ...stay)
     sandbox.tell('cover', SHARED_MEMORY, '-', '1777')
     return
   }

@@ -3,7 +3,7 @@ import type { LaunchSpec, StartSpec } from '../engine.js'
 import type { ProcessBranch } from './branch.js'
 import type { Tcp } from './inspect.js'
 import type { Network, Sandbox } from './sandbox.js'
-import type { Copy } from './setting.js'
+import type { Copy, Seen } from './setting.js'
 
 export interface ProcessLaunch extends LaunchSpec {
   /** Default: `host`. */
@@ -14,6 +14,8 @@ export interface ProcessLaunch extends LaunchSpec {
   visible?: string[]
   /** Directory that is to be its root; null: the machine's. Default: null. */
   root?: string | null
+  /** What it sees of the machine all the same; where it has a root of its own. Default: nothing. */
+  seen?: readonly Seen[]
   /** Whether what it writes below its root, or its directory, is its own and belongs to its checkpoints. Default: no. */
   layered?: boolean
   /** Default: the daemon's. */
@@ -57,6 +59,8 @@ export interface ProcessRestore extends StartSpec {
   /** Which of the branches of one resume it is, from 1. */
   number?: number
   accounted?: boolean
+  /** As at a launch: it is not part of the image. Default: nothing. */
+  seen?: readonly Seen[]
   /** As at a launch; null: what it had. */
   hostname?: string | null
   admit?: (initPid: number) => void

@@ -11,7 +11,7 @@ import type { ProcessGroup } from './group.js'
 import type { ProcessImage } from './image.js'
 import type { Tcp } from './inspect.js'
 import type { ProcessEngine } from './process.js'
-import type { ProcessCheckpoint } from './specs.js'
+import type { ProcessCheckpoint, ProcessLaunch } from './specs.js'
 import type { Network, Sandbox } from './sandbox.js'
 
 /** Where the agent looks for word from the daemon (agents/python/thaw_agent/sandbox.py). */
@@ -26,9 +26,15 @@ export interface Site {
 }
 
 export type WatchedLaunch = BaseSpec &
-  Pick<RestoreSpec, 'branch' | 'streams' | 'listener' | 'stops' | 'diagnose'> & { network: Network; tcp: Tcp }
+  Pick<RestoreSpec, 'branch' | 'streams' | 'listener' | 'stops' | 'diagnose'> & {
+    network: Network
+    tcp: Tcp
+  } & Pick<ProcessLaunch, 'root' | 'layered' | 'seen'>
 
-export type WatchedRestore = Omit<RestoreSpec, 'view'> & { view: 'shared' | 'private' }
+export type WatchedRestore = Omit<RestoreSpec, 'view'> & { view: 'shared' | 'private' } & Pick<
+    ProcessLaunch,
+    'seen'
+  >
 
 type Copy = (how: ProcessCheckpoint) => Promise<ProcessImage>
 
@@ -42,6 +48,7 @@ export class WatchedEngine {
   /** From the start. On failure nothing is left. @throws ThawError as ProcessEngine.launch, ENGINE_FAILED */
   async launch({ group, family }: Site, spec: WatchedLaunch, scope: Scope): Promise<WatchedBranch> {
     const { branch, streams, listener, cwd, umask, network, stops, diagnose } = spec
+    const { root = null, layered = false, seen = [] } = spec
     const { path } = await family.host.ask({ do: 'stub', python: spec.python })
     const setup = {
       socket: family.agents.path,
@@ -68,6 +75,9 @@ export class WatchedEngine {
         network,
         ownTemporary: false,
         accounted: true,
+        root,
+        layered,
+        seen,
       },
       scope,
     )
@@ -81,7 +91,7 @@ export class WatchedEngine {
     spec: WatchedRestore,
     scope: Scope,
   ): Promise<WatchedBranch> {
-    const { branch, streams, listener, view, env, files, stops, number, diagnose } = spec
+    const { branch, streams, listener, view, env, files, stops, number, diagnose, seen = [] } = spec
     const order: SandboxOrder = {
       t: 'restore',
       socket: family.agents.path,
@@ -96,7 +106,7 @@ export class WatchedEngine {
     const inner = await this.#engine.restore(
       group,
       image,
-      { branch, streams, listener, view, furnished, unread: false, accounted: true },
+      { branch, streams, listener, view, furnished, unread: false, accounted: true, seen },
       scope,
     )
     return await this.#watched({ group, family }, inner, listener, image.manifest.tcp, true, scope)

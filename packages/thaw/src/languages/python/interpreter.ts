@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import type { Scope } from '../../system/index.js'
+import type { Inside } from '../language.js'
 import { ask } from './ask.js'
 
 const described = z.object({
@@ -57,12 +58,14 @@ export function describeInterpreter(
   cwd: string,
   env: Record<string, string>,
   scope: Scope,
+  inside?: Inside,
 ): Promise<Interpreter | null> {
-  const key = [stamp(path), shimStamp(cwd, env), env['PATH'] ?? '', env['PYTHONHOME'] ?? ''].join('\0')
+  const looks = inside === undefined ? [stamp(path), shimStamp(cwd, env)] : [inside.key, path]
+  const key = [...looks, env['PATH'] ?? '', env['PYTHONHOME'] ?? ''].join('\0')
   let answer = answers.get(key)
   if (answer === undefined) {
     if (answers.size > 200) answers.clear()
-    answer = describe(path, cwd, env, scope).catch(() => {
+    answer = describe(path, cwd, env, scope, inside).catch(() => {
       // A busy machine must not brand an interpreter for good.
       answers.delete(key)
       return null
@@ -77,8 +80,10 @@ async function describe(
   cwd: string,
   env: Record<string, string>,
   scope: Scope,
+  inside?: Inside,
 ): Promise<Interpreter | null> {
-  const answer = await ask([path, '-I', '-S', '-c', QUESTION], cwd, env, scope)
+  const question = [path, '-I', '-S', '-c', QUESTION]
+  const answer = await (inside === undefined ? ask(question, cwd, env, scope) : inside.ask(question, env))
   if (answer === null) return null
   const result = described.safeParse(JSON.parse(answer))
   if (!result.success) return null

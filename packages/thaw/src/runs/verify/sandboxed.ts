@@ -3,10 +3,12 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { ProcessGroup } from '../../engines/process/group.js'
 import { ProcessImage } from '../../engines/process/image.js'
+import type { Seen } from '../../engines/process/setting.js'
 import { grant, ThawError, type Scope } from '../../system/index.js'
 import { seconds } from '../launch.js'
 import { chainOf, type BranchRecord } from '../lineage.js'
 import { OutputRecord } from '../record.js'
+import { rootOf } from '../roots.js'
 import type { Run } from '../run.js'
 import type { Workshop } from '../workshop.js'
 import { feed, listenInto, type ColdRun, type Sent } from './cold.js'
@@ -32,6 +34,12 @@ export function sentTo(run: Run, leaf: BranchRecord): Sent[] {
     return { file, bytes }
   })
 }
+
+/** The copy in the project's place, in a root file system. */
+const shown = ({ project, directory, shared }: ProjectCopy): Seen[] => [
+  { path: project, from: directory, writable: true },
+  ...shared.map((name) => ({ path: join(project, name), writable: false })),
+]
 
 /**
  * @param directory for its output
@@ -66,7 +74,7 @@ export async function runSandboxed(
         listener: listenInto(output),
         network: leaf.sandbox?.network ?? 'host',
         visible: [project],
-        instead: copy,
+        ...(first.root.files === null ? { instead: copy } : rootOf(first.root, false, () => shown(copy))),
       },
       scope,
     )

@@ -8,7 +8,7 @@ import { applyArchive, readArchive } from './archive.js'
 import { applyDirectory } from './directory.js'
 import { MARKS, readLayout, type ImageConfig } from './layout.js'
 import { RootWriter, type Budget } from './root-writer.js'
-import { findFile } from './within.js'
+import { findFile } from '../../files/within.js'
 
 const UNKNOWN = { digest: null, size: null, content: null }
 

@@ -4,7 +4,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { z } from 'zod'
 import { ThawError } from '../../system/index.js'
 import type { Expected } from './archive.js'
-import { findFile } from './within.js'
+import { findFile } from '../../files/within.js'
 
 /** A manifest or a configuration is a few kilobytes. */
 const LARGEST_DOCUMENT = 8 * 1024 * 1024

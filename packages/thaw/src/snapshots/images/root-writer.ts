@@ -13,7 +13,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { ThawError } from '../../system/index.js'
-import { cleanName, resolveParent, statOf } from './within.js'
+import { cleanName, resolveParent, statOf } from '../../files/within.js'
 
 /** What a root file system may come to. */
 export interface Budget {

@@ -8,7 +8,7 @@ import type { ProcessGroup } from '../../engines/process/group.js'
 import type { ProcessImage } from '../../engines/process/image.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
 import { checkScope, ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
-import { findFile } from '../images/within.js'
+import { findFile } from '../../files/within.js'
 import { writeFileOf } from './files.js'
 import { admit, placeOf, type Living } from './living.js'
 import type { Held } from './held.js'
@@ -139,7 +139,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
   if (root === null && !existsSync(image.cwd)) {
     throw new ThawError('DIRECTORY_GONE', `${image.cwd}, in which ${image.name} runs, does not exist.`)
   }
-  const user = bench.rootless || image.user === null ? null : userOf(image.user, root)
+  const user = bench.rootless || living.user === null ? null : userOf(living.user, root)
   const home = user?.home ?? (root === null ? (process.env['HOME'] ?? null) : '/root')
   const path = process.env['PATH'] ?? ''
   return await engine.launch(

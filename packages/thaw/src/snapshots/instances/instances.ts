@@ -9,6 +9,7 @@ import type {
   InstanceCheckpointRequest,
   InstanceRequest,
   InstanceStats,
+  Limits,
   StopRequest,
 } from '@thaw/protocol'
 import { needsUserNamespace } from '../../engines/process/criu/provide.js'
@@ -297,7 +298,8 @@ export class Instances implements AsyncDisposable {
     if (this.#journal.instances.hasName(name)) {
       throw new ThawError('NAME_TAKEN', `There is an instance ${name} already.`)
     }
-    const limits = request.limits ?? image.limits
+    const limits = limitsOf(image, request)
+    const user = request.user ?? image.user
     const limited = { memory: limits.memory, cpus: limits.cpu, processes: limits.pids }
     const cgroup = new Cgroup(id, limited)
     const created = Date.now()
@@ -317,9 +319,7 @@ export class Instances implements AsyncDisposable {
       limits,
       notes: [
         ...cgroup.missing.map((what) => `a limit cannot be kept here: ${what}`),
-        ...(this.#rootless && image.user !== null
-          ? [`it runs as you, not as ${image.user}: that takes root`]
-          : []),
+        ...(this.#rootless && user !== null ? [`it runs as you, not as ${user}: that takes root`] : []),
       ],
       exit: null,
       created_at: new Date(created).toISOString(),
@@ -525,6 +525,12 @@ export class Instances implements AsyncDisposable {
       })
     }
   }
+}
+
+/** What the request does not limit, the image does. */
+function limitsOf(image: Image, { limits: own }: InstanceRequest): Limits {
+  const { cpu, memory, pids } = image.limits
+  return { cpu: own?.cpu ?? cpu, memory: own?.memory ?? memory, pids: own?.pids ?? pids }
 }
 
 async function* nothing(): AsyncGenerator<Printed> {}

@@ -227,7 +227,7 @@ export class Living implements AsyncDisposable {
    */
   async exec(spec: ExecSpec, scope: Scope): Promise<Entered> {
     const branch = this.running('creating', 'ready')
-    const user = this.userOf(spec.user ?? this.image.user)
+    const user = this.userOf(spec.user ?? this.user)
     const home = user?.home ?? null
     const terminal = spec.streams.terminal === null ? {} : { TERM: 'xterm' }
     const entered = await Entered.start(
@@ -255,6 +255,11 @@ export class Living implements AsyncDisposable {
 
   get environment(): Record<string, string> {
     return { ...this.image.env, ...this.request.env }
+  }
+
+  /** As whom it runs; null: as nobody in particular. */
+  get user(): string | null {
+    return this.request.user ?? this.image.user
   }
 
   /** Null: the daemon's own. @throws ThawError INVALID_REQUEST for one that its files do not name */

@@ -1,7 +1,7 @@
 /** Paths below a directory that stands for `/`, when nobody else changes it meanwhile. */
 import { lstatSync, readlinkSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
-import { ThawError } from '../../system/index.js'
+import { ThawError } from '../system/index.js'
 
 /** As the kernel: a path that takes more turns is a loop. */
 const MOST_LINKS = 40
