@@ -7,6 +7,7 @@ import type { CriuProvider } from '../../packages/thaw/src/engines/process/criu/
 import { canBeLazy, memoryOf } from '../../packages/thaw/src/engines/process/lazy.js'
 import { ProcessEngine } from '../../packages/thaw/src/engines/process/process.js'
 import { openScope } from '../../packages/thaw/src/system/index.js'
+import { WITHOUT_CARE } from '../../packages/thaw/src/engines/process/keeper.js'
 import { Bench, provider, remains, whyNot, type Watched } from '../support/process.js'
 
 const why = await whyNot()
@@ -101,6 +102,7 @@ describe.skipIf(without !== null)('memory that comes later', () => {
     const image = await bench.checkpoint(one)
     const uses: string[] = []
     bench.care = {
+      ...WITHOUT_CARE,
       use: () => {
         uses.push('begun')
         return Promise.resolve({ [Symbol.dispose]: () => void uses.push('ended') })

@@ -19,6 +19,7 @@ import {
   collectPages,
   listImages,
   packImage,
+  placesOf,
   unpackedBytes,
   unpackImage,
 } from '../../packages/thaw/src/engines/process/packing.js'
@@ -207,7 +208,7 @@ for line in sys.stdin:
     // As the daemon's: runs, and in them images.
     return new ImageKeeper({
       pages: join(one.directory, 'pages'),
-      runs: one.directory,
+      places: () => placesOf(one.directory).map((directory) => ({ directory, rest: more.rest ?? 3600 })),
       rest: 3600,
       unpacked: 1e12,
       log: silentLog,

@@ -23,6 +23,7 @@ import {
   type InstanceRequestInput,
 } from '@thaw/protocol'
 import type { StreamsSpec } from '../../packages/thaw/src/engines/engine.js'
+import { WITHOUT_CARE } from '../../packages/thaw/src/engines/process/keeper.js'
 import { ProcessEngine } from '../../packages/thaw/src/engines/process/process.js'
 import { VmToolsProvider } from '../../packages/thaw/src/engines/vm/tools.js'
 import { VmEngine } from '../../packages/thaw/src/engines/vm/vm.js'
@@ -57,6 +58,7 @@ export class InstanceBench implements AsyncDisposable {
       images,
       engine: new ProcessEngine(provider),
       machines,
+      care: WITHOUT_CARE,
       directory: join(directory, 'instances'),
       log: silentLog,
     })

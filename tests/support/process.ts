@@ -87,6 +87,7 @@ export class Bench implements AsyncDisposable {
   readonly engine = new ProcessEngine(provider, undefined, {
     use: (image) => this.care.use(image),
     remove: (image) => this.care.remove(image),
+    discard: (directory) => this.care.discard(directory),
   })
   readonly #controller = new AbortController()
   readonly scope = openScope(undefined, this.#controller.signal)

@@ -119,6 +119,9 @@ export const DaemonSettings = z.strictObject({
     .positive()
     .default(30)
     .describe('Days without use after which a snapshot that was made by itself is removed.'),
+  snapshot_pack: Duration.default(86_400).describe(
+    'Seconds after which a snapshot that nobody uses is compressed; its next use takes longer.',
+  ),
   pack: Duration.default(300).describe(
     'Seconds after which a checkpoint on disk that nobody uses is compressed, its pages shared with others.',
   ),

@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { Answer, PackerData } from './engines/process/keeper.js'
 import { writeExport } from './engines/process/export.js'
 import { readExport } from './engines/process/import.js'
-import { collectPages, listImages, packImage, unpackImage } from './engines/process/packing.js'
+import { collectPages, imagesIn, packImage, unpackImage } from './engines/process/packing.js'
 import { PageStore } from './store/pages.js'
 import { loadZstd } from './store/zstd.js'
 import { ThawError } from './system/index.js'
@@ -23,7 +23,7 @@ async function act(): Promise<Answer> {
   using store = new PageStore(pages)
   if (work.do === 'pack') await packImage(work.image, store, go)
   else if (work.do === 'unpack') await unpackImage(work.image, store)
-  else return { collected: collectPages(listImages(work.runs), store) }
+  else return { collected: collectPages(work.places.flatMap(imagesIn), store) }
   return {}
 }
 

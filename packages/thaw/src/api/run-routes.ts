@@ -39,7 +39,7 @@ import type { Routes } from './server.js'
 const tags = ['runs']
 
 export function runRoutes(app: Routes, context: ApiContext): void {
-  const { runs, journal } = context
+  const { runs, products, journal } = context
   const whole = (id: string, ...kinds: IdKind[]) => resolveId(journal, id, kinds)
   const summary = (id: string): RunSummary => {
     const found = runs.get(id)
@@ -308,6 +308,10 @@ export function runRoutes(app: Routes, context: ApiContext): void {
         response: { 200: Collected },
       },
     },
-    () => runs.collect(),
+    async () => {
+      const collected = await runs.collect()
+      const { bytes } = await products.collect()
+      return { ...collected, bytes: collected.bytes + bytes }
+    },
   )
 }

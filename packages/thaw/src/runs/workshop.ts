@@ -8,6 +8,7 @@ import { ForkEngine } from '../engines/fork/fork.js'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessImage } from '../engines/process/image.js'
 import { ImageKeeper } from '../engines/process/keeper.js'
+import { placesOf } from '../engines/process/packing.js'
 import { WatchedEngine } from '../engines/process/watched.js'
 import { ProcessEngine } from '../engines/process/process.js'
 import { ContentHashes } from '../files/signature.js'
@@ -58,7 +59,7 @@ export class Workshop {
     this.#settings = settings
     this.keeper = new ImageKeeper({
       pages: paths.pages,
-      runs: paths.runs,
+      places: () => placesOf(paths.runs).map((directory) => ({ directory, rest: settings.pack })),
       rest: settings.pack,
       unpacked: settings.unpacked,
       log,

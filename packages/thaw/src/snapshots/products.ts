@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import type { DaemonSettings, Image } from '@thaw/protocol'
 import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
+import { ImageKeeper } from '../engines/process/keeper.js'
 import { ProcessEngine } from '../engines/process/process.js'
 import { VmToolsProvider } from '../engines/vm/tools.js'
 import { VmEngine } from '../engines/vm/vm.js'
 import type { Journal } from '../store/index.js'
+import type { PagesCollected } from '../store/pages.js'
 import { Disposables, ThawError, type Log, type Metrics, type Paths } from '../system/index.js'
 import { Images } from './images/images.js'
-import { Instances } from './instances/instances.js'
+import { checkpointsOf, Instances } from './instances/instances.js'
 import { Snapshots } from './kept/snapshots.js'
 import { Pools } from './pools/pools.js'
 import { Provision } from './provision.js'
@@ -23,6 +25,7 @@ export class Products implements AsyncDisposable {
   readonly snapshots: Snapshots
   readonly pools: Pools
   readonly provision: Provision
+  readonly #keeper: ImageKeeper
   readonly #cleanup = new Disposables()
 
   /**
@@ -39,7 +42,23 @@ export class Products implements AsyncDisposable {
   }) {
     const { journal, settings, metrics, log } = parts
     const { state, cache } = parts.paths
-    const engine = new ProcessEngine(new CriuProvider(cache), (what) => log.info(what))
+    const directory = placeOf(settings.snapshot_path, state)
+    const instances = join(state, 'instances')
+    this.#keeper = this.#cleanup.use(
+      new ImageKeeper({
+        pages: join(state, 'snapshot-pages'),
+        places: () => [
+          { directory, rest: settings.snapshot_pack },
+          { directory: checkpointsOf(instances), rest: settings.pack },
+        ],
+        rest: Math.min(settings.snapshot_pack, settings.pack),
+        unpacked: settings.unpacked,
+        changed: (path) => this.snapshots.measure(path),
+        log,
+      }),
+    )
+    const care = this.#keeper
+    const engine = new ProcessEngine(new CriuProvider(cache), (what) => log.info(what), care)
     if (settings.pool_size > settings.pool_limit) {
       throw new ThawError(
         'INVALID_SETTING',
@@ -49,16 +68,8 @@ export class Products implements AsyncDisposable {
     const machines = new VmEngine(new VmToolsProvider(cache), (what) => log.info(what))
     this.images = new Images(journal, join(state, 'images'), machines, log)
     this.instances = this.#cleanup.use(
-      new Instances({
-        journal,
-        images: this.images,
-        engine,
-        machines,
-        directory: join(state, 'instances'),
-        log,
-      }),
+      new Instances({ journal, images: this.images, engine, machines, care, directory: instances, log }),
     )
-    const directory = placeOf(settings.snapshot_path, state)
     // On one file system: what a temporary instance wrote is moved into its snapshot, not copied.
     const building = settings.snapshot_path === 'auto' ? join(state, 'building') : `${directory}.building`
     const group = this.#cleanup.use(ProcessGroup.open(directory, building, log))
@@ -71,6 +82,7 @@ export class Products implements AsyncDisposable {
         journal,
         images: this.images,
         bench,
+        care,
         directory,
         logs: join(state, 'building-logs'),
         bounds: { count, bytes, unused: snapshot_days * DAY },
@@ -121,6 +133,11 @@ export class Products implements AsyncDisposable {
     }
     this.images.remove(image)
     return image
+  }
+
+  /** Removes pages of snapshots and checkpoints that are gone. */
+  collect(): Promise<PagesCollected> {
+    return this.#keeper.collect()
   }
 
   busy(): boolean {

@@ -55,6 +55,11 @@ export class PageStore implements Disposable {
     return this.#index.size
   }
 
+  /** Of the packs on disk. */
+  get bytes(): number {
+    return this.#packs.reduce((sum, { size }) => sum + size, 0)
+  }
+
   /**
    * Keeps the content of a file, whose last page is filled up with zeros. It is on disk when `flush` has returned.
    *
@@ -148,22 +153,18 @@ export class PageStore implements Disposable {
     })
     this.flush()
     if (gone.length === 0) return { bytes: 0, packs: 0 }
-    const before = this.#bytes()
+    const before = this.bytes
     this.#close()
     for (const { file } of gone) rmSync(file)
     syncDirectory(this.#directory)
     this.#read()
-    return { bytes: before - this.#bytes(), packs: gone.length }
+    return { bytes: before - this.bytes, packs: gone.length }
   }
 
   [Symbol.dispose](): void {
     this.#writer?.drop()
     this.#writer = null
     this.#close()
-  }
-
-  #bytes(): number {
-    return this.#packs.reduce((sum, { size }) => sum + size, 0)
   }
 
   /** Returns whether the pack can go when what was written is on disk: not where a page of it is damaged. */

@@ -11,7 +11,7 @@ import { moveWhole, syncAll } from '../sealed.js'
 
 /** Raised when what is written could not be read by an older thaw. */
 export const FORMAT = 2
-const MANIFEST = 'manifest.json'
+export const MANIFEST = 'manifest.json'
 /** Where the parts of an image lie in it. */
 export const PART = {
   criu: 'criu',
@@ -98,6 +98,8 @@ export const Manifest = z.object({
       files: z.record(z.string(), z.string()),
       /** SHA-256 of the names. */
       digest: z.string(),
+      /** Bytes by which the store grew for it: pages that it has in common with others are theirs. */
+      stored: z.number().default(0),
     })
     .nullable()
     .default(null),

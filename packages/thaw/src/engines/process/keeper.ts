@@ -10,10 +10,10 @@ import { Worker } from 'node:worker_threads'
 import type { ErrorBody } from '@thaw/protocol'
 import { z } from 'zod'
 import type { PagesCollected } from '../../store/pages.js'
-import { packerProgram, ThawError, type Log } from '../../system/index.js'
+import { packerProgram, removeTree, ThawError, type Log } from '../../system/index.js'
 import { lastUse, Manifest, PART, ProcessImage, sealImage, touchImage } from './image.js'
 import { ENTRY, type ExportWork, type Imported } from './parcel.js'
-import { isUnpacked, listImages, unpackedBytes } from './packing.js'
+import { imagesIn, isUnpacked, unpackedBytes } from './packing.js'
 
 /** Of images while somebody uses them. */
 export interface ImageCare {
@@ -21,24 +21,29 @@ export interface ImageCare {
   use(image: ProcessImage): Promise<Disposable>
   /** Waits until nobody uses or changes it. */
   remove(image: ProcessImage): Promise<void>
+  /** Removes a directory that nobody uses any more: at once, or when nothing changes it. */
+  discard(directory: string): void
 }
 
 /** Where images are never packed. */
 export const WITHOUT_CARE: ImageCare = {
   use: () => Promise.resolve({ [Symbol.dispose]() {} }),
   remove: (image) => image.remove(),
+  discard: removeTree,
 }
 
 export interface KeeperOptions {
   /** Directory of the store of pages. */
   pages: string
-  /** Directory of runs, with their images. */
-  runs: string
-  /** Seconds without use after which an image is packed. */
+  /** Where images lie, and the seconds without use after which they are packed there. */
+  places: () => readonly { directory: string; rest: number }[]
+  /** The shortest of these, in seconds: it is looked so often. */
   rest: number
   /** Most bytes of images that are not packed; what was not used for longest is packed first. */
   unpacked: number
   log: Log
+  /** Told of an image that was packed or unpacked. */
+  changed?: (directory: string) => void
   /** Default: the built one. */
   program?: string
 }
@@ -46,7 +51,7 @@ export interface KeeperOptions {
 export type Work =
   | { do: 'pack'; image: string }
   | { do: 'unpack'; image: string }
-  | { do: 'collect'; runs: string }
+  | { do: 'collect'; places: string[] }
   | ({ do: 'export' } & ExportWork)
   | { do: 'import'; file: string; directory: string }
 
@@ -141,6 +146,15 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
     await image.remove()
   }
 
+  discard(directory: string): void {
+    this.#failed.delete(directory)
+    this.#loose = true
+    const changing = this.#changing.get(directory)
+    if (changing === undefined) return removeTree(directory)
+    this.#hasten()
+    void changing.catch(() => {}).then(() => this.discard(directory))
+  }
+
   /** Waits until no image below a directory is changed any more: it is about to be removed. */
   async release(below: string): Promise<void> {
     const changing = [...this.#changing].filter(([directory]) => directory.startsWith(`${below}/`))
@@ -162,7 +176,9 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
     if (!existsSync(this.#options.pages)) return NOTHING
     this.#loose = false
     try {
-      return (await this.#inTurn({ do: 'collect', runs: this.#options.runs })).collected ?? NOTHING
+      // What is named is looked for when it is its turn: those packed before count.
+      const places = () => this.#options.places().map(({ directory }) => directory)
+      return (await this.#inTurn(() => ({ do: 'collect', places: places() }))).collected ?? NOTHING
     } catch (error) {
       this.#loose = true
       throw error
@@ -232,17 +248,21 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
   }
 
   async #tidy(): Promise<void> {
-    const { rest, unpacked, log } = this.#options
-    const whole = listImages(this.#options.runs).flatMap((directory) => {
-      const used = lastUse(directory)
-      const bytes = used === null ? 0 : unpackedBytes(directory)
-      return used === null || bytes === 0 ? [] : [{ directory, used, bytes }]
+    const { places, unpacked, log } = this.#options
+    const all = places().flatMap(({ directory, rest }) =>
+      imagesIn(directory).map((image) => ({ image, rest })),
+    )
+    const whole = all.flatMap(({ image, rest }) => {
+      const used = lastUse(image)
+      const bytes = used === null ? 0 : unpackedBytes(image)
+      return used === null || bytes === 0 ? [] : [{ directory: image, used, bytes, rest }]
     })
     let sum = whole.reduce((total, { bytes }) => total + bytes, 0)
-    for (const { directory, used, bytes } of whole.sort((a, b) => a.used - b.used)) {
+    for (const { directory, used, bytes, rest } of whole.sort((a, b) => a.used - b.used)) {
       if (this.#ended) return
       if (sum <= unpacked && Date.now() - used < rest * 1000) continue
       if (this.#uses.has(directory) || this.#changing.has(directory) || this.#failed.has(directory)) continue
+      if (lastUse(directory) === null) continue
       try {
         await this.#change(directory, { do: 'pack', image: directory })
         sum -= bytes
@@ -260,13 +280,14 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
   async #change(directory: string, work: Work): Promise<void> {
     // Nobody is to wait for what nobody waits for.
     if (work.do === 'unpack') this.#hasten()
-    const changed = this.#inTurn(work)
+    const changed = this.#inTurn(() => work)
     this.#changing.set(directory, changed)
     try {
       await changed
     } finally {
       this.#changing.delete(directory)
     }
+    this.#options.changed?.(directory)
   }
 
   /** What is done in the background is given up; it is done again later. */
@@ -274,8 +295,8 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
     Atomics.store(this.#hurry, 0, 1)
   }
 
-  #inTurn(work: Work): Promise<Answer> {
-    const turn = this.#turn.then(() => this.#run(work))
+  #inTurn(work: () => Work): Promise<Answer> {
+    const turn = this.#turn.then(() => this.#run(work()))
     this.#turn = turn.catch(() => {})
     return turn
   }

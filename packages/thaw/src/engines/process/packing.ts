@@ -55,6 +55,7 @@ export async function packImage(directory: string, store: PageStore, go: () => b
   if (manifest.packed === null) {
     const files: Record<string, string> = {}
     const names: Buffer[] = []
+    const before = store.bytes
     for (const [name, stat] of worthPacking(directory, manifest.sizes)) {
       names.push(store.put(join(directory, name), go))
       files[name] = String(stat.mtimeNs)
@@ -63,7 +64,7 @@ export async function packImage(directory: string, store: PageStore, go: () => b
     const all = Buffer.concat(names)
     await writeFileAtomic(join(directory, PART.pages), all)
     await writeFileAtomic(join(directory, PART.unpacked), bootId())
-    manifest.packed = { files, digest: digest(all) }
+    manifest.packed = { files, digest: digest(all), stored: store.bytes - before }
     manifest.format = 2
     await writeManifest(directory, manifest)
   }
@@ -121,13 +122,17 @@ export function collectPages(images: readonly string[], store: PageStore): Pages
 
 /** Directories of all images, of all runs. */
 export function listImages(runs: string): string[] {
-  return list(runs).flatMap((run) => imagesOf(join(runs, run)))
+  return placesOf(runs).flatMap(imagesIn)
 }
 
-/** Those of one run, by its directory. */
-export function imagesOf(run: string): string[] {
-  const images = join(run, 'images')
-  return list(images).flatMap((name) => (name.endsWith('.draft') ? [] : [join(images, name)]))
+/** Directories of all runs in which images lie. */
+export function placesOf(runs: string): string[] {
+  return list(runs).map((run) => join(runs, run, 'images'))
+}
+
+/** Those that lie in a directory. */
+export function imagesIn(directory: string): string[] {
+  return list(directory).flatMap((name) => (name.endsWith('.draft') ? [] : [join(directory, name)]))
 }
 
 function namesOf({ directory, manifest }: ProcessImage): Buffer {

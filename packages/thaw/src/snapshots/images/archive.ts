@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises'
 import { PassThrough, Transform, type TransformCallback } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
+// Of a stream, which store/zstd.ts' library knows only whole.
 import { Decompress } from 'fzstd'
 import { extract as extractTar, type Headers } from 'tar-stream'
 import { checkScope, ThawError, type Scope } from '../../system/index.js'

@@ -3,11 +3,13 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { InstanceCheckpoint } from '@thaw/protocol'
 import type { InstanceCheckpointRow, InstanceTable } from '../../store/instances.js'
-import { removeTree, ThawError } from '../../system/index.js'
+import type { ImageCare } from '../../engines/process/keeper.js'
+import { ThawError } from '../../system/index.js'
 import { pick } from '../ids.js'
 
 export class InstanceCheckpoints {
   readonly #table: InstanceTable
+  readonly #care: ImageCare
   /** Ids of those that are about to be used. */
   readonly #held = new Set<string>()
 
@@ -15,15 +17,17 @@ export class InstanceCheckpoints {
    * Puts in order what an earlier daemon left.
    *
    * @param directory where images lie, of this class alone
+   * @param care of these images
    */
-  constructor(table: InstanceTable, directory: string) {
+  constructor(table: InstanceTable, directory: string, care: ImageCare) {
     this.#table = table
+    this.#care = care
     for (const row of table.listCheckpoints()) {
       if (!existsSync(row.directory) || row.checkpoint.temporary) this.discard(row)
     }
     const known = new Set(table.listCheckpoints().map((row) => row.directory))
     for (const name of readdirSync(directory)) {
-      if (!known.has(join(directory, name))) removeTree(join(directory, name))
+      if (!known.has(join(directory, name))) care.discard(join(directory, name))
     }
   }
 
@@ -67,7 +71,7 @@ export class InstanceCheckpoints {
   /** The row first: what is left of an interrupted removal is swept. */
   discard({ checkpoint, directory }: InstanceCheckpointRow): void {
     this.#table.forgetCheckpoint(checkpoint.id)
-    removeTree(directory)
+    this.#care.discard(directory)
   }
 
   /** Those that were made for a fork, and that nobody lives on any more. */

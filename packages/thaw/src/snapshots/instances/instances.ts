@@ -14,6 +14,7 @@ import type {
 } from '@thaw/protocol'
 import { needsUserNamespace } from '../../engines/process/criu/provide.js'
 import { ProcessGroup } from '../../engines/process/group.js'
+import type { ImageCare } from '../../engines/process/keeper.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
 import type { VmEngine } from '../../engines/vm/vm.js'
 import type { InstanceCheckpointRow, InstanceRow, Journal } from '../../store/index.js'
@@ -38,6 +39,11 @@ import { InstanceLog, readLog, type Printed } from './log.js'
 
 /** How often it is looked whether one has outlived its time. Milliseconds. */
 const EXPIRE_EVERY = 500
+
+/** Where checkpoints lie in their directory. */
+export function checkpointsOf(directory: string): string {
+  return join(directory, 'checkpoints')
+}
 
 /** An instance that is being made. */
 export interface Creation {
@@ -66,6 +72,8 @@ export class Instances implements AsyncDisposable {
     images: Images
     engine: ProcessEngine
     machines: VmEngine
+    /** Of checkpoints. */
+    care: ImageCare
     directory: string
     log: Log
   }) {
@@ -77,12 +85,8 @@ export class Instances implements AsyncDisposable {
     this.#log = parts.log
     preparePrivate(this.#directory)
     preparePrivate(this.#logs)
-    this.#group = ProcessGroup.open(
-      join(this.#directory, 'checkpoints'),
-      join(this.#directory, 'work'),
-      parts.log,
-    )
-    this.#checkpoints = new InstanceCheckpoints(parts.journal.instances, this.#group.images)
+    this.#group = ProcessGroup.open(checkpointsOf(this.#directory), join(this.#directory, 'work'), parts.log)
+    this.#checkpoints = new InstanceCheckpoints(parts.journal.instances, this.#group.images, parts.care)
     this.#recover()
     this.#expiry = setInterval(() => this.#expire(), EXPIRE_EVERY).unref()
   }

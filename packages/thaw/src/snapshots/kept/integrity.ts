@@ -1,8 +1,9 @@
 /** Whether the files of a snapshot still are what was written. */
 import { createHash } from 'node:crypto'
-import { createReadStream, lstatSync, type BigIntStats } from 'node:fs'
+import { createReadStream, lstatSync, readFileSync, type BigIntStats } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Manifest, MANIFEST } from '../../engines/process/image.js'
 import { checkScope, ThawError, type Scope } from '../../system/index.js'
 
 export type Digests = Record<string, string>
@@ -12,7 +13,7 @@ export interface Sizes {
   memory: number
   /** Of other files that belong to the program. */
   disk: number
-  /** On disk. */
+  /** On disk; compressed, where that was done. */
   stored: number
 }
 
@@ -22,7 +23,7 @@ const PROGRAM_FILES = /^(tmp|shm|layers|files)\//
 /** Reads every file of a directory. */
 export async function digestAll(directory: string, scope: Scope): Promise<Digests> {
   const found: Digests = {}
-  for (const name of await listFiles(directory, '')) found[name] = await digest(join(directory, name), scope)
+  for (const name of await listFiles(directory, '')) found[name] = await digest(directory, name, scope)
   return found
 }
 
@@ -49,7 +50,7 @@ export class Checked {
       const before = stateOf(path)
       if (before === null) throw broken(path, 'is missing')
       if (this.#seen.get(path) === before) continue
-      if ((await digest(path, scope)) !== wanted) throw broken(path, 'is not what was written')
+      if ((await digest(directory, name, scope)) !== wanted) throw broken(path, 'is not what was written')
       this.#seen.set(path, before)
     }
   }
@@ -68,9 +69,11 @@ function broken(path: string, what: string): ThawError {
   return new ThawError('IMAGE_BROKEN', `${path} ${what}.`)
 }
 
-async function digest(path: string, scope: Scope): Promise<string> {
+async function digest(directory: string, name: string, scope: Scope): Promise<string> {
+  const path = join(directory, name)
   const hash = createHash('sha256')
   try {
+    if (name === MANIFEST) return hash.update(withoutPacking(readFileSync(path, 'utf8'))).digest('hex')
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
       checkScope(scope, 'reading a snapshot')
       hash.update(chunk)
@@ -80,6 +83,15 @@ async function digest(path: string, scope: Scope): Promise<string> {
     throw broken(path, `cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
   return hash.digest('hex')
+}
+
+/** Whether its pages lie in the store is written there too, and changes. */
+function withoutPacking(text: string): string {
+  try {
+    return JSON.stringify({ ...Manifest.parse(JSON.parse(text)), format: 0, packed: null })
+  } catch {
+    return text
+  }
 }
 
 async function listFiles(root: string, below: string): Promise<string[]> {

@@ -10,6 +10,8 @@ import type {
   SnapshotRequest,
   SnapshotVerification,
 } from '@thaw/protocol'
+import { ProcessImage } from '../../engines/process/image.js'
+import type { ImageCare } from '../../engines/process/keeper.js'
 import type { Journal, SnapshotRow } from '../../store/index.js'
 import {
   openScope,
@@ -27,7 +29,7 @@ import type { Bench } from '../instances/boot.js'
 import { build } from './build.js'
 import { choose, type Offered } from './offer.js'
 import { nextRebuild, type HealthEvent } from './health.js'
-import { Checked } from './integrity.js'
+import { Checked, measure } from './integrity.js'
 import { Leases } from './leases.js'
 import { OneSnapshot } from './one.js'
 import { Temporary } from './temporary.js'
@@ -39,6 +41,8 @@ export interface SnapshotOptions {
   images: Images
   /** Whose copies lie in `directory`. */
   bench: Bench
+  /** Of copies in `directory`: they are compressed when they rest. */
+  care: ImageCare
   /** For what temporary instances print. */
   logs: string
   directory: string
@@ -71,6 +75,7 @@ export class Snapshots implements AsyncDisposable {
   readonly #journal: Journal
   readonly #images: Images
   readonly #bench: Bench
+  readonly #care: ImageCare
   readonly #logs: string
   readonly #bounds: Bounds
   readonly #log: Log
@@ -88,6 +93,7 @@ export class Snapshots implements AsyncDisposable {
     this.#journal = options.journal
     this.#images = options.images
     this.#bench = options.bench
+    this.#care = options.care
     this.#logs = options.logs
     const left = new Set(existsSync(this.#logs) ? readdirSync(this.#logs) : [])
     if (left.size > 0) sweepCgroups((name) => left.has(name))
@@ -271,12 +277,30 @@ export class Snapshots implements AsyncDisposable {
     }
     const lease = this.#leases.hold(directory)
     try {
-      await this.#checked.check(join(this.directory, directory), digests, scope)
       const copy = openCopy(one.row.snapshot.engine, join(this.directory, directory))
+      // Only those of processes are ever packed.
+      using _whole = copy instanceof ProcessImage ? await this.#care.use(copy) : null
+      await this.#checked.check(copy.directory, digests, scope)
       return Object.assign(lease, { snapshot: id, copy, image: this.#images.get(one.row.snapshot.image_id) })
     } catch (error) {
       lease[Symbol.dispose]()
       throw error
+    }
+  }
+
+  /** A copy takes more or less of the disk than before. */
+  measure(path: string): void {
+    const one = [...this.#all.values()].find(({ row: { directory } }) => {
+      return directory !== null && join(this.directory, directory) === path
+    })
+    if (one === undefined) return
+    try {
+      const { manifest } = ProcessImage.open(path)
+      const { stored } = measure(path, Object.keys(one.row.digests))
+      one.row.snapshot.stored_bytes = stored + (manifest.packed?.stored ?? 0)
+      this.#record(one)
+    } catch (error) {
+      this.#log.warn('A snapshot could not be measured.', { snapshot: one.id, error })
     }
   }
 
@@ -440,7 +464,7 @@ export class Snapshots implements AsyncDisposable {
     for (const name of readdirSync(this.directory)) {
       if (known.has(name) || this.#leases.has(name)) continue
       this.#checked.forget(join(this.directory, name))
-      rmSync(join(this.directory, name), { recursive: true, force: true })
+      this.#care.discard(join(this.directory, name))
     }
   }
 
