@@ -1,2 +1,3 @@
-export function sourceDigest(): string
-export function build(arch: 'x64' | 'arm64'): Buffer | null
+export const programs: readonly string[]
+export function sourceDigest(program: string): string
+export function build(program: string, arch: 'x64' | 'arm64'): Buffer | null

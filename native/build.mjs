@@ -18,10 +18,12 @@ import { fileURLToPath } from 'node:url'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '..')
-const sources = join(here, 'sandbox')
+/** The owner and PID 1 of a sandbox; the first process of a machine. */
+export const programs = ['sandbox', 'guest']
 
 /** Digest of everything a binary is made of. */
-export function sourceDigest() {
+export function sourceDigest(program) {
+  const sources = join(here, program)
   const hash = createHash('sha256')
   for (const name of readdirSync(sources).sort())
     hash.update(`${name}\0`).update(readFileSync(join(sources, name)))
@@ -29,7 +31,7 @@ export function sourceDigest() {
 }
 
 const FLAGS = ['-std=gnu11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror']
-const REPRODUCIBLE = ['-ffile-prefix-map=' + sources + '=.', '-Wl,--build-id=none']
+const reproducible = (sources) => ['-ffile-prefix-map=' + sources + '=.', '-Wl,--build-id=none']
 
 export const targets = {
   x64: { compiler: 'musl-gcc', flags: [] },
@@ -56,19 +58,20 @@ export const targets = {
   },
 }
 
-/** Builds for one architecture. Returns the binary, or null where its compiler is missing. */
-export function build(arch) {
+/** Builds a program for one architecture. Returns the binary, or null where its compiler is missing. */
+export function build(program, arch) {
+  const sources = join(here, program)
   const { compiler, flags, last } = targets[arch]
   const musl = process.env.MUSL_ARM64
   if (arch === 'arm64' && musl === undefined) return null
   const temp = mkdtempSync(join(tmpdir(), 'thaw-native-'))
   try {
-    const out = join(temp, 'sandbox')
+    const out = join(temp, program)
     const files = readdirSync(sources)
       .filter((name) => name.endsWith('.c'))
       .sort()
     const extra = typeof flags === 'function' ? flags(musl) : flags
-    const args = [...FLAGS, ...REPRODUCIBLE, ...extra, '-o', out, ...files, ...(last?.(musl) ?? [])]
+    const args = [...FLAGS, ...reproducible(sources), ...extra, '-o', out, ...files, ...(last?.(musl) ?? [])]
     const done = spawnSync(compiler, args, { cwd: sources, stdio: ['ignore', 'inherit', 'inherit'] })
     if (done.error?.code === 'ENOENT') return null
     if (done.status !== 0) throw new Error(`${compiler} failed`)
@@ -79,19 +82,20 @@ export function build(arch) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const arch of Object.keys(targets)) {
-    const binary = build(arch)
+  const all = programs.flatMap((program) => Object.keys(targets).map((arch) => ({ program, arch })))
+  for (const { program, arch } of all) {
+    const binary = build(program, arch)
     if (binary === null) {
-      console.error(`${arch}: not built, ${targets[arch].compiler} or its C library is missing`)
+      console.error(`${arch}: ${program} not built, ${targets[arch].compiler} or its C library is missing`)
       continue
     }
-    const directory = join(root, 'packages', 'thaw', 'native', arch)
-    mkdirSync(directory, { recursive: true })
+    const file = join(root, 'packages', 'thaw', 'native', arch, program)
+    mkdirSync(dirname(file), { recursive: true })
     // Renamed into place: the one that is there may be running.
-    writeFileSync(join(directory, 'sandbox.new'), binary)
-    chmodSync(join(directory, 'sandbox.new'), 0o755)
-    renameSync(join(directory, 'sandbox.new'), join(directory, 'sandbox'))
-    writeFileSync(join(directory, 'sandbox.source'), `${sourceDigest()}\n`)
-    console.error(`${arch}: ${binary.length} bytes`)
+    writeFileSync(`${file}.new`, binary)
+    chmodSync(`${file}.new`, 0o755)
+    renameSync(`${file}.new`, file)
+    writeFileSync(`${file}.source`, `${sourceDigest(program)}\n`)
+    console.error(`${arch}: ${program}, ${binary.length} bytes`)
   }
 }

@@ -27,7 +27,7 @@ def _metadata():
 def _sources():
     package = os.path.join(HERE, "thaw")
     for name in sorted(os.listdir(package)):
-        if name.endswith(".py"):
+        if name.endswith((".py", ".typed")):
             with open(os.path.join(package, name), "rb") as file:
                 yield "thaw/" + name, file.read()
 

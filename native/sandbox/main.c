@@ -5,7 +5,8 @@
 
 static const char USAGE[] = "usage: sandbox PARENT root|user host|private\n"
                             "       sandbox enter PARENT TARGET root|user TERMINAL|- CWD UID GID COMMAND...\n"
-                            "       sandbox publish PARENT TARGET root|user (ADDRESS PORT INNER-PORT)...\n";
+                            "       sandbox publish PARENT TARGET root|user (ADDRESS PORT INNER-PORT)...\n"
+                            "       sandbox tied PARENT COMMAND...\n";
 
 static pid_t pid(const char *word) { return (pid_t)atoi(word); }
 
@@ -16,6 +17,7 @@ int main(int argc, char **argv) {
     const char *stage = argc == 1 ? getenv("CRTOOLS_SCRIPT_ACTION") : NULL;
     if (stage) return hook(stage);
     if (argc == 3 && is(argv[1], "reap")) return reap(pid(argv[2]));
+    if (argc > 3 && is(argv[1], "tied")) return tied(pid(argv[2]), argv + 3);
     if (argc > 5) {
         const char *what = argv[1];
         pid_t parent = pid(argv[2]), target = pid(argv[3]);

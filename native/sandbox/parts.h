@@ -13,6 +13,8 @@ int reap(pid_t program);
 int enter(pid_t parent, pid_t target, int user, const char *terminal, const char *cwd, char **words);
 /* Takes ports of the machine and, at a byte on CONTROL, carries connections on to its loopback: ADDRESS PORT INNER-PORT, so many times. */
 int publish(pid_t parent, pid_t target, int user, int count, char **words);
+/* Becomes another program, which ends with `parent`. */
+int tied(pid_t parent, char **argv);
 /* Becomes somebody else; -1: stays. Sets the name of the host first, where one is given. Returns 0, or -1 with errno. */
 int assume(int uid, int gid, const char *host);
 

@@ -75,6 +75,31 @@ describe('thaw completion bash', () => {
   })
 })
 
+it('names images, instances, snapshots and pools where verbs take them', async () => {
+  home.write(
+    'server.json',
+    JSON.stringify({ kind: 'directory', name: 'web:1', path: '.', command: ['true'] }),
+  )
+  home.write('other.json', JSON.stringify({ kind: 'directory', name: 'db', path: '.', command: ['true'] }))
+  for (const file of ['server.json', 'other.json']) await home.run(['image', 'create', file])
+  const [db] = await home.json<{ id: string }[]>(['image', 'ls'])
+  expect(bash('image', 'show', '')).toEqual(['db', 'web:1'])
+  expect(bash('image', 'rm', 'db', 'we')).toEqual(['web:1'])
+  expect(bash('image', 'show', db?.id.slice(0, 9) ?? '')).toEqual([db?.id])
+  expect(bash('instance', 'create', '--name', 'x', '-e', 'A=b', 'd')).toEqual(['db'])
+  expect(bash('instance', 'create', '--net', 'pr')).toEqual(['private', 'private+out'])
+  expect(bash('instance', 'create', '--name', 'd')).toEqual([])
+  expect(bash('snapshot', 'create', 'w')).toEqual(['web:1'])
+  // Without an engine there are none of these; their kinds are asked for all the same.
+  for (const words of [
+    ['instance', 'exec', ''],
+    ['pool', 'take', ''],
+    ['snapshot', 'show', ''],
+  ]) {
+    expect(bash(...words)).toEqual([])
+  }
+})
+
 it.skipIf(!has('zsh'))('thaw completion zsh (skipped where there is no zsh)', () => {
   // The widgets of completion need a terminal: these stand in for them and print what they are given.
   const script = `

@@ -116,6 +116,7 @@ describe.skipIf(why !== null)('thaw image and thaw instance', () => {
       input: 'typed\n',
     })
     expect(said).toMatchObject({ code: 5, stdout: 'typed\n', stderr: 'b\n' })
+    expect(await ok('__complete', '3', 'instance', 'exec', 'o')).toBe('words\none\tready, of web:1\n')
     expect(await home.run(['instance', 'exec', 'one', 'no-such-program'])).toMatchObject({
       code: 127,
       stderr: expect.stringContaining('COMMAND_NOT_FOUND') as string,
@@ -196,6 +197,34 @@ describe.skipIf(why !== null)('thaw image and thaw instance', () => {
     await until('it goes on', async () => /^tick \d+\n/.test(await ok('instance', 'logs', 'again')))
     expect(await ok('instance', 'logs', 'again', '--tail', '4')).toHaveLength(4)
     await ok('instance', 'rm', 'again', 'ticker', '--force', '--cascade')
+  })
+
+  it('take a user and limits, of the command line and of a request', async () => {
+    const definition = { kind: 'directory', name: 'plain', path: '.', command: ['sleep', '60'] }
+    await ok('image', 'create', home.write('plain.json', JSON.stringify(definition)))
+    const given = ['--user', 'root', '--cpus', '0.5', '--memory', '64MB', '--pids', '30']
+    const one = JSON.parse(
+      await ok('instance', 'create', 'plain', ...given, '--name', 'held', '--json'),
+    ) as Instance
+    expect(one.limits).toEqual({ cpu: 0.5, memory: 64_000_000, pids: 30 })
+    expect(await ok('instance', 'show', 'held')).toMatch(
+      /limits +0\.5 processors, 64 MB memory, 30 processes/,
+    )
+    for (const [option, value] of [
+      ['--cpus', 'half'],
+      ['--pids', '-3'],
+      ['--memory', 'much'],
+      ['--user', 'a b'],
+    ] as const) {
+      const refused = await home.run(['instance', 'create', 'plain', `${option}=${value}`])
+      expect([option, refused.code]).toEqual([option, 125])
+      expect(refused.stderr).toMatch(/^thaw: (USAGE|INVALID_REQUEST): /)
+    }
+    for (const limits of [{ cpu: 0 }, { memory: 5 }, { pids: 0 }, { pids: 1.5 }, { disk: 1 }]) {
+      expect(await call('POST', '/v1/instances', { image: 'plain', limits })).toMatchObject({ status: 400 })
+    }
+    await ok('instance', 'rm', 'held', '--force')
+    await ok('image', 'rm', 'plain')
   })
 
   it('answer over HTTP: 201 when ready, 202 when asked to, problems with their code', async () => {

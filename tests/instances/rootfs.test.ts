@@ -73,7 +73,9 @@ describe.skipIf(why !== null)('an instance with a root file system', () => {
     expect((await bench.exec('one', ['stat', '-c', '%a', '/etc/deep/file'])).stdout).toBe('640\n')
     // Links lead within it, whatever they name.
     await bench.exec('one', ['ln', '-s', '/', '/srv/out'])
-    expect(await text(bench.instances.readFile('one', '/srv/out/etc/passwd').content)).toContain('web:x:33')
+    expect(await text((await bench.instances.readFile('one', '/srv/out/etc/passwd')).content)).toContain(
+      'web:x:33',
+    )
     await bench.instances.writeFile('one', '/srv/out/made', Readable.from([Buffer.from('x')]), 0o600)
     expect(existsSync('/made')).toBe(false)
     expect((await bench.exec('one', ['ls', '/made'])).code).toBe(0)
@@ -93,6 +95,12 @@ describe.skipIf(why !== null)('an instance with a root file system', () => {
     expect(await who('root')).toBe('0 0 /root\n')
     expect(await who('33:0')).toBe('33 0 /srv\n')
     expect((await bench.exec(id, ['grep', '^Uid', '/proc/1000/status'])).stdout).toContain('33')
+    await bench.start({ image: 'web:1', name: 'other', user: '33:0' })
+    expect((await bench.exec('other', ['id', '-g'])).stdout).toBe('0\n')
+    expect((await bench.exec('other', ['grep', '^Gid', '/proc/1000/status'])).stdout).toMatch(/^Gid:\s+0\s/)
+    await expect(bench.start({ image: 'web:1', user: 'nobody' })).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+    })
     await expect(who('nobody')).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     await expect(
       bench
@@ -120,6 +128,16 @@ describe.skipIf(why !== null)('an instance with a root file system', () => {
       'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 2 & done; wait',
     ])
     expect(many.stderr).toMatch(/can't fork/)
+    // Its own limits, and the image's where it has none.
+    const two = await bench.start({ image: 'web:1', name: 'two', limits: { memory: '32MB', pids: 40 } })
+    expect(two.limits).toEqual({ cpu: 0.5, memory: 32e6, pids: 40 })
+    const fits = (size: number) => ['sh', '-c', `dd if=/dev/zero of=/dev/null bs=${size}M count=1`]
+    expect((await bench.exec('two', fits(8))).code).toBe(0)
+    if (!missing.some((what) => what.startsWith('memory'))) {
+      expect(await bench.exec('two', fits(60))).toMatchObject({ signal: 'SIGKILL' })
+    }
+    const burn = 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'
+    expect(await bench.exec('two', ['sh', '-c', `${burn} & ${burn}; wait`])).toMatchObject({ code: 0 })
   })
 
   it.skipIf(redis === null)(

@@ -173,6 +173,27 @@ end()
     expect(rows()).toBe('4\n')
   })
 
+  it.each([
+    ['made sure of', 'os.makedirs("out", exist_ok=True)'],
+    ['could not make', 'try: os.mkdir("out")\nexcept FileExistsError: pass'],
+    ['gave its mode', 'os.chmod("out", 0o755)'],
+  ])('say nothing of what else came to a directory that the program %s', async (how, statements) => {
+    const project = new Project(home, `beside ${how}`)
+    project.write('out/kept', '1')
+    project.write(
+      'app.py',
+      `${WORK}import os\n${statements}\nprint(sorted(os.listdir("out")))\nopen("out/own", "w").close()\nwork()\n`,
+    )
+    await project.run(PYTHON)
+    await project.run(PYTHON)
+    expect(await project.run(PYTHON)).toMatchObject({
+      report: { outcome: 'replayed' },
+      stdout: "['kept', 'own']\n",
+    })
+    project.write('out/new', '2')
+    expect(await project.run(PYTHON)).toMatchObject({ code: 0, stdout: "['kept', 'new', 'own']\n" })
+  })
+
   it('open across a checkpoint are continued, also by several branches', async () => {
     const project = new Project(home, 'open')
     const app = `${WORK}

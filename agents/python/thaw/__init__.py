@@ -9,11 +9,38 @@
     def render(frame): ...
 
     thaw.after_restore(lambda: random.seed())   # fresh numbers in every branch of `thaw resume -n 8`
+
+    remote = thaw.fn(score).to(thaw.Compute(inactivity_ttl="10m"))   # a function that is kept warm: docs/services.md
+    remote(3, y=2)
 """
 import builtins as _builtins
 from os import environ as _environ
 
-__all__ = ["checkpoint", "hot", "before_checkpoint", "after_restore", "branch"]
+__all__ = [
+    "checkpoint", "hot", "before_checkpoint", "after_restore", "branch",
+    "fn", "cls", "module", "Compute", "Service", "Client", "ThawError",
+]
+# What services need is loaded when it is asked for: programs that only set marks are not to pay for it.
+_LATER = {
+    "fn": "functions", "cls": "functions", "module": "functions", "Service": "functions",
+    "Compute": "compute", "Client": "client", "ThawError": "client", "RemoteTraceback": "client",
+}
+
+# Named so for those who check types; `typing` itself is not loaded.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .client import Client, RemoteTraceback, ThawError
+    from .compute import Compute
+    from .functions import Service, cls, fn, module
+
+
+def __getattr__(name):
+    if name not in _LATER:
+        raise AttributeError("module 'thaw' has no attribute %r" % name)
+    import importlib
+
+    value = globals()[name] = getattr(importlib.import_module("thaw." + _LATER[name]), name)
+    return value
 
 
 def _marks():

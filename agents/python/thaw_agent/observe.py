@@ -63,7 +63,13 @@ def _kept_by_tool(path):
 def _meaningless(path):
     """Whether what is there tells nothing of the world outside this run: the program's own doing, places without content,
     and the numbered directories of the temporary one, whose names are as random as the clock."""
-    if path in journal.touched or journal.below_own(path):
+    return path in journal.touched or _own_place(path)
+
+
+def _own_place(path):
+    """The same for what a directory holds: that the program made sure of the directory, or changed its mode, tells nothing of
+    the names in it."""
+    if path in journal.own or journal.below_own(path):
         return True
     place = classify(path)
     return place is None or place == "temp" and "/pytest-of-" in path
@@ -150,7 +156,7 @@ def saw_list(path):
         except OSError:
             return
     path = resolve("." if path is None else path)
-    if path is None or path in _listed or _meaningless(path) or classify(path) == "package":
+    if path is None or path in _listed or _own_place(path) or classify(path) == "package":
         return
     if getframe(1).f_code.co_filename.startswith("<frozen importlib"):
         return

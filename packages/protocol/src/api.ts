@@ -40,7 +40,10 @@ export const IdParams = z.object({
 
 export const IdsQuery = z.object({
   prefix: z.string().max(200).refine(lookedUp, 'holds a NUL').default(''),
-  kinds: z.string().default('run,branch,checkpoint').describe('Some of run, branch, checkpoint.'),
+  kinds: z
+    .string()
+    .default('run,branch,checkpoint')
+    .describe('Some of run, branch, checkpoint, instance, instance-checkpoint, image, snapshot, pool.'),
 })
 
 export const IdList = z.object({ ids: z.array(z.object({ id: z.string(), about: z.string() })) })

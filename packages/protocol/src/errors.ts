@@ -1,3 +1,5 @@
+import { SERVICE_ERRORS } from './service-errors.js'
+
 /**
  * The closed catalogue of everything that can go wrong in a way users may meet.
  *
@@ -480,6 +482,7 @@ export const ERRORS = {
     when: 'The caller went away or asked for an end before the operation was done.',
     hint: 'Nothing needs to be done.',
   },
+  ...SERVICE_ERRORS,
   NOT_BUILT: {
     fault: 'user',
     status: 500,

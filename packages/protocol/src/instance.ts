@@ -1,6 +1,6 @@
 /** Instances: what a caller gets from an image or a snapshot. */
 import { z } from 'zod'
-import { ImageName, KeptLimits, Limits, Port, Readiness } from './image.js'
+import { ImageName, KeptLimits, Limits, Port, Readiness, User } from './image.js'
 import { ProgramExit, SignalName, TerminalSize } from './run.js'
 import { Duration } from './settings.js'
 
@@ -61,7 +61,8 @@ export const InstanceRequest = z.strictObject({
     .default(null)
     .describe('What is published on 127.0.0.1; host 0: a free port. Null: the ports of the image.'),
   files: z.array(InjectedFile).max(256).default([]).describe('Put in place before it starts.'),
-  limits: Limits.nullable().default(null).describe('Null: those of the image.'),
+  user: User.nullable().default(null).describe('As whom it runs; null: as the image says.'),
+  limits: Limits.nullable().default(null).describe('Each that is null: that of the image.'),
   readiness: Readiness.nullable().default(null).describe('Null: that of the image.'),
   ...Life,
 })

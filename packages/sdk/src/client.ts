@@ -41,6 +41,7 @@ import { all, at, callOver, pages, query, type Call } from './call.js'
 import { ImagesClient } from './images.js'
 import { InstancesClient } from './instances.js'
 import { PoolsClient } from './pools.js'
+import { ServiceHandle, ServicesClient, type ServiceInput } from './services.js'
 import { SnapshotsClient } from './snapshots.js'
 import { OperationHandle, type StartOptions } from './operation.js'
 import { settled, type SettledBranch } from './settled.js'
@@ -62,6 +63,7 @@ export class Client {
   readonly instances: InstancesClient
   readonly snapshots: SnapshotsClient
   readonly pools: PoolsClient
+  readonly services: ServicesClient
 
   constructor(transport: Transport) {
     const call = callOver(transport)
@@ -76,6 +78,24 @@ export class Client {
     this.instances = new InstancesClient(call, transport)
     this.snapshots = new SnapshotsClient(call, transport)
     this.pools = new PoolsClient(call)
+    this.services = new ServicesClient(call, transport)
+  }
+
+  /** Makes a service of a file, and returns what calls it. @throws ThawError as ServicesClient.deploy */
+  async service({
+    name,
+    module,
+    inactivityTtl,
+    launchTimeout,
+    compute,
+  }: ServiceInput): Promise<ServiceHandle> {
+    const more = {
+      ...compute,
+      ...(inactivityTtl === undefined ? {} : { inactivity_ttl: inactivityTtl }),
+      ...(launchTimeout === undefined ? {} : { launch_timeout: launchTimeout }),
+    }
+    await this.services.deploy({ name, source: { file: module }, compute: more })
+    return new ServiceHandle(this.services, name)
   }
 }
 
@@ -133,11 +153,8 @@ class RunsClient {
     return this.#call('GET', `/v1/runs/${at(id)}/tree`, RunTree)
   }
 
-  /** Ids that begin with `prefix`, each with what it stands for. */
-  async ids(
-    prefix = '',
-    kinds: readonly ('run' | 'branch' | 'checkpoint')[] = ['run', 'branch', 'checkpoint'],
-  ): Promise<IdList['ids']> {
+  /** Ids that begin with `prefix`, each with what it stands for. @param kinds also `instance`, `image`, `snapshot`, `pool`: their names */
+  async ids(prefix = '', kinds: readonly string[] = ['run', 'branch', 'checkpoint']): Promise<IdList['ids']> {
     const query = `prefix=${encodeURIComponent(prefix)}&kinds=${kinds.join(',')}`
     return (await this.#call('GET', `/v1/ids?${query}`, IdList)).ids
   }

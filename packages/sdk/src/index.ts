@@ -1,6 +1,7 @@
 export { Client } from './client.js'
 export { fetchTransport } from './fetch-transport.js'
 export { OperationHandle, type StartOptions } from './operation.js'
+export { ServiceHandle, type CallOptions, type CallInput, type ServiceInput } from './services.js'
 export type { Connection } from './frame-stream.js'
 export { Terminal, type TerminalOptions } from './terminal.js'
 export type { WebSocketClass, WebSocketLike } from './websocket.js'
@@ -19,6 +20,9 @@ export type {
   ResumeCheckpointInput,
   RunReport,
   RunSummary,
+  Service,
+  ServiceAnswer,
+  ServiceRequestInput,
   Snapshot,
   SnapshotRequestInput,
   StartRunInput,

@@ -40,7 +40,7 @@ export function socketTransport(socketPath: string, build?: string): Transport {
         )
       })
       if (options.content === undefined) request.end(text)
-      else pipeline(options.content, request).catch(() => {})
+      else pipeline(streamOf(options.content), request).catch(() => {})
     })
   const json = async (answer: IncomingMessage, signal?: AbortSignal): Promise<unknown> => {
     const parts: Buffer[] = []
@@ -57,7 +57,7 @@ export function socketTransport(socketPath: string, build?: string): Transport {
       return { status: answer.statusCode ?? 0, body: await json(answer, options?.signal) }
     },
     bytes: async function* (path, options) {
-      const answer = await send('GET', path, options)
+      const answer = await send(options?.method ?? 'GET', path, options)
       if (answer.statusCode !== 200) throw ThawError.fromBody(await json(answer))
       try {
         yield* answer as AsyncIterable<Uint8Array>
@@ -70,3 +70,6 @@ export function socketTransport(socketPath: string, build?: string): Transport {
     connect: (path) => connectStream(socketPath, path, build),
   }
 }
+
+const streamOf = (content: NonNullable<RequestOptions['content']>) =>
+  content instanceof Blob ? content.stream() : content

@@ -5,7 +5,7 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 export interface RequestOptions {
   body?: unknown
   /** Bytes in the place of a body. */
-  content?: AsyncIterable<Uint8Array>
+  content?: AsyncIterable<Uint8Array> | Blob
   headers?: Record<string, string>
   /** Gives the request up; what it has begun goes on. */
   signal?: AbortSignal
@@ -16,11 +16,11 @@ export interface Transport {
   /** @throws ThawError DAEMON_UNREACHABLE; CANCELLED when `signal` was aborted */
   request(method: Method, path: string, options?: RequestOptions): Promise<{ status: number; body: unknown }>
   /**
-   * The body of a GET as it arrives.
+   * The body of an answer as it arrives; of a GET, unless another method is given.
    *
    * @throws ThawError as `request`, DAEMON_LOST when it ends early, and what the daemon answers
    */
-  bytes(path: string, options?: Omit<RequestOptions, 'body' | 'content'>): AsyncIterable<Uint8Array>
+  bytes(path: string, options?: RequestOptions & { method?: Method }): AsyncIterable<Uint8Array>
   /**
    * A stream's connection, below a path that ends in /stream.
    *

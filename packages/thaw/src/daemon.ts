@@ -2,6 +2,7 @@ import { runDaemon } from './api/daemon.js'
 import { EngineSetup } from './engines/process/setup.js'
 import { Repairs } from './repair/index.js'
 import { Runs } from './runs/index.js'
+import { Services } from './services/services.js'
 import { Products } from './snapshots/products.js'
 
 void runDaemon({
@@ -9,4 +10,5 @@ void runDaemon({
   createRepairs: (options) => Repairs.create(options),
   createEngines: (paths) => new EngineSetup(paths.cache),
   createProducts: (options) => new Products(options),
+  createServices: (options) => new Services(options),
 })

@@ -156,7 +156,7 @@ export class Sequence {
     return { kind, what: `the sources as they were ${back} edits ago`, changes, touched: [] }
   }
 
-  /** The user lays hands on a file that the program wrote. */
+  /** The user lays hands on a file that the program wrote, or puts one beside it. */
   #changeOutput() {
     const sources = this.states.at(-1)
     const outputs = Object.entries(readSources(this.cold)).filter(
@@ -165,6 +165,16 @@ export class Sequence {
     if (outputs.length === 0) return null
     outputs.sort(([a], [b]) => (a < b ? -1 : 1))
     const [path, content] = outputs[Math.floor(this.random() * outputs.length)]
+    if (this.random() < 0.3) {
+      const beside = `${path}-${Math.floor(this.random() * 100)}`
+      return {
+        kind: 'output-added',
+        what: `${beside} put beside what the program wrote`,
+        changes: { [beside]: content },
+        touched: [],
+        ofOutputs: true,
+      }
+    }
     const remove = this.random() < 0.4
     const added = Buffer.concat([Buffer.from(content, 'base64'), Buffer.from('a line by hand\n')])
     return {

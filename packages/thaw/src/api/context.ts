@@ -2,6 +2,7 @@ import type { DaemonSettings } from '@thaw/protocol'
 import type { Journal } from '../store/index.js'
 import type { Log, Metrics, Paths } from '../system/index.js'
 import type { Products } from '../snapshots/products.js'
+import type { Services } from '../services/services.js'
 import type { Access } from './access.js'
 import type { Operations } from './operations.js'
 import type { RepairsPort, RunsPort, SetupPort } from './ports.js'
@@ -14,6 +15,7 @@ export interface ApiContext {
   readonly repairs: RepairsPort
   readonly engines: SetupPort
   readonly products: Products
+  readonly services: Services
   readonly journal: Journal
   readonly paths: Paths
   readonly settings: DaemonSettings

@@ -19,6 +19,7 @@ import type { ApiContext } from './context.js'
 import { IdleExit } from './idle.js'
 import { Operations } from './operations.js'
 import type { RepairsPort, RunsPort, SetupPort } from './ports.js'
+import type { Services } from '../services/services.js'
 import type { Products } from '../snapshots/products.js'
 import { buildServer, serveAlso } from './server.js'
 import { daemonSettings, resolveSettings } from './settings.js'
@@ -50,6 +51,13 @@ export type CreateProducts = (options: {
   settings: DaemonSettings
 }) => Products
 
+export type CreateServices = (options: {
+  paths: Paths
+  journal: Journal
+  log: Log
+  metrics: Metrics
+}) => Services
+
 /** Descriptor on which the one who started the daemon waits for its first word, a JSON line. */
 const READY_FD = 3
 
@@ -67,6 +75,7 @@ interface Rooms<Made> {
   createRepairs: CreateRepairs<Made>
   createEngines: CreateEngines
   createProducts: CreateProducts
+  createServices: CreateServices
 }
 
 async function serve<Made extends RunsPort & AsyncDisposable>({
@@ -74,6 +83,7 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
   createRepairs,
   createEngines,
   createProducts,
+  createServices,
 }: Rooms<Made>): Promise<void> {
   process.chdir('/')
   process.umask(0o077)
@@ -101,6 +111,7 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
   const metrics = new Metrics({ version: VERSION, build: BUILD })
   const runs = cleanup.use(await createRuns({ paths, journal, log, metrics, settings }))
   const products = cleanup.use(createProducts({ paths, journal, log, metrics, settings }))
+  const services = cleanup.use(createServices({ paths, journal, log, metrics }))
   const repairs = cleanup.use(await createRepairs({ paths, runs, log }))
   const tokens = new Tokens(paths.tokens)
   const access = new Access(tokens)
@@ -115,6 +126,7 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
         repairs.busy ||
         products.live() > 0 ||
         products.busy() ||
+        services.live() > 0 ||
         tcp.address !== null,
       () => stop(),
     ),
@@ -144,6 +156,7 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
     repairs,
     engines: createEngines(paths),
     products,
+    services,
     journal,
     paths,
     settings,

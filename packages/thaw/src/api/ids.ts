@@ -1,3 +1,4 @@
+import type { Products } from '../snapshots/products.js'
 import type { Journal } from '../store/index.js'
 import { ThawError } from '../system/index.js'
 
@@ -79,6 +80,44 @@ export function listIds(
           : journal.findIds(start, OFFERED)
       return ids.slice(0, OFFERED).map((id) => ({ id, about: about(journal, id) }))
     })
+}
+
+interface Named {
+  id: string
+  name: string | null
+  about: string
+}
+
+const NAMED: Record<string, (products: Products) => Named[]> = {
+  instance: ({ instances }) =>
+    instances.list().map(({ id, name, state, image }) => ({ id, name, about: `${state}, of ${image}` })),
+  'instance-checkpoint': ({ instances }) =>
+    instances.checkpoints(null).map(({ id, name, image }) => ({ id, name, about: `of ${image}` })),
+  image: ({ images }) =>
+    images.list().map(({ id, name, command }) => ({ id, name, about: command.join(' ').slice(0, 60) })),
+  snapshot: ({ snapshots }) =>
+    snapshots.list().map(({ id, name, state, image }) => ({ id, name, about: `${state}, of ${image}` })),
+  pool: ({ pools }) =>
+    pools
+      .list()
+      .map(({ id, name, ready, size, image }) => ({ id, name, about: `${ready} of ${size}, of ${image}` })),
+}
+
+/** What people call instances and what they are made of: names that begin with `prefix`, else ids that do. */
+export function listNames(
+  products: Products,
+  prefix: string,
+  kinds: readonly string[],
+): { id: string; about: string }[] {
+  return kinds.flatMap((kind) => {
+    const named = Object.hasOwn(NAMED, kind) ? (NAMED[kind]?.(products) ?? []) : []
+    return named
+      .flatMap(({ id, name, about }) => {
+        const word = [name ?? id, id].find((one) => one.startsWith(prefix))
+        return word === undefined ? [] : [{ id: word, about }]
+      })
+      .slice(0, OFFERED)
+  })
 }
 
 function about(journal: Journal, id: string): string {

@@ -52,6 +52,7 @@ export function openApi(): FastifyDynamicSwaggerOptions {
         { name: 'instances', description: 'What was started from an image, in a sandbox of its own.' },
         { name: 'snapshots', description: 'Images that were started once, kept when they were ready.' },
         { name: 'pools', description: 'Copies of snapshots that wait to be taken.' },
+        { name: 'services', description: 'Functions that are kept warm behind a name.' },
         { name: 'containers', description: 'Snapshots and instances in the words of NQRust.' },
         { name: 'repairs', description: 'Programs that failed, were edited and went on.' },
         { name: 'daemon', description: 'The process in the background.' },

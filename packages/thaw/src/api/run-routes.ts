@@ -28,7 +28,7 @@ import {
 import { z } from 'zod'
 import { openScope, ThawError } from '../system/index.js'
 import type { ApiContext } from './context.js'
-import { branchOf, listIds, resolveId, type IdKind } from './ids.js'
+import { branchOf, listIds, listNames, resolveId, type IdKind } from './ids.js'
 import { startCommand } from './launching.js'
 import { LogBytes, sendLogs } from './logs.js'
 import { answerOperation, WaitHeaders } from './operation-routes.js'
@@ -184,12 +184,17 @@ export function runRoutes(app: Routes, context: ApiContext): void {
       schema: {
         operationId: 'listIds',
         tags,
-        summary: 'Ids that begin so, each with what it stands for; the newest runs first',
+        summary: 'Ids and names that begin so, each with what it stands for; the newest first',
         querystring: IdsQuery,
         response: { 200: IdList },
       },
     },
-    (request) => ({ ids: listIds(journal, request.query.prefix, request.query.kinds.split(',')) }),
+    ({ query: { prefix, kinds } }) => {
+      const wanted = kinds.split(',')
+      return {
+        ids: [...listIds(journal, prefix, wanted), ...listNames(context.products, prefix, wanted)],
+      }
+    },
   )
 
   app.post(

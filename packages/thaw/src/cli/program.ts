@@ -3,6 +3,7 @@ import { ThawError } from '@thaw/protocol/errors'
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { VERSION } from '../version.js'
 import { describeProducts } from './products.js'
+import { describeServices } from './services.js'
 import { print } from './print.js'
 
 const AFTER_HELP = `
@@ -101,6 +102,11 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     }),
   )
   const each = (value: string, before: string[]) => [...before, value]
+  const productEngine = () =>
+    new Option('--engine <engine>', 'what its instances live in; vm: machines of their own').choices([
+      'process',
+      'vm',
+    ])
   verb('resume <checkpoint>', 'go on from a checkpoint, as often as wanted, with the code as it is now')
     .option('-n, --count <N>', 'so many branches at once, each with its own output and exit')
     .option('--exact', 'refuse when an edit reaches back before the checkpoint (the default)')
@@ -149,18 +155,30 @@ export function describeProgram(): { thaw: Command; code: () => number } {
         .configureOutput({ writeErr: () => {} })
   }
   describeProducts(group, to, json)
+  describeServices(verb, group, to, json)
   const images = () => import('./commands/image.js')
   const image = group('image', 'how something starts: a command in a directory, or a root file system')
   image('create <file>', 'make one of a definition (JSON)')
     .option(...json)
     .action(to(async () => (await images()).create))
-  image('import <source> [command...]', 'import a root file system: directory, tar, OCI layout, docker save')
+  image(
+    'import <source> [command...]',
+    'import a root file system: directory, tar, OCI layout, docker save; - for stdin',
+  )
     .requiredOption('--name <tag>', 'what to call it, as nginx:alpine')
     .option('--reference <name>', 'which of several images in the source')
     .option('--user <user>', 'as whom it runs')
     .option('-p, --port <port>', 'a port that instances publish', each, [])
     .option(...json)
+    .addOption(productEngine())
     .action(to(async () => (await images()).importImage))
+  image('build <name> <command...>', 'build a root file system of packages of Debian')
+    .addOption(productEngine())
+    .option('--package <name>', 'a package besides a minimal system', each, [])
+    .option('--memory <size>', 'of its machines, as 512MB')
+    .option('-p, --port <port>', 'a port that instances publish', each, [])
+    .option(...json)
+    .action(to(async () => (await images()).build))
   image('ls', 'list all images')
     .option(...json)
     .action(to(async () => (await images()).ls))
@@ -178,6 +196,10 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     .option('-p, --publish <port>', 'PORT, or HERE:PORT: a port of it on 127.0.0.1', each, [])
     .option('--file <file:path>', 'put a file into it before it starts', each, [])
     .addOption(new Option('--net <net>', 'its network').choices(['private', 'private+out', 'host']))
+    .option('--user <user>', 'as whom it runs, as USER or USER:GROUP')
+    .option('--cpus <N>', 'so many processors at most, as 0.5')
+    .option('--memory <size>', 'so much memory at most, as 512MB')
+    .option('--pids <N>', 'so many processes and threads at most')
     .option('--ttl <time>', 'delete it after so long')
     .option('--idle-ttl <time>', 'delete it when nobody has used it for so long')
     .option('--no-wait', 'return at once')

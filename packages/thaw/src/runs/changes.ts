@@ -128,11 +128,16 @@ export async function historyOf(
       hit(seq, why, { file: path, unit: null, kind: sort })
     /** The program made it so itself, and will again. */
     const own = (path: string) => (written.get(path) ?? Infinity) < seq || present.own(path)
+    const later = (path: string) => (written.has(path) ? ' (the program writes it, too)' : '')
     switch (kind) {
       case 'read':
       case 'package':
         if (own(event[2]) || present.sameRead(event[2], event[3])) return
-        return input(event[2], `${event[2]} changed after it was read`, kind === 'read' ? 'input' : 'package')
+        return input(
+          event[2],
+          `${event[2]} changed after it was read${later(event[2])}`,
+          kind === 'read' ? 'input' : 'package',
+        )
       case 'stat':
         if (own(event[2]) || present.sameStat(event[2], event[3])) return
         return input(event[2], `${event[2]} changed after it was looked at`)

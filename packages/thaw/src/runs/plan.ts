@@ -296,11 +296,17 @@ async function definitionNoticed(
         return `definitions changed, and ${event[2]} may look at them`
       }
       if ((event[1] === 'exec' || event[1] === 'code') && mentions.has(`${event[2]}\0${event[3]}`)) {
-        return `the definition of ${names[0] ?? 'a name'} changed, and ${unitTitle(event[3])} in ${basename(event[2])} may have noticed`
+        return `the definition of ${names[0] ?? 'a name'} changed, and ${noticer(event[2], event[3])} may have noticed`
       }
     }
   }
   return answer.ordered
+}
+
+function noticer(file: string, unit: string): string {
+  return unit.startsWith('<module>')
+    ? `the top-level code of ${basename(file)}`
+    : `${unitTitle(unit)} in ${basename(file)}`
 }
 
 /** Sources in memory at a checkpoint that differ from the present ones. */

@@ -2,6 +2,7 @@ import type { RunReport } from '@thaw/protocol'
 import { Database, type Row } from './database.js'
 import { ImageTable } from './images.js'
 import { InstanceTable } from './instances.js'
+import { ServiceTable } from './services.js'
 import { PoolTable, SnapshotTable } from './snapshots.js'
 import { migrate } from './migrations.js'
 
@@ -69,6 +70,7 @@ export class Journal implements Disposable {
   readonly instances: InstanceTable
   readonly snapshots: SnapshotTable
   readonly pools: PoolTable
+  readonly services: ServiceTable
   readonly #db: Database
 
   /** @throws ThawError JOURNAL_BROKEN, DISK_FULL */
@@ -79,6 +81,7 @@ export class Journal implements Disposable {
     this.instances = new InstanceTable(this.#db)
     this.snapshots = new SnapshotTable(this.#db)
     this.pools = new PoolTable(this.#db)
+    this.services = new ServiceTable(this.#db)
   }
 
   /** Inserts the run, or updates the one with this id. */

@@ -103,6 +103,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
     ) STRICT`,
     'CREATE TABLE image_uses (image TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT',
   ],
+  ['CREATE TABLE services (name TEXT PRIMARY KEY, data TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT'],
 ]
 
 /** @throws ThawError JOURNAL_BROKEN when the journal is from a newer thaw */

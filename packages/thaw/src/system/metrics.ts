@@ -53,6 +53,11 @@ export class Metrics {
     'instance_saved_seconds_total',
     'How much sooner instances were ready than by a start.',
   )
+  readonly #serviceCalls = this.#counter('service_calls_total', 'Calls of services, by what came of them.', [
+    'service',
+    'outcome',
+  ])
+  readonly #serviceCall = this.#histogram('service_call_seconds', 'From a call to its answer.', ['service'])
   readonly #requests = this.#counter('http_requests_total', 'Requests answered.', [
     'method',
     'route',
@@ -140,6 +145,11 @@ export class Metrics {
   /** One could not come from where it was to come from. */
   fellBack(reason: FallbackReason): void {
     this.#fallbacks.inc({ reason })
+  }
+
+  serviceCall(service: string, outcome: string, seconds: number): void {
+    this.#serviceCalls.inc({ service, outcome })
+    this.#serviceCall.observe({ service }, seconds)
   }
 
   request(method: string, route: string, status: number, seconds: number): void {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
+import type { Duplex, Readable, Writable } from 'node:stream'
 import { ThawError } from './error.js'
 import type { Scope } from './scope.js'
 
@@ -37,7 +37,7 @@ export interface Child extends AsyncDisposable {
   readonly stderr: Readable | null
   readonly exited: Promise<Exit>
   /** The pipe at descriptor `n` (3 and above), as asked for in `stdio`. */
-  pipe(n: number): Readable & Writable
+  pipe(n: number): Duplex
   /** Sends a signal to the process's group. A group that is gone is no error. */
   signal(name: NodeJS.Signals): void
   /** Asks with SIGTERM, kills the whole group after the grace period, and waits. */
@@ -127,7 +127,7 @@ export async function startProcess(
     stdout: child.stdout,
     stderr: child.stderr,
     exited,
-    pipe: (n) => child.stdio[n] as unknown as Readable & Writable,
+    pipe: (n) => child.stdio[n] as unknown as Duplex,
     signal: (name) => killGroup(pid, name),
     end,
     [Symbol.asyncDispose]: async () => {
@@ -144,7 +144,7 @@ export async function startProcess(
 export async function startDetached(
   argv: readonly string[],
   options: SpawnOptions,
-): Promise<{ pid: number; exited: Promise<Exit>; pipe(n: number): Readable & Writable; unref(): void }> {
+): Promise<{ pid: number; exited: Promise<Exit>; pipe(n: number): Duplex; unref(): void }> {
   const [file, ...args] = argv
   if (file === undefined) throw new ThawError('INVALID_REQUEST', 'There is no command to start.')
   const child = spawn(file, args, {
@@ -160,7 +160,7 @@ export async function startDetached(
   return {
     pid: child.pid as number,
     exited,
-    pipe: (n) => child.stdio[n] as unknown as Readable & Writable,
+    pipe: (n) => child.stdio[n] as unknown as Duplex,
     unref: () => child.unref(),
   }
 }

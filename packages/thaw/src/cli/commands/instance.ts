@@ -1,13 +1,13 @@
 import { SHELL, type ExecRequestInput, type Instance, type InstanceRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { RunStream } from '@thaw/sdk/run-stream'
+import { FrameStream, RunStream } from '@thaw/sdk/run-stream'
 import { createReadStream, createWriteStream, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { exitCode } from '../../system/exit-code.js'
 import { findPaths } from '../../system/paths.js'
 import { BUILD } from '../../version.js'
-import { ask } from '../client.js'
+import { askProducts as ask, remoteTransport } from '../client.js'
 import { withDaemon } from '../connect.js'
 import { outputTo } from '../output.js'
 import { print } from '../print.js'
@@ -29,6 +29,10 @@ export interface CreateOptions extends Json, Life {
   publish?: string[]
   file?: string[]
   net?: string
+  user?: string
+  cpus?: string
+  memory?: string
+  pids?: string
   wait?: boolean
 }
 
@@ -45,6 +49,8 @@ export async function create(image: string, options: CreateOptions): Promise<num
       const content = readFileSync(from).toString('base64')
       return { path: to, content, encoding: 'base64', mode: statSync(from).mode & 0o777 }
     }),
+    user: options.user ?? null,
+    limits: limits(options),
     ...life(options),
     ...(net === undefined ? {} : { network: net as 'private' }),
   }
@@ -75,10 +81,12 @@ export async function exec(
   const { env = [], cwd = null, user = null, terminal = false } = options
   const paths = findPaths()
   const path = `/v1/instances/${encodeURIComponent(id)}/exec/stream`
-  const { end } = await session({ terminal, quiet: true }, (io, handlers) => {
+  const { end } = await session({ terminal, quiet: true }, async (io, handlers) => {
     const TERM = terminal ? process.env['TERM'] : undefined
     const own = { ...(TERM === undefined ? {} : { TERM }), ...environment(env) }
     const request: ExecRequestInput = { command, env: own, cwd, user, ...io }
+    const remote = await remoteTransport()
+    if (remote !== null) return new FrameStream(await remote.connect(path), request, handlers)
     return withDaemon(paths, () => RunStream.open(paths.socket, path, request, handlers, BUILD))
   })
   if (end.t !== 'exited') throw new ThawError('INTERNAL', 'The stream of a command ended as that of a run.')
@@ -208,6 +216,20 @@ function portOf(text: string): { port: number; host: number } {
   const [, host, port] = /^(?:(\d+):)?(\d+)$/.exec(text) ?? []
   if (port === undefined) throw new ThawError('USAGE', `-p wants PORT or HERE:PORT; not ${text}.`)
   return { port: Number(port), host: Number(host ?? 0) }
+}
+
+function limits({ cpus, memory, pids }: CreateOptions): InstanceRequestInput['limits'] {
+  if (cpus === undefined && memory === undefined && pids === undefined) return null
+  return {
+    cpu: cpus === undefined ? null : number('--cpus', cpus),
+    memory: memory ?? null,
+    pids: pids === undefined ? null : number('--pids', pids),
+  }
+}
+
+function number(option: string, text: string): number {
+  if (!/^\d+(?:\.\d+)?$/.test(text)) throw new ThawError('USAGE', `${option} wants a number; not ${text}.`)
+  return Number(text)
 }
 
 function environment(list: readonly string[]): Record<string, string> {

@@ -1,6 +1,7 @@
-import type { Command } from 'commander'
+import type { Command, Option as CommandOption } from 'commander'
 
-export type IdKind = 'run' | 'branch' | 'checkpoint'
+export type IdKind =
+  'run' | 'branch' | 'checkpoint' | 'instance' | 'instance-checkpoint' | 'image' | 'snapshot' | 'pool'
 
 export interface Candidate {
   word: string
@@ -28,6 +29,15 @@ const ARGUMENTS: Record<string, readonly IdKind[]> = {
   checkpoint: ['checkpoint'],
   id: ['run', 'branch', 'checkpoint'],
   token: [],
+  instance: ['instance'],
+  image: ['image'],
+  snapshot: ['snapshot'],
+  pool: ['pool'],
+}
+/** Options whose value is one of these. */
+const VALUES: Record<string, readonly IdKind[]> = {
+  '--from': ['snapshot'],
+  '--checkpoint': ['instance-checkpoint'],
 }
 /** Verbs whose `id` is not of every kind. */
 const IDS: Record<string, readonly IdKind[]> = {
@@ -90,9 +100,13 @@ export function answerFor(
     command = below
     first++
   }
+  let before = 0
+  for (let i = first; i < at; i++) {
+    const option = command.options.find(({ short, long }) => [short, long].includes(words[i] ?? ''))
+    if (option?.required === true && ++i === at) return optionAnswer(option, current)
+    if (option === undefined && words[i]?.startsWith('-') === false) before++
+  }
   if (current.startsWith('-')) return fitting(current, flags(command))
-  // What is not an option is taken for an argument, where there may be several.
-  const before = words.slice(first, at).filter((word) => !word.startsWith('-')).length
   const { registeredArguments: all } = command
   const argument = all[Math.min(before, all.length - 1)]
   if (argument === undefined) return { kind: 'words', words: [] }
@@ -106,6 +120,19 @@ export function answerFor(
   if (kinds === undefined) return { kind: 'files' }
   const last = kinds.includes('run') ? [{ word: 'last', about: 'the run used last' }] : []
   return { kind: 'ids', kinds, words: fitting(current, [...last, ...more]).words }
+}
+
+/** What an option of a verb wants: one of few words, a name, a file, or anything. */
+function optionAnswer({ long = '', argChoices, flags: usage }: CommandOption, current: string): Answer {
+  if (argChoices !== undefined) {
+    return fitting(
+      current,
+      argChoices.map((word) => ({ word, about: '' })),
+    )
+  }
+  const kinds = VALUES[long]
+  if (kinds !== undefined) return { kind: 'ids', kinds, words: [] }
+  return usage.includes('<file') ? { kind: 'files' } : { kind: 'words', words: [] }
 }
 
 function runnerAnswer(

@@ -18,10 +18,7 @@ export function renderImages(images: readonly Image[]): string {
 }
 
 export function renderImage(image: Image): string {
-  const { imported, limits } = image
-  const limited = Object.entries(limits).flatMap(([name, value]) =>
-    value === null ? [] : [`${name} ${value}`],
-  )
+  const { imported } = image
   return fields([
     ['image', image.name],
     ['id', image.id],
@@ -33,7 +30,7 @@ export function renderImage(image: Image): string {
     ...some('user', image.user),
     ...some('ports', image.ports.join(', ')),
     ...some('ready when', image.readiness === null ? null : JSON.stringify(image.readiness)),
-    ...some('limits', limited.join(', ')),
+    ...some('limits', limitsText(image.limits)),
     ...(imported === null
       ? []
       : fieldsOf({
@@ -43,6 +40,14 @@ export function renderImage(image: Image): string {
     ...(imported?.left_out ?? []).map((what): [string, string] => ['left out', what]),
     ['made', image.created_at],
   ])
+}
+
+function limitsText({ cpu, memory, pids }: Image['limits']): string {
+  return [
+    ...(cpu === null ? [] : [`${cpu} processors`]),
+    ...(memory === null ? [] : [`${bytes(memory)} memory`]),
+    ...(pids === null ? [] : [`${pids} processes`]),
+  ].join(', ')
 }
 
 export function renderInstances(instances: readonly Instance[]): string {
@@ -72,6 +77,7 @@ export function renderInstance(one: Instance, checkpoints: readonly InstanceChec
     ...some('saved', one.saved_seconds === null ? null : seconds(one.saved_seconds)),
     ...some('not faster', one.boot_reason),
     ['network', one.network],
+    ...some('limits', limitsText(one.limits)),
     ...one.ports.map(({ port, host }): [string, string] => ['port', `127.0.0.1:${host} is its ${port}`]),
     ...some('pid', one.pid === null ? null : String(one.pid)),
     ...one.notes.map((note): [string, string] => ['note', note]),

@@ -1,12 +1,13 @@
 /** A checkpoint on disk: a directory, with manifest.json written last. Format: docs/process-images.md. */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
-import { open, readdir, rename, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { release } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
+import { moveWhole, syncAll } from '../sealed.js'
 
 /** Raised when what is written could not be read by an older thaw. */
 export const FORMAT = 2
@@ -202,13 +203,7 @@ export async function sealImage(
 ): Promise<ProcessImage> {
   const manifest: Manifest = { ...about, format: FORMAT, sizes: await syncAll(draft, ''), packed: null }
   await writeManifest(draft, manifest)
-  await rename(draft, directory)
-  const parent = await open(dirname(directory), 'r')
-  try {
-    await parent.sync()
-  } finally {
-    await parent.close()
-  }
+  await moveWhole(draft, directory)
   return new ProcessImage(directory, manifest)
 }
 
@@ -283,29 +278,12 @@ function sameFile(noted: NonNullable<Manifest['program']>): boolean {
 
 let digest: string | undefined
 
-function processorDigest(): string {
+/** Of the features of this machine's processor. */
+export function processorDigest(): string {
   if (digest === undefined) {
     const text = readFileSync('/proc/cpuinfo', 'latin1')
     const features = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1] ?? ''
     digest = createHash('sha256').update(features.split(' ').sort().join(' ')).digest('hex').slice(0, 16)
   }
   return digest
-}
-
-/** Brings everything to disk; returns the size of every file. */
-async function syncAll(root: string, below: string): Promise<Record<string, number>> {
-  const sizes: Record<string, number> = {}
-  for (const entry of await readdir(join(root, below), { withFileTypes: true })) {
-    const name = join(below, entry.name)
-    if (entry.isDirectory()) Object.assign(sizes, await syncAll(root, name))
-    else if (!entry.isFile()) continue
-    const handle = await open(join(root, name), 'r')
-    try {
-      await handle.sync()
-      if (entry.isFile()) sizes[name] = (await handle.stat()).size
-    } finally {
-      await handle.close()
-    }
-  }
-  return sizes
 }

@@ -1,7 +1,7 @@
 /** What layered sandboxes have written: the oldest layer first. A layer is never changed once it is in an image. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { mkdir, rename } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { startProcess, ThawError, type Scope } from '../../system/index.js'
 import { copyTree } from '../../files/copy.js'
 
@@ -38,9 +38,10 @@ export async function keepLayers(
   return () => Promise.resolve()
 }
 
-/** The same files under other names: they keep their inode numbers, which SQLite compares. */
+/** The same files under other names, which keeps the inode numbers that SQLite compares; copies on another file system. */
 async function link(from: string, to: string, scope: Scope): Promise<void> {
-  const argv = ['cp', '-a', '-l', '--', from, to]
+  const isNear = statSync(from).dev === statSync(dirname(to)).dev
+  const argv = ['cp', '-a', ...(isNear ? ['-l'] : []), '--', from, to]
   const child = await startProcess(argv, { cwd: '/', stdio: ['ignore', 'ignore', 'ignore'] }, scope)
   const { code } = await child.exited
   if (code !== 0) throw new ThawError('ENGINE_FAILED', `${from} could not be taken over.`)

@@ -25,10 +25,25 @@ export const CARRIED_NAMES = 'nameserver 10.0.2.3\n'
  *
  * @param init PID 1 of the sandbox, as seen from here
  * @param user whether the sandbox is in a user namespace
+ * @param device `configured` for the sandbox's own programs; `bare` to be bridged, which only slirp4netns can give
  * @throws ThawError ENGINE_MISSING, ENGINE_FAILED
  */
-export async function carry(init: number, user: boolean, scope: Scope): Promise<Child> {
+export async function carry(
+  init: number,
+  user: boolean,
+  scope: Scope,
+  device: 'configured' | 'bare' = 'configured',
+): Promise<Child> {
   const carrier = findCarrier()
+  if (device === 'bare' && carrier?.name !== 'slirp4netns') {
+    throw new ThawError(
+      'ENGINE_MISSING',
+      'A machine with a way out needs slirp4netns, which is not installed.',
+      {
+        hint: 'Install it (on Debian: apt-get install slirp4netns), or give the machine no network.',
+      },
+    )
+  }
   if (carrier === null) {
     throw new ThawError(
       'ENGINE_MISSING',
@@ -41,17 +56,19 @@ export async function carry(init: number, user: boolean, scope: Scope): Promise<
   const lasting: Scope = { signal: new AbortController().signal, log: scope.log }
   return carrier.name === 'pasta'
     ? await pasta(carrier.path, init, lasting)
-    : await slirp(carrier.path, init, user, scope, lasting)
+    : await slirp(carrier.path, init, user, device, scope, lasting)
 }
 
 async function slirp(
   path: string,
   init: number,
   user: boolean,
+  device: 'configured' | 'bare',
   scope: Scope,
   lasting: Scope,
 ): Promise<Child> {
-  const options = ['--configure', '--mtu=65520', '--disable-host-loopback', '--ready-fd=3', '--exit-fd=4']
+  const options = ['--mtu=65520', '--disable-host-loopback', '--ready-fd=3', '--exit-fd=4']
+  if (device === 'configured') options.push('--configure')
   const userspace = user ? [`--userns-path=/proc/${init}/ns/user`] : []
   const argv = [path, ...options, ...userspace, '--netns-type=path', `/proc/${init}/ns/net`, 'tap0']
   const child = await startProcess(

@@ -1,0 +1,37 @@
+"""What a service is given, and when it rests."""
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute:
+    """Times are seconds, or texts as "90s", "10m", "2h".
+
+    launch_timeout: most time until it can be called. inactivity_ttl: time without a call after which it rests; None: never.
+    ttl_action: "freeze", to disk with its state, or "stop". concurrency: calls of one worker at a time. workers: processes, forked
+    after loading, each with a state of its own. queue: calls that may wait. timeout: most time of a call. isolation: "call" gives
+    each call a fresh copy of the state right after loading. reload: what an edit does, "hot" (the state stays) or "exact" (the state
+    is that of a load of the new code). sync: whether it is looked for edits at every "call", or at "deploy". engine: "process" (in a
+    sandbox that can be frozen), "plain", or "auto". pickle: whether calls on this machine may carry any object. env: variables
+    besides those of this process. python: interpreter; None: this one.
+    """
+
+    launch_timeout: float | str = 60
+    inactivity_ttl: float | str | None = None
+    ttl_action: str = "freeze"
+    concurrency: int = 16
+    workers: int = 1
+    queue: int = 100
+    timeout: float | str | None = None
+    isolation: str = "service"
+    reload: str = "hot"
+    sync: str = "call"
+    engine: str = "auto"
+    pickle: bool = False
+    env: dict[str, str] = dataclasses.field(default_factory=dict)
+    python: str | None = None
+
+    def request(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)

@@ -1,0 +1,96 @@
+/** The part of the catalogue that is about services. */
+import type { ErrorEntry } from './errors.js'
+
+export const SERVICE_ERRORS = {
+  SERVICE_NOT_FOUND: {
+    fault: 'user',
+    status: 404,
+    exit: 125,
+    when: 'No service has this name.',
+    hint: 'List them with `thaw service ls`; `thaw service deploy` makes one.',
+  },
+  SERVICE_EXISTS: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'A service of this name is there already, for other code.',
+    hint: 'Use another name, or replace it (`--replace`), which gives its state up.',
+  },
+  FUNCTION_NOT_FOUND: {
+    fault: 'user',
+    status: 404,
+    exit: 125,
+    when: 'The service has nothing of this name that can be called.',
+    hint: 'Call one of the names that are listed, or deploy it with this one.',
+  },
+  ARGUMENTS_REFUSED: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'The arguments of a call do not fit the signature of the function, or are not what a call takes.',
+    hint: 'Compare them with the signature that `thaw service show` tells.',
+  },
+  RESULT_REFUSED: {
+    fault: 'user',
+    status: 500,
+    exit: 125,
+    when: 'A function returned what cannot be sent: it is no JSON, no bytes and no file.',
+    hint: 'Return numbers, texts, lists, objects or bytes; or deploy with pickle, and ask for it.',
+  },
+  CALL_RAISED: {
+    fault: 'user',
+    status: 500,
+    exit: 1,
+    when: 'The function that was called raised an error.',
+    hint: 'The details carry its traceback, and the version of the code.',
+  },
+  CALL_TIMEOUT: {
+    fault: 'user',
+    status: 504,
+    exit: 124,
+    when: 'A call took longer than it may. It was cancelled.',
+    hint: 'Give it more time, or look where it is: its worker goes on if it cannot be interrupted.',
+  },
+  QUEUE_FULL: {
+    fault: 'user',
+    status: 429,
+    exit: 125,
+    when: 'So many calls wait for a service that it takes no more.',
+    hint: 'Try again later; more workers, concurrency or queue let it take more.',
+  },
+  WORKER_CRASHED: {
+    fault: 'user',
+    status: 500,
+    exit: 125,
+    when: 'The process that served a call ended before it had answered. Another has taken its place.',
+    hint: 'Its last lines are in `thaw service logs`. The state is that right after loading.',
+  },
+  SERVICE_FAILED: {
+    fault: 'user',
+    status: 500,
+    exit: 125,
+    when: 'The code of a service could not be loaded.',
+    hint: 'Correct the error, and deploy or call it again.',
+  },
+  LAUNCH_TIMEOUT: {
+    fault: 'user',
+    status: 504,
+    exit: 124,
+    when: 'A service was not ready within its launch_timeout.',
+    hint: 'The last lines that it printed are part of the message; give it more time, or let it do less at the start.',
+  },
+  CODE_VERSION: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'A call expected another version of the code than the one that serves.',
+    hint: 'Deploy it again, or leave the version out.',
+  },
+  RELOAD_FAILED: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'Edited code could not take the place of the old, which serves on.',
+    hint: 'Correct the line that is named; `thaw service restart` loads everything anew.',
+  },
+} as const satisfies Record<string, ErrorEntry>

@@ -1,0 +1,165 @@
+import { Service, ServiceAnswer, ServiceList, ThawError, type ServiceRequestInput } from '@thaw/protocol'
+import { z } from 'zod'
+import { at, query, type Call } from './call.js'
+import type { Transport } from './transport.js'
+
+/** Positional arguments, or named ones, or both. */
+export type CallInput =
+  | readonly unknown[]
+  | Readonly<Record<string, unknown>>
+  | { args: readonly unknown[]; kwargs: Readonly<Record<string, unknown>> }
+
+export interface CallOptions {
+  /** Seconds after which it is cancelled. */
+  timeout?: number
+  /** The code version that has to answer. */
+  version?: string
+  /** `call`: in a copy of the state right after loading. */
+  isolation?: 'service' | 'call'
+  /** Cancels the call. */
+  signal?: AbortSignal
+  /** What it prints, as it is printed. */
+  onOutput?(stream: 'stdout' | 'stderr', text: string): void | Promise<void>
+}
+
+/** A service, as one calls it from a program. */
+export interface ServiceInput {
+  name: string
+  /** Python file, as an absolute path. */
+  module: string
+  /** Seconds, or a text as `10m`. */
+  inactivityTtl?: number | string
+  launchTimeout?: number | string
+  compute?: ServiceRequestInput['compute']
+}
+
+const Streamed = ServiceAnswer.extend({ kind: z.enum(['json', 'bytes', 'pickle']) })
+
+export class ServicesClient {
+  readonly #call: Call
+  readonly #transport: Transport
+
+  constructor(call: Call, transport: Transport) {
+    this.#call = call
+    this.#transport = transport
+  }
+
+  /** By name. */
+  async list(): Promise<Service[]> {
+    return (await this.#call('GET', '/v1/services', ServiceList)).services
+  }
+
+  get(name: string): Promise<Service> {
+    return this.#call('GET', `/v1/services/${at(name)}`, Service)
+  }
+
+  /**
+   * Makes a service, or brings the one of this name to what is asked; returns when it serves.
+   *
+   * @throws ThawError SERVICE_EXISTS, SERVICE_FAILED, SYNTAX_ERROR, LAUNCH_TIMEOUT
+   */
+  deploy(request: ServiceRequestInput): Promise<Service> {
+    return this.#call('POST', '/v1/services', Service, { body: request })
+  }
+
+  /**
+   * Calls a function. Bytes that it returns are a Uint8Array.
+   *
+   * @throws ThawError FUNCTION_NOT_FOUND, ARGUMENTS_REFUSED, CALL_RAISED, CALL_TIMEOUT, QUEUE_FULL, WORKER_CRASHED, ...
+   */
+  async call(name: string, fn: string, input: CallInput = [], options: CallOptions = {}): Promise<unknown> {
+    return (await this.answer(name, fn, input, options)).result
+  }
+
+  /** The same, with what is known of the call. */
+  async answer(
+    name: string,
+    fn: string,
+    input: CallInput = [],
+    options: CallOptions = {},
+  ): Promise<ServiceAnswer> {
+    const { timeout, version, isolation, signal, onOutput } = options
+    const path = `/v1/services/${at(name)}/call/${at(fn)}${query({ timeout, version, isolation })}`
+    const how = { method: 'POST', body: input, headers: { accept: 'text/event-stream' } } as const
+    const bytes = this.#transport.bytes(path, signal === undefined ? how : { ...how, signal })
+    for await (const { event, data } of eventsOf(bytes)) {
+      if (event === 'stdout' || event === 'stderr') {
+        await onOutput?.(event, z.object({ text: z.string() }).parse(JSON.parse(data)).text)
+      } else if (event === 'error') throw ThawError.fromBody(JSON.parse(data))
+      else if (event === 'result') {
+        const { kind, ...answer } = Streamed.parse(JSON.parse(data))
+        return kind === 'json' ? answer : { ...answer, result: fromBase64(String(answer.result)) }
+      }
+    }
+    throw new ThawError('DAEMON_LOST', 'The daemon went away before the call had ended.')
+  }
+
+  /** Back to the state right after loading. */
+  reset(name: string): Promise<Service> {
+    return this.#does(name, 'reset')
+  }
+
+  restart(name: string): Promise<Service> {
+    return this.#does(name, 'restart')
+  }
+
+  /** To disk, with its state. @throws ThawError UNSUPPORTED, NOT_COPYABLE, OUTSIDE_CONNECTION; it serves on then */
+  freeze(name: string): Promise<Service> {
+    return this.#does(name, 'freeze')
+  }
+
+  thaw(name: string): Promise<Service> {
+    return this.#does(name, 'thaw')
+  }
+
+  stop(name: string): Promise<Service> {
+    return this.#does(name, 'stop')
+  }
+
+  logs(name: string, how: { follow?: boolean; signal?: AbortSignal } = {}): AsyncIterable<Uint8Array> {
+    const { follow = false, signal } = how
+    const path = `/v1/services/${at(name)}/logs${query({ follow })}`
+    return this.#transport.bytes(path, signal === undefined ? {} : { signal })
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#call('DELETE', `/v1/services/${at(name)}`, z.unknown())
+  }
+
+  #does(name: string, verb: 'reset' | 'restart' | 'freeze' | 'thaw' | 'stop'): Promise<Service> {
+    return this.#call('POST', `/v1/services/${at(name)}/${verb}`, Service)
+  }
+}
+
+/** One service: what `Client.service` returns. */
+export class ServiceHandle {
+  readonly name: string
+  readonly #services: ServicesClient
+
+  constructor(services: ServicesClient, name: string) {
+    this.name = name
+    this.#services = services
+  }
+
+  /** @throws ThawError as ServicesClient.call */
+  call(fn: string, ...args: unknown[]): Promise<unknown> {
+    return this.#services.call(this.name, fn, { args, kwargs: {} })
+  }
+}
+
+async function* eventsOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<{ event: string; data: string }> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of bytes) {
+    const parts = (text + decoder.decode(chunk, { stream: true })).split('\n\n')
+    text = parts.pop() ?? ''
+    for (const part of parts) {
+      const [, event = '', data = ''] = /^event: (\w+)\ndata: ([^]*)$/.exec(part) ?? []
+      if (event !== '') yield { event, data }
+    }
+  }
+}
+
+function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+}

@@ -1,0 +1,53 @@
+import type { Service } from '@thaw/protocol'
+import { fields, some, table } from './table.js'
+import { bytes, seconds } from './units.js'
+
+export function renderServices(services: readonly Service[]): string {
+  if (services.length === 0) return 'No services. `thaw service deploy FILE.py` makes one.\n'
+  return table(
+    ['SERVICE', 'STATE', 'CODE', 'CALLS', 'RUNNING', 'MEMORY', 'DISK', 'IDLE', 'FILE'],
+    services.map((one) => [
+      one.name,
+      one.state,
+      one.version ?? '',
+      String(one.calls),
+      String(one.running),
+      one.memory_bytes === 0 ? '' : bytes(one.memory_bytes),
+      one.disk_bytes === 0 ? '' : bytes(one.disk_bytes),
+      one.idle_seconds === null ? '' : seconds(one.idle_seconds),
+      one.source.file,
+    ]),
+  )
+}
+
+export function renderService(one: Service): string {
+  const { compute, reload, stale } = one
+  const executed = reload?.executed.map(({ file, line, text }) => `${file}:${line}: ${text}`) ?? []
+  return fields([
+    ['service', one.name],
+    ['state', one.state],
+    ...some('reason', one.reason),
+    ['file', one.source.file],
+    ...some('class', one.source.class?.name ?? null),
+    ...some('code', one.version),
+    ...some('not in use', stale === null ? null : `${stale.message} (the code before it serves)`),
+    ['callables', one.callables.map(({ name, signature }) => `${name}${signature}`).join(', ')],
+    ...some('engine', one.engine),
+    ['workers', one.workers.map(({ pid, memory_bytes }) => `${pid} (${bytes(memory_bytes)})`).join(' ')],
+    ['calls', `${one.calls}, ${one.failed} failed, ${one.running} running, ${one.waiting} waiting`],
+    ['memory', bytes(one.memory_bytes)],
+    ...some('disk', one.disk_bytes === 0 ? null : bytes(one.disk_bytes)),
+    ...some('started in', one.start_seconds === null ? null : seconds(one.start_seconds)),
+    ...some('thawed in', one.thaw_seconds === null ? null : seconds(one.thaw_seconds)),
+    ...some(
+      'rests',
+      compute.inactivity_ttl === null
+        ? null
+        : `${compute.ttl_action} after ${seconds(compute.inactivity_ttl)} without a call`,
+    ),
+    ...some('edit', reload === null ? null : `${reload.how} in ${seconds(reload.seconds)}, at ${reload.at}`),
+    ...some('patched', reload === null || reload.patched.length === 0 ? null : reload.patched.join(' ')),
+    ...some('executed', executed.length === 0 ? null : executed.join(', ')),
+    ['made', one.created_at],
+  ])
+}

@@ -1,0 +1,77 @@
+/** The verbs of services. */
+import { Option, type Command } from 'commander'
+
+type Load = () => Promise<(...given: never[]) => Promise<number>>
+type To = (load: Load) => (...given: unknown[]) => Promise<void>
+
+export function describeServices(
+  verb: (usage: string, about: string) => Command,
+  group: (name: string, about: string) => (usage: string, what: string) => Command,
+  to: To,
+  json: readonly [string, string],
+): void {
+  const services = () => import('./commands/service.js')
+  const service = group('service', 'functions that are kept warm behind a name')
+  const each = (value: string, before: string[] = []) => [...before, value]
+  const choice = (flags: string, about: string, ...words: string[]) => new Option(flags, about).choices(words)
+  service('deploy <file>', 'load a Python file, and keep it ready to be called')
+    .option('--name <name>', "what to call it; else the file's name")
+    .option('--fn <name>', 'what may be called, as often as wanted; else every public function', each)
+    .option('--class <name>', 'make an object of this class, and let its methods be called')
+    .option('--arg <value>', 'what the class is made with: VALUE or NAME=VALUE', each)
+    .option('--root <dir>', 'directory of the files that belong to it; else the project')
+    .option('--python <file>', 'interpreter; else python3 on PATH')
+    .option('--env <name=value>', 'a variable for its environment', each)
+    .option('--launch-timeout <time>', 'most time until it can be called (60s)')
+    .option('--ttl <time>', 'rest after so long without a call')
+    .addOption(choice('--ttl-action <action>', 'how it rests', 'freeze', 'stop'))
+    .option('--concurrency <N>', 'calls of one worker at a time (16)')
+    .option('--workers <N>', 'processes, forked after loading (1)')
+    .option('--queue <N>', 'calls that may wait (100)')
+    .option('--timeout <time>', 'most time of a call')
+    .addOption(
+      choice('--isolation <what>', 'call: every call has a fresh copy of the state', 'service', 'call'),
+    )
+    .addOption(choice('--reload <how>', 'exact: after an edit the state is that of a load', 'hot', 'exact'))
+    .addOption(choice('--sync <when>', 'when it is looked for edits', 'call', 'deploy'))
+    .addOption(
+      choice('--engine <engine>', 'in a sandbox that can be frozen, or plain', 'auto', 'process', 'plain'),
+    )
+    .option('--pickle', 'let calls on this machine carry pickled objects')
+    .option('--replace', 'take the place of a service of this name for other code')
+    .option(...json)
+    .action(to(async () => (await services()).deploy))
+  service('ls', 'list all services')
+    .option(...json)
+    .action(to(async () => (await services()).ls))
+  service('show <service>', 'tell all about one')
+    .option(...json)
+    .action(to(async () => (await services()).show))
+  service('logs <service>', 'print what it has printed')
+    .option('-f, --follow', 'go on while it is there')
+    .action(to(async () => (await services()).logs))
+  const verbs = {
+    reset: 'go back to the state right after loading',
+    restart: 'load everything anew',
+    freeze: 'put it on disk with its state, and give its memory back',
+    thaw: 'bring it back',
+    stop: 'end its processes; the next call starts it',
+  } as const
+  for (const name of ['reset', 'restart', 'freeze', 'thaw', 'stop'] as const) {
+    service(`${name} <service...>`, verbs[name])
+      .option(...json)
+      .action(to(async () => (await services())[name]))
+  }
+  service('rm <service...>', 'end it, and forget its state')
+    .option(...json)
+    .action(to(async () => (await services()).rm))
+  verb(
+    'call <service> <function> [arguments...]',
+    'call a function: values are JSON or texts, NAME=VALUE names one',
+  )
+    .option('--timeout <seconds>', 'cancel it after so long')
+    .option('--code-version <version>', 'only if this version of the code serves')
+    .addOption(choice('--isolation <what>', 'call: in a fresh copy of the state', 'service', 'call'))
+    .option(...json)
+    .action(to(async () => (await services()).call))
+}

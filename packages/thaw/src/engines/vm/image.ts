@@ -1,0 +1,133 @@
+/** A snapshot of a machine on disk: a directory, with manifest.json written last. Format: docs/vm-images.md. */
+import { readFileSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
+import type { AnyImage } from '../engine.js'
+import { moveWhole, syncAll } from '../sealed.js'
+import type { MachineShape, MonitorIdentity } from './monitor.js'
+
+/** Raised when what is written could not be read by an older thaw. */
+const FORMAT = 1
+const MANIFEST = 'manifest.json'
+
+const Manifest = z.object({
+  format: z.literal(FORMAT),
+  engine: z.literal('vm'),
+  /** Where it can be restored. */
+  monitor: z.object({
+    monitor: z.enum(['qemu', 'firecracker']),
+    version: z.string(),
+    machine: z.string(),
+    /** Digest of the host's processor features; null under emulation, which does not depend on them. */
+    processor: z.string().nullable(),
+  }),
+  shape: z.object({ memory: z.number(), cpus: z.number(), network: z.enum(['none', 'user']) }),
+  /** Of its kernel. */
+  release: z.string(),
+  /** The program that the machine is there for: its number in the guest's protocol, and its pid inside. */
+  program: z.object({ line: z.number(), pid: z.number() }).nullable(),
+  /** The highest number of a line in that protocol that may be in use. */
+  lines: z.number(),
+  /** Bytes of every file of it. */
+  sizes: z.record(z.string(), z.number()),
+})
+export type Manifest = z.infer<typeof Manifest>
+
+export class VmImage implements AnyImage {
+  readonly engine = 'vm'
+  readonly inPlace = true
+  readonly directory: string
+  readonly manifest: Manifest
+
+  constructor(directory: string, manifest: Manifest) {
+    this.directory = directory
+    this.manifest = manifest
+  }
+
+  /** @throws ThawError IMAGE_BROKEN, IMAGE_MISMATCH */
+  static open(directory: string): VmImage {
+    const file = join(directory, MANIFEST)
+    let value: unknown
+    try {
+      value = JSON.parse(readFileSync(file, 'utf8'))
+    } catch (error) {
+      throw new ThawError('IMAGE_BROKEN', `${file} cannot be read.`, { cause: error })
+    }
+    const { format } = (value ?? {}) as { format?: unknown }
+    if (typeof format === 'number' && format > FORMAT) {
+      throw new ThawError('IMAGE_MISMATCH', `${directory} has format ${format}; this thaw knows ${FORMAT}.`, {
+        hint: 'Use the thaw that made it, or a later one.',
+      })
+    }
+    const read = Manifest.safeParse(value)
+    if (!read.success) throw new ThawError('IMAGE_BROKEN', `${file} is malformed.`, { cause: read.error })
+    return new VmImage(directory, read.data)
+  }
+
+  get alive(): boolean {
+    return statSync(join(this.directory, MANIFEST), { throwIfNoEntry: false }) !== undefined
+  }
+
+  /** Bytes that it takes on the disk; the memory has holes. */
+  get size(): number {
+    return Object.keys(this.manifest.sizes).reduce(
+      (sum, name) =>
+        sum + (statSync(join(this.directory, name), { throwIfNoEntry: false })?.blocks ?? 0) * 512,
+      0,
+    )
+  }
+
+  /** @throws ThawError IMAGE_BROKEN naming the file that is not whole */
+  check(): void {
+    for (const [name, size] of Object.entries(this.manifest.sizes)) {
+      const found = statSync(join(this.directory, name), { throwIfNoEntry: false })?.size
+      if (found === size) continue
+      const what = found === undefined ? 'is missing' : `has ${found} bytes instead of ${size}`
+      throw new ThawError('IMAGE_BROKEN', `${join(this.directory, name)} ${what}.`)
+    }
+  }
+
+  /** What here differs from where it was made, in words; none: it fits. */
+  differences(here: Manifest['monitor']): string[] {
+    const there = this.manifest.monitor
+    const said: string[] = []
+    const compare = (name: string, was: string, is: string) => {
+      if (was !== is) said.push(`${name} was ${was}, is ${is}`)
+    }
+    compare('the monitor', there.monitor, here.monitor)
+    compare(`the version of ${there.monitor}`, there.version, here.version)
+    compare('the machine', there.machine, here.machine)
+    if (there.processor !== here.processor) said.push('the processor has other features')
+    return said
+  }
+
+  /** The manifest goes first: what is left of an interrupted removal is no image. */
+  async remove(): Promise<void> {
+    await rm(join(this.directory, MANIFEST), { force: true })
+    removeTree(this.directory)
+  }
+}
+
+/**
+ * Makes a directory of a monitor's files an image under its final name: everything to disk, the manifest last.
+ *
+ * @throws ThawError DISK_FULL or what the file system said
+ */
+export async function sealImage(
+  draft: string,
+  directory: string,
+  about: {
+    monitor: MonitorIdentity & { processor: string | null }
+    shape: MachineShape
+    release: string
+    program: Manifest['program']
+    lines: number
+  },
+): Promise<VmImage> {
+  const manifest: Manifest = { ...about, format: FORMAT, engine: 'vm', sizes: await syncAll(draft, '') }
+  await writeFileAtomic(join(draft, MANIFEST), `${JSON.stringify(manifest)}\n`)
+  await moveWhole(draft, directory)
+  return new VmImage(directory, manifest)
+}

@@ -1,0 +1,174 @@
+/** One process, or thread, of a service: it lets go of its connection to be copied, and comes back with another. */
+import type { z } from 'zod'
+import { KeeperMessage, SlotMessage, type HostError } from '@thaw/protocol/service-host'
+import { ThawError } from '../system/index.js'
+import type { Line } from './line.js'
+
+export class Party {
+  #line: Line | null = null
+  #parting: (() => void) | null = null
+  #waiting: (() => void)[] = []
+  #gone = false
+  /** Called once, when its connection has ended of itself. */
+  onGone: () => void = () => {}
+
+  attach(line: Line): void {
+    if (this.#gone) return line.close()
+    this.#line = line
+    line.onFrame = (message, body) => {
+      try {
+        this.take(message, body)
+      } catch {
+        // What is not in the protocol comes from a process that is not to be trusted any more.
+        line.close()
+      }
+    }
+    line.onEnd = () => {
+      this.#line = null
+      const parting = this.#parting
+      this.#parting = null
+      if (parting !== null) parting()
+      else this.end()
+    }
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  get line(): Line | null {
+    return this.#line
+  }
+
+  get gone(): boolean {
+    return this.#gone
+  }
+
+  /** Resolves when it is connected. */
+  arrived(): Promise<void> {
+    if (this.#line !== null) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** It lets go of its connection. Prerequisite: nothing is under way on it. */
+  part(): Promise<void> {
+    const line = this.#line
+    if (line === null) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#parting = resolve
+      line.send({ do: 'part' })
+    })
+  }
+
+  /** It counts as gone from now on. */
+  end(): void {
+    if (this.#gone) return
+    this.#gone = true
+    this.#line?.close()
+    this.#line = null
+    for (const resolve of this.#waiting.splice(0)) resolve()
+    this.lost()
+    this.onGone()
+  }
+
+  protected take(_message: unknown, _body: Buffer): void {}
+  protected lost(): void {}
+}
+
+type Reply = z.infer<typeof KeeperMessage>
+
+/** One that answers, one question after the other. */
+export class Asked extends Party {
+  readonly #questions: { resolve: (reply: Reply) => void; reject: (error: unknown) => void }[] = []
+
+  /** @throws ThawError WORKER_CRASHED when it ends first */
+  ask(message: unknown, body?: Uint8Array): Promise<Reply> {
+    const { line } = this
+    if (line === null) return Promise.reject(crashed())
+    line.send(message, body)
+    return this.next()
+  }
+
+  /** Its next message. */
+  next(): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.gone) reject(crashed())
+      else this.#questions.push({ resolve, reject })
+    })
+  }
+
+  protected override take(message: unknown): void {
+    this.#questions.shift()?.resolve(KeeperMessage.parse(message))
+  }
+
+  protected override lost(): void {
+    for (const { reject } of this.#questions.splice(0)) reject(crashed())
+  }
+}
+
+export type Outcome =
+  | {
+      t: 'result'
+      kind: 'json' | 'bytes' | 'pickle'
+      version: string
+      seconds: number
+      grown: number
+      body: Buffer
+    }
+  | { t: 'error'; error: HostError; version: string; seconds: number; grown: number }
+
+/** Told what a call prints. Returns a promise when it has to wait. */
+export type Printed = (stream: 'stdout' | 'stderr', bytes: Buffer) => Promise<void> | undefined
+
+interface Current {
+  id: number
+  printed: Printed
+  resolve: (outcome: Outcome) => void
+  reject: (error: unknown) => void
+}
+
+/** A connection that carries one call at a time. */
+export class Slot extends Party {
+  /** Whether it is meant for a call, or carries one. */
+  taken = false
+  /** Whether its call was given up and goes on. */
+  stuck = false
+  #current: Current | null = null
+
+  /** Id of the call that it carries. */
+  get call(): number | null {
+    return this.#current?.id ?? null
+  }
+
+  /** Prerequisite: it is connected and carries none. @throws ThawError WORKER_CRASHED */
+  carry(id: number, fn: string, kind: string, body: Uint8Array, printed: Printed): Promise<Outcome> {
+    const { line } = this
+    return new Promise((resolve, reject) => {
+      if (line === null) return reject(crashed())
+      this.#current = { id, printed, resolve, reject }
+      line.send({ do: 'call', id, fn, kind }, body)
+    })
+  }
+
+  protected override take(raw: unknown, body: Buffer): void {
+    const message = SlotMessage.parse(raw)
+    const current = this.#current
+    if (current === null || message.id !== current.id) return
+    if (message.t === 'out') {
+      const wait = current.printed(message.stream, body)
+      if (wait === undefined) return
+      const { line } = this
+      line?.pause()
+      void wait.finally(() => line?.resume())
+      return
+    }
+    this.#current = null
+    current.resolve(message.t === 'result' ? { ...message, body } : message)
+  }
+
+  protected override lost(): void {
+    this.#current?.reject(crashed())
+    this.#current = null
+  }
+}
+
+function crashed(): ThawError {
+  return new ThawError('WORKER_CRASHED', 'The process ended.')
+}

@@ -1,0 +1,219 @@
+/** All services of a daemon. */
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { join, sep } from 'node:path'
+import type { Service as ServiceDocument, ServiceRequest } from '@thaw/protocol'
+import { CriuProvider } from '../engines/process/criu/provide.js'
+import { ProcessGroup } from '../engines/process/group.js'
+import { ProcessEngine } from '../engines/process/process.js'
+import { describeInterpreter, findProgram, findProject } from '../languages/index.js'
+import type { Journal, ServiceRow } from '../store/index.js'
+import {
+  preparePrivate,
+  removeTree,
+  ThawError,
+  type Log,
+  type Metrics,
+  type Paths,
+  type Scope,
+} from '../system/index.js'
+import type { Called } from './service.js'
+import type { CallRequest } from './calls.js'
+import { Service, type Shop } from './service.js'
+
+/** Between two looks whether a service is due to rest. Milliseconds. */
+const LOOK = 250
+/** Oldest CPython that the processes of a service run on. */
+const OLDEST = [3, 11]
+
+export class Services implements AsyncDisposable {
+  readonly #shop: Shop
+  readonly #group: ProcessGroup
+  readonly #all = new Map<string, Service>()
+  readonly #metrics: Metrics
+  readonly #timer: NodeJS.Timeout
+
+  /** Frozen services of an earlier daemon are there again; others begin anew at their next call. */
+  constructor(parts: {
+    journal: Journal
+    paths: Pick<Paths, 'state' | 'cache' | 'runtime'>
+    metrics: Metrics
+    log: Log
+  }) {
+    const { journal, paths, metrics, log } = parts
+    const directory = join(paths.state, 'services')
+    const images = join(directory, 'images')
+    const sockets = join(paths.runtime, 'services')
+    for (const one of [directory, sockets]) preparePrivate(one)
+    const engine = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
+    this.#metrics = metrics
+    this.#group = ProcessGroup.open(images, join(directory, 'work'), log)
+    const logs = join(directory, 'logs')
+    mkdirSync(logs, { recursive: true, mode: 0o700 })
+    this.#shop = {
+      site: { engine, group: this.#group },
+      journal,
+      images,
+      logs,
+      sockets,
+      engine: async (wanted, scope) => {
+        if (wanted !== 'auto') return wanted
+        return (await engine.missing(scope)) === null ? 'process' : 'plain'
+      },
+      python: findPython,
+      root: (file) => findProject(join(file, '..'), file),
+      log,
+    }
+    const rows = journal.services.list()
+    for (const row of rows) this.#add(this.#checked(row))
+    const kept = new Set(rows.flatMap(({ frozen }) => (frozen === null ? [] : [frozen.directory])))
+    for (const name of readdirSync(images)) if (!kept.has(name)) removeTree(join(images, name))
+    for (const name of readdirSync(logs)) if (!this.#all.has(name)) removeTree(join(logs, name))
+    this.#timer = setInterval(() => {
+      for (const service of this.#all.values()) void service.rest()
+    }, LOOK)
+    this.#timer.unref()
+    metrics.gauge('services_live', 'Services whose processes run.', () => this.live())
+    metrics.gauge('service_calls_running', 'Calls of services that go on now.', () =>
+      [...this.#all.values()].reduce((sum, one) => sum + one.running, 0),
+    )
+  }
+
+  /** How many have processes. */
+  live(): number {
+    return [...this.#all.values()].filter((one) => one.isLive).length
+  }
+
+  /** By name. */
+  list(): ServiceDocument[] {
+    return [...this.#all.values()]
+      .map((one) => one.describe())
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+  }
+
+  /** @throws ThawError SERVICE_NOT_FOUND */
+  get(name: string): Service {
+    const found = this.#all.get(name)
+    if (found === undefined) throw new ThawError('SERVICE_NOT_FOUND', `There is no service ${name}.`)
+    return found
+  }
+
+  /**
+   * Makes a service, or brings the one of this name to what is asked; it serves when this resolves.
+   *
+   * @throws ThawError SERVICE_EXISTS, FILE_UNREADABLE, UNSUPPORTED, SERVICE_FAILED, SYNTAX_ERROR, LAUNCH_TIMEOUT
+   */
+  async deploy({ replace, ...request }: ServiceRequest, scope: Scope): Promise<ServiceDocument> {
+    checkFile(request.source.file)
+    const known = this.#all.get(request.name)
+    if (known !== undefined && !isSameCode(known.request, request)) {
+      if (!replace) {
+        throw new ThawError(
+          'SERVICE_EXISTS',
+          `${request.name} is ${originOf(known.request)}, not ${originOf(request)}.`,
+          { details: { there: originOf(known.request), asked: originOf(request) } },
+        )
+      }
+      await this.remove(request.name)
+    }
+    const there = this.#all.get(request.name)
+    const service = there ?? this.#add({ request, created_at: new Date().toISOString(), frozen: null })
+    await service.deploy(there === undefined ? request : joined(there.request, request), scope)
+    return service.describe()
+  }
+
+  /** @throws ThawError SERVICE_NOT_FOUND and what Service.call throws */
+  async call(name: string, request: CallRequest, version: string | null): Promise<Called> {
+    const begun = performance.now()
+    try {
+      const called = await this.get(name).call(request, version)
+      this.#metrics.serviceCall(name, 'ok', (performance.now() - begun) / 1000)
+      return called
+    } catch (error) {
+      const { code } = ThawError.from(error)
+      if (code !== 'SERVICE_NOT_FOUND') {
+        this.#metrics.serviceCall(name, code, (performance.now() - begun) / 1000)
+      }
+      throw error
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    const service = this.get(name)
+    this.#all.delete(name)
+    await service.remove()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer)
+    await Promise.all([...this.#all.values()].map((one) => one[Symbol.asyncDispose]()))
+    await this.#group[Symbol.asyncDispose]()
+  }
+
+  #add(row: ServiceRow): Service {
+    const service = new Service(this.#shop, row)
+    this.#all.set(row.request.name, service)
+    return service
+  }
+
+  /** What is frozen may have gone, with a disk that was cleaned. */
+  #checked(row: ServiceRow): ServiceRow {
+    if (row.frozen === null || existsSync(join(this.#shop.images, row.frozen.directory))) return row
+    const lost = { ...row, frozen: null }
+    this.#shop.journal.services.record(lost)
+    return lost
+  }
+}
+
+function checkFile(file: string): void {
+  if (/\.[cm]?[jt]sx?$/.test(file)) {
+    throw new ThawError('UNSUPPORTED', `${file} is a Node module; services are made of Python files.`, {
+      hint: 'Call it from a Python file, or keep it as an instance (`thaw instance`).',
+    })
+  }
+  if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
+    throw new ThawError('FILE_UNREADABLE', `${file} is no file that can be read.`)
+  }
+  if (file.endsWith('.py')) return
+  throw new ThawError('UNSUPPORTED', `${file} is no Python file; services are made of files that end in .py.`)
+}
+
+type Asked = ServiceRow['request']
+
+function isSameCode(a: Asked, b: Asked): boolean {
+  const of = ({ source: { file, class: made } }: Asked) => JSON.stringify([file, made])
+  return of(a) === of(b)
+}
+
+/** One service has any number of callables: those that were there stay. So does an interpreter that was named. */
+function joined(known: Asked, asked: Asked): Asked {
+  const [before, now] = [known.source.callables, asked.source.callables]
+  const callables = before === null || now === null ? now : [...new Set([...before, ...now])]
+  const python = asked.compute.python ?? known.compute.python
+  return { ...asked, source: { ...asked.source, callables }, compute: { ...asked.compute, python } }
+}
+
+function originOf({ source }: Asked): string {
+  return source.class === null ? source.file : `${source.class.name} of ${source.file}`
+}
+
+/** @throws ThawError COMMAND_NOT_FOUND, UNSUPPORTED */
+async function findPython({ compute, source }: Asked, scope: Scope): ReturnType<Shop['python']> {
+  const path = { PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' }
+  const home = process.env['HOME'] === undefined ? {} : { HOME: process.env['HOME'] }
+  const env = { ...path, ...home, ...compute.env }
+  const cwd = source.file.slice(0, Math.max(1, source.file.lastIndexOf(sep)))
+  const name = compute.python ?? 'python3'
+  const program = findProgram(name, cwd, env)
+  if (program === null) throw new ThawError('COMMAND_NOT_FOUND', `There is no ${name} on PATH.`)
+  const interpreter = await describeInterpreter(program, cwd, env, scope)
+  if (interpreter === null) throw new ThawError('UNSUPPORTED', `${program} is no Python.`)
+  const { version, executable } = interpreter
+  const [major = 0, minor = 0] = version
+  if (major < 3 || (major === 3 && minor < (OLDEST[1] ?? 0))) {
+    throw new ThawError(
+      'UNSUPPORTED',
+      `${executable} is Python ${version.join('.')}; services need ${OLDEST.join('.')}.`,
+    )
+  }
+  return { argv: [executable], env }
+}

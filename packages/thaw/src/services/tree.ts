@@ -1,0 +1,122 @@
+/** The processes of a service, as a whole: in a sandbox, where they can be frozen, or plain. */
+import { readFileSync } from 'node:fs'
+import type { OutputListener, StreamsSpec } from '../engines/engine.js'
+import type { ProcessBranch } from '../engines/process/branch.js'
+import type { ProcessGroup } from '../engines/process/group.js'
+import type { ProcessImage } from '../engines/process/image.js'
+import { treeOf } from '../engines/process/inspect.js'
+import type { ProcessEngine } from '../engines/process/process.js'
+import { openScope, ownAllowance, startProcess, ThawError, type Scope } from '../system/index.js'
+
+/** Its stdin ends with the daemon. */
+const STREAMS: StreamsSpec = { stdin: 'stream', joined: false, terminal: null }
+
+export interface Site {
+  engine: ProcessEngine
+  group: ProcessGroup
+}
+
+export interface TreeSpec {
+  id: string
+  argv: string[]
+  env: Record<string, string>
+  cwd: string
+  listener: OutputListener
+}
+
+export interface Tree extends AsyncDisposable {
+  readonly engine: 'process' | 'plain'
+  /** As seen from here; the root first. */
+  pids(): number[]
+  readonly exited: Promise<unknown>
+  /** On failure it goes on. @throws ThawError UNSUPPORTED, and what the engine throws */
+  freeze(scope: Scope): Promise<ProcessImage>
+}
+
+export async function startTree(
+  site: Site,
+  engine: 'process' | 'plain',
+  spec: TreeSpec,
+  scope: Scope,
+): Promise<Tree> {
+  if (engine === 'plain') return await startPlain(spec, scope)
+  const { id, ...rest } = spec
+  const branch = await site.engine.launch(
+    site.group,
+    {
+      ...rest,
+      branch: id,
+      umask: 0o022,
+      allowance: ownAllowance(),
+      streams: STREAMS,
+      network: 'host',
+      ownTemporary: false,
+      // What it writes is the user's own, as of any program.
+      accounted: true,
+    },
+    scope,
+  )
+  return sandboxed(site, branch)
+}
+
+export async function thawTree(
+  site: Site,
+  image: ProcessImage,
+  { id, listener }: Pick<TreeSpec, 'id' | 'listener'>,
+  scope: Scope,
+): Promise<Tree> {
+  const spec = { branch: id, streams: STREAMS, listener, view: 'shared', accounted: true } as const
+  return sandboxed(site, await site.engine.restore(site.group, image, spec, scope))
+}
+
+function sandboxed({ engine, group }: Site, branch: ProcessBranch): Tree {
+  return {
+    engine: 'process',
+    pids: () => (branch.over ? [] : treeOf(branch.root)),
+    exited: branch.exited,
+    freeze: (scope) => engine.checkpoint(group, branch, scope, { stop: true }),
+    [Symbol.asyncDispose]: async () => {
+      branch.end()
+      await branch[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function startPlain({ argv, env, cwd, listener }: TreeSpec, scope: Scope): Promise<Tree> {
+  // What ends it is its owner, not the one who asked for it.
+  const child = await startProcess(argv, { cwd, env, grace: 200 }, openScope(scope.log))
+  child.stdin?.on('error', () => {})
+  child.stdout?.on('data', (bytes: Buffer) => listener.output('stdout', bytes))
+  child.stderr?.on('data', (bytes: Buffer) => listener.output('stderr', bytes))
+  let over = false
+  void child.exited.then(() => (over = true))
+  return {
+    engine: 'plain',
+    pids: () => (over ? [] : treeOf(child.pid)),
+    exited: child.exited,
+    freeze: () =>
+      Promise.reject(
+        new ThawError('UNSUPPORTED', 'It runs as a plain process, which cannot be frozen.', {
+          hint: '`thaw doctor` says what checkpoints of any program need; ttl_action `stop` needs nothing.',
+        }),
+      ),
+    [Symbol.asyncDispose]: async () => {
+      child.signal('SIGKILL')
+      await child.exited
+    },
+  }
+}
+
+/** Proportional set size in bytes. */
+export function memoryOf(pids: readonly number[]): number {
+  let kilobytes = 0
+  for (const pid of pids) {
+    try {
+      const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1')
+      kilobytes += Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? 0)
+    } catch {
+      // It has ended.
+    }
+  }
+  return kilobytes * 1024
+}
