@@ -120,7 +120,15 @@ export class NodeClient extends Client {
     const request: RepairRequestInput = {
       run: { cwd: process.cwd(), env: environment(), ...run, command: [...command], stdin: 'null' },
       repairer: typeof repairer === 'function' ? { kind: 'caller' } : repairer,
-      ...{ mode, candidates, check, stderr, at, max_saves, verify, keep, bounds },
+      mode,
+      candidates,
+      check,
+      stderr,
+      at,
+      max_saves,
+      verify,
+      keep,
+      bounds,
     }
     let failed: { error: unknown } | null = null
     const answer = async (stream: RunStream, bundle: RepairBundle, directory: string) => {
