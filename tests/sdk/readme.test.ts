@@ -40,12 +40,11 @@ ${rest.join('\n')}
 `
 }
 
-it('its examples do what they say, over the socket and over HTTP', async () => {
-  home.write('app.py', PROGRAM)
-  const readme = readFileSync(join(root, 'packages', 'sdk', 'README.md'), 'utf8')
+/** What a program made of an example prints. */
+async function output(contents: string, args: readonly string[]): Promise<string> {
   const outfile = join(home.directory, 'examples.mjs')
   await build({
-    stdin: { contents: programOf(readme), resolveDir: join(root, 'tests', 'sdk'), loader: 'ts' },
+    stdin: { contents, resolveDir: join(root, 'tests', 'sdk'), loader: 'ts' },
     outfile,
     bundle: true,
     format: 'esm',
@@ -53,14 +52,21 @@ it('its examples do what they say, over the socket and over HTTP', async () => {
     conditions: ['thaw-source'],
     logLevel: 'silent',
   })
-  const socket = join(home.env['THAW_HOME'] as string, 'run', 'daemon.sock')
-  const edited = PROGRAM.replace('"n"', '"N"')
-  const done = spawnSync(process.execPath, [outfile, socket, home.project, api.token ?? '', edited], {
+  const done = spawnSync(process.execPath, [outfile, ...args], {
     env: home.env,
     encoding: 'utf8',
     timeout: 50_000,
   })
   expect(done.stderr).toBe('')
+  return done.stdout
+}
+
+it('its examples do what they say, over the socket and over HTTP', async () => {
+  home.write('app.py', PROGRAM)
+  const readme = readFileSync(join(root, 'packages', 'sdk', 'README.md'), 'utf8')
+  const socket = join(home.env['THAW_HOME'] as string, 'run', 'daemon.sock')
+  const edited = PROGRAM.replace('"n"', '"N"')
+  const printed = await output(programOf(readme), [socket, home.project, api.token ?? '', edited])
   const each = [
     'n 2',
     'cold 0',
@@ -73,5 +79,18 @@ it('its examples do what they say, over the socket and over HTTP', async () => {
     '`thaw ls` shows what exists.',
     'true',
   ]
-  expect(done.stdout.trim().split('\n')).toEqual(['v1', '0', ...each, ...each])
+  expect(printed.trim().split('\n')).toEqual(['v1', '0', ...each, ...each])
+})
+
+it('its example of a repair does what it says', async () => {
+  home.write('thaw.toml', '')
+  home.write('faulty.py', "def price(item):\n    return item['amount']\n\nprint(price({'price': 3}))\n")
+  const readme = readFileSync(join(root, 'packages', 'sdk', 'README.md'), 'utf8')
+  const example = /```ts repair\n(.*?)```/s.exec(readme)?.[1] ?? ''
+  const given = 'const [socketPath, cwd] = process.argv.slice(2)\n'
+  const socket = join(home.env['THAW_HOME'] as string, 'run', 'daemon.sock')
+  const printed = await output(example.replace('const thaw', `${given}const thaw`), [socket, home.project])
+  expect(printed).toContain("KeyError {'price': 3}\n")
+  expect(printed).toContain("repair 1: KeyError: 'amount' at faulty.py:2\n")
+  expect(printed.trim().split('\n').at(-1)).toBe("repaired [ 'faulty.py' ]")
 })

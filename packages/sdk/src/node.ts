@@ -1,4 +1,13 @@
-import type { AttachFrom, AttachRequestInput, BranchNode, RunReport, RunRequestInput } from '@thaw/protocol'
+import type {
+  AttachFrom,
+  AttachRequestInput,
+  BranchNode,
+  RepairBundle,
+  RepairReport,
+  RepairRequestInput,
+  RunReport,
+  RunRequestInput,
+} from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol'
 import { Client } from './client.js'
 import { RunStream } from './run-stream.js'
@@ -22,6 +31,32 @@ export type FollowOptions = Pick<RunOptions, 'onStdout' | 'onStderr' | 'signal'>
 export interface RunResult {
   report: RunReport
   /** In thaw's words, what was skipped and how long it took. */
+  summary: string
+}
+
+/**
+ * Who edits, as a function: asked with all that is known of a failure.
+ *
+ * @param directory a copy of the project, which may be edited
+ * @returns a unified diff; null where the files in `directory` were edited; `give up`: there is no answer
+ */
+export type Repair = (
+  bundle: RepairBundle,
+  directory: string,
+) => Promise<string | null | typeof GIVE_UP> | string | null | typeof GIVE_UP
+export const GIVE_UP = Symbol('give up')
+
+export interface RepairOptions
+  extends Partial<Omit<RepairRequestInput, 'run' | 'repairer'>>, Omit<RunOptions, 'stdin'> {
+  /** A function, or one of those that `thaw repair` has. */
+  repairer: Repair | RepairRequestInput['repairer']
+  /** A line of thaw's own words; `detail`: for those who want to know all. */
+  onNote?(text: string, detail: boolean): void
+}
+
+export interface RepairResult {
+  report: RepairReport
+  /** In thaw's words, what came of it. */
   summary: string
 }
 
@@ -67,6 +102,63 @@ export class NodeClient extends Client {
     } catch (error) {
       if (signal?.aborted === true)
         throw new ThawError('CANCELLED', 'The run was stopped by its caller.', { cause: error })
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /**
+   * Runs a command; when it fails, has it edited, and goes on with the edit in effect.
+   *
+   * @throws ThawError what the catalogue says for `thaw repair`, what `repairer` throws; CANCELLED when `signal` was
+   *   aborted. A program that could not be repaired is no error: `report.outcome` is `failed`
+   */
+  async repair(command: readonly string[], options: RepairOptions): Promise<RepairResult> {
+    const { onStdout, onStderr, onNote, signal, repairer, ...rest } = options
+    const { mode, candidates, check, stderr, at, max_saves, verify, keep, bounds, ...run } = rest
+    const request: RepairRequestInput = {
+      run: { cwd: process.cwd(), env: environment(), ...run, command: [...command], stdin: 'null' },
+      repairer: typeof repairer === 'function' ? { kind: 'caller' } : repairer,
+      mode,
+      candidates,
+      check,
+      stderr,
+      at,
+      max_saves,
+      verify,
+      keep,
+      bounds,
+    }
+    let failed: { error: unknown } | null = null
+    const answer = async (stream: RunStream, bundle: RepairBundle, directory: string) => {
+      if (typeof repairer !== 'function') return
+      try {
+        const given = await repairer(bundle, directory)
+        stream.answer(given === GIVE_UP ? { giveUp: true } : { diff: given })
+      } catch (error) {
+        failed = { error }
+        stream.answer({ giveUp: true })
+      }
+    }
+    const opened: RunStream = await RunStream.open(this.#socketPath, '/v1/repairs/stream', request, {
+      ...(onStdout === undefined ? {} : { onStdout }),
+      ...(onStderr === undefined ? {} : { onStderr }),
+      onNote: ({ text, detail }) => onNote?.(text, detail),
+      onQuestion: ({ bundle, directory }) => void answer(opened, bundle, directory),
+    })
+    const onAbort = () => opened.destroy()
+    if (signal?.aborted === true) onAbort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      const end = await opened.done
+      if (failed !== null) throw (failed as { error: unknown }).error
+      if (end.t !== 'repaired')
+        throw new ThawError('INTERNAL', 'The stream of a repair ended as that of a run.')
+      return { report: end.report, summary: end.summary }
+    } catch (error) {
+      if (signal?.aborted === true)
+        throw new ThawError('CANCELLED', 'The repair was stopped by its caller.', { cause: error })
       throw error
     } finally {
       signal?.removeEventListener('abort', onAbort)

@@ -57,6 +57,13 @@ export function failureOf(ended: Ended, place: Place, mask: Mask): Failure | nul
   return { ...failure, summary: mask.text(summaryOf(failure, lastLine(said))) }
 }
 
+/** Of a call that failed while its program goes on. */
+export function failureOfCall(told: FailureMessage, place: Place, mask: Mask): Failure {
+  const exceptions = told.exceptions.map((one) => shownAs(one, place, mask))
+  const failure: Failure = { kind: 'exception', summary: '', exit: null, exceptions, tests: [], stack: null }
+  return { ...failure, summary: mask.text(summaryOf(failure, '')) }
+}
+
 function shownAs(
   { type, message, frames }: FailureMessage['exceptions'][number],
   place: Place,
