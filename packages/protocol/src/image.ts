@@ -122,6 +122,23 @@ const Start = {
     .describe('What stops, copies and restarts it; `vm`: a machine with a kernel of its own.'),
 }
 
+const RootDefinition = z
+  .strictObject({
+    kind: z.literal('rootfs'),
+    name: ImageName,
+    path: AbsolutePath.describe(
+      'What is imported: a directory, a tar archive (also .gz, .zst), an OCI layout (directory or tar), or what `docker save` wrote.',
+    ),
+    cwd: AbsolutePath.optional().describe('Where it starts.'),
+    reference: z
+      .string()
+      .max(255)
+      .optional()
+      .describe('Which of several images in an archive: a tag, or what an OCI index calls it.'),
+    ...Start,
+  })
+  .describe('A root file system of its own, which is imported.')
+
 /** What `thaw image create FILE.json` reads. */
 export const ImageDefinition = z.discriminatedUnion('kind', [
   z
@@ -133,22 +150,7 @@ export const ImageDefinition = z.discriminatedUnion('kind', [
       command: Words.describe('What is started.'),
     })
     .describe('A command in a directory of this machine.'),
-  z
-    .strictObject({
-      kind: z.literal('rootfs'),
-      name: ImageName,
-      path: AbsolutePath.describe(
-        'What is imported: a directory, a tar archive (also .gz, .zst), an OCI layout (directory or tar), or what `docker save` wrote.',
-      ),
-      cwd: AbsolutePath.optional().describe('Where it starts.'),
-      reference: z
-        .string()
-        .max(255)
-        .optional()
-        .describe('Which of several images in an archive: a tag, or what an OCI index calls it.'),
-      ...Start,
-    })
-    .describe('A root file system of its own, which is imported.'),
+  RootDefinition,
   z
     .strictObject({
       kind: z.literal('packages'),
@@ -166,6 +168,35 @@ export const ImageDefinition = z.discriminatedUnion('kind', [
 ])
 export type ImageDefinition = z.output<typeof ImageDefinition>
 export type ImageDefinitionInput = z.input<typeof ImageDefinition>
+
+/** What is said of an archive that is sent: a definition without `kind` and `path`. */
+export const UploadDefinition = RootDefinition.omit({ kind: true, path: true })
+export type UploadDefinition = z.output<typeof UploadDefinition>
+export type UploadDefinitionInput = z.input<typeof UploadDefinition>
+
+function parsedJson(text: string, context: z.core.$RefinementCtx): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: `no JSON: ${(error as Error).message}` })
+    return z.NEVER
+  }
+}
+
+/** POST /v1/images/archive: the archive is the body. */
+export const UploadQuery = z.object({
+  definition: z
+    .string()
+    .max(12_000)
+    .transform(parsedJson)
+    .pipe(UploadDefinition)
+    .describe('JSON as of POST /v1/images, without `kind` and `path`.'),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, 'a SHA-256 in hex')
+    .optional()
+    .describe('Of the body, in hex; what arrives otherwise is refused.'),
+})
 
 /** Where a root file system came from, and what was made of it. */
 export const Imported = z.object({

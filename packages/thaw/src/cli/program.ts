@@ -161,7 +161,10 @@ export function describeProgram(): { thaw: Command; code: () => number } {
   image('create <file>', 'make one of a definition (JSON)')
     .option(...json)
     .action(to(async () => (await images()).create))
-  image('import <source> [command...]', 'import a root file system: directory, tar, OCI layout, docker save')
+  image(
+    'import <source> [command...]',
+    'import a root file system: directory, tar, OCI layout, docker save; - for stdin',
+  )
     .requiredOption('--name <tag>', 'what to call it, as nginx:alpine')
     .option('--reference <name>', 'which of several images in the source')
     .option('--user <user>', 'as whom it runs')

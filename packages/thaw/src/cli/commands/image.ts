@@ -1,8 +1,9 @@
-import type { ImageDefinitionInput } from '@thaw/protocol'
+import type { Image, ImageDefinitionInput, UploadDefinitionInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { createReadStream, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { ask } from '../client.js'
+import { askProducts as ask, remoteTransport } from '../client.js'
 import { print } from '../print.js'
 import { renderImage, renderImages } from '../render/instances.js'
 
@@ -22,7 +23,11 @@ export async function create(file: string, { json }: Json): Promise<number> {
   return 0
 }
 
-/** Imports a root file system under a name. */
+/**
+ * Imports a root file system under a name.
+ *
+ * @param source a path; `-`: an archive on stdin. Sent where the daemon is another machine's.
+ */
 export async function importImage(
   source: string,
   command: string[],
@@ -35,18 +40,19 @@ export async function importImage(
   },
 ): Promise<number> {
   const { name, reference, user, port = [], engine, json } = options
-  const made = await ask((client) =>
-    client.images.create({
-      kind: 'rootfs',
-      name,
-      path: resolve(source),
-      ...(command.length === 0 ? {} : { command }),
-      ...(reference === undefined ? {} : { reference }),
-      ...(user === undefined ? {} : { user }),
-      ...(engine === undefined ? {} : { engine }),
-      ...(port.length === 0 ? {} : { ports: port.map(Number) }),
-    }),
-  )
+  const definition = {
+    name,
+    ...(command.length === 0 ? {} : { command }),
+    ...(reference === undefined ? {} : { reference }),
+    ...(user === undefined ? {} : { user }),
+    ...(engine === undefined ? {} : { engine }),
+    ...(port.length === 0 ? {} : { ports: port.map(Number) }),
+  }
+  const isRemote = (await remoteTransport()) !== null
+  const made =
+    source === '-' || isRemote
+      ? await send(definition, source)
+      : await ask((client) => client.images.create({ kind: 'rootfs', path: resolve(source), ...definition }))
   await print(made, json, renderImage)
   return 0
 }
@@ -73,6 +79,26 @@ export async function build(
   )
   await print(made, json, renderImage)
   return 0
+}
+
+async function send(definition: UploadDefinitionInput, source: string): Promise<Image> {
+  // What has been read of it cannot be sent to a daemon that is started only then.
+  await ask((client) => client.daemon.health())
+  if (source === '-') return ask((client) => client.images.upload(definition, process.stdin))
+  if (statSync(source, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new ThawError('USAGE', `${source} is a directory, and the daemon is on another machine.`, {
+      hint: `Send it as an archive: tar -C ${source} -c . | thaw image import - --name ${definition.name}`,
+    })
+  }
+  const hash = createHash('sha256')
+  try {
+    for await (const chunk of createReadStream(source)) hash.update(chunk as Uint8Array)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new ThawError('FILE_UNREADABLE', `${source} cannot be read (${code}).`, { cause: error })
+  }
+  const sha256 = hash.digest('hex')
+  return ask((client) => client.images.upload(definition, createReadStream(source), { sha256 }))
 }
 
 export async function ls({ json }: Json): Promise<number> {
