@@ -193,14 +193,24 @@ export const Finding = z
   .meta({ id: 'Finding' })
 export type Finding = z.infer<typeof Finding>
 
+/** For which engine what it lacks is to be fetched. */
+export const SetupQuery = z.strictObject({ engine: z.enum(['process', 'vm']).default('process') })
+
 /** What `thaw setup` did. */
 export const SetupReport = z
   .object({
-    criu: z.object({
-      version: z.string(),
-      source: z.enum(['system', 'fetched']),
-      path: z.string(),
-    }),
+    criu: z
+      .object({
+        version: z.string(),
+        source: z.enum(['system', 'fetched']),
+        path: z.string(),
+      })
+      .nullable()
+      .describe('Of the process engine; null when another was asked for.'),
+    qemu: z
+      .object({ version: z.string(), kernel: z.string(), path: z.string() })
+      .nullable()
+      .describe('Of the vm engine; null when another was asked for.'),
     fetched: z.boolean().describe('Whether it was fetched now; else it was there.'),
     findings: z.array(Finding),
   })

@@ -398,8 +398,8 @@ class DaemonClient {
   }
 
   /** Fetches what engines lack; takes as long as that takes. */
-  async setup(): Promise<SetupReport> {
-    return await this.#call('POST', '/v1/setup', SetupReport)
+  async setup(engine: 'process' | 'vm' = 'process'): Promise<SetupReport> {
+    return await this.#call('POST', `/v1/setup${query({ engine })}`, SetupReport)
   }
 
   async settings(cwd: string, env: Record<string, string>): Promise<SettingInForce[]> {

@@ -1,5 +1,5 @@
 import { runDaemon } from './api/daemon.js'
-import { EngineSetup } from './engines/process/setup.js'
+import { EngineSetup } from './engines/setup.js'
 import { Repairs } from './repair/index.js'
 import { Runs } from './runs/index.js'
 import { Services } from './services/services.js'

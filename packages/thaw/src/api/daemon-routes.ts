@@ -5,6 +5,7 @@ import {
   Health,
   ListenRequest,
   SettingInForce,
+  SetupQuery,
   SetupReport,
   TcpAddress,
   Version,
@@ -154,10 +155,11 @@ export function daemonRoutes(app: Routes, context: ApiContext): void {
         operationId: 'setUpEngines',
         tags,
         summary: 'Fetch what engines lack on this machine; nothing of the system is changed',
+        querystring: SetupQuery,
         response: { 200: SetupReport },
       },
     },
-    async () => await context.engines.setup(openScope(context.log)),
+    async (request) => await context.engines.setup(request.query.engine, openScope(context.log)),
   )
 
   app.post(

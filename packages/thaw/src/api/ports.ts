@@ -69,7 +69,7 @@ export interface RepairsPort {
 export interface SetupPort {
   findings(scope: Scope): Promise<Finding[]>
   /** @throws ThawError ENGINE_MISSING, SETUP_FAILED */
-  setup(scope: Scope): Promise<SetupReport>
+  setup(engine: 'process' | 'vm', scope: Scope): Promise<SetupReport>
 }
 
 /** What the API needs of the runs; ids are whole. */

@@ -37,6 +37,11 @@ export class VmTools {
     this.#about = about
   }
 
+  /** Of the kernel. */
+  get release(): string {
+    return this.#about.kernel
+  }
+
   /** Command line of one of the programs: below its own loader, since the system's libraries are others. */
   command(program: Program): string[] {
     const { loader, libraries } = this.#about
