@@ -23,6 +23,7 @@ import type { Image, ImageDefinition } from '@thaw/protocol'
 import { Images } from '../../packages/thaw/src/snapshots/images/images.js'
 import { Journal } from '../../packages/thaw/src/store/index.js'
 import { openScope, silentLog } from '../../packages/thaw/src/system/index.js'
+import { machines } from '../support/instances.js'
 import { digestOf, dockerArchive, tarOf, writeOci, type Member } from '../support/archive.js'
 
 const asRoot = process.getuid?.() === 0
@@ -32,7 +33,7 @@ let directory: string
 let journal: Journal
 let images: Images
 const store = () => join(directory, 'images')
-const open = () => new Images(journal, store(), silentLog)
+const open = () => new Images(journal, store(), machines, silentLog)
 
 beforeEach(() => {
   directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-images-')))
@@ -361,7 +362,7 @@ describe('images', () => {
     mkdirSync(small)
     expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=700', 'thaw-test', small]).status).toBe(0)
     try {
-      const store = new Images(journal, small, silentLog)
+      const store = new Images(journal, small, machines, silentLog)
       const path = write('large.tar', await tarOf([{ name: 'large', content: Buffer.alloc(3_000_000) }]))
       await expect(
         store.create({ kind: 'rootfs', engine: 'process', name: 'b', path, command: ['x'] }, openScope()),

@@ -91,7 +91,7 @@ describe.skipIf(why !== null)('an instance', () => {
     const note = join(bench.project, 'note')
     const put = (path: string, content: string) =>
       bench.instances.writeFile(one.id, path, Readable.from([Buffer.from(content)]), 0o600)
-    const read = async (path: string) => text(bench.instances.readFile(one.id, path).content)
+    const read = async (path: string) => text((await bench.instances.readFile(one.id, path)).content)
     await put(note, 'replaced')
     expect(await ask(one.ports[0]?.host)).toContain('replaced')
     expect(await read(note)).toBe('replaced')

@@ -73,7 +73,9 @@ describe.skipIf(why !== null)('an instance with a root file system', () => {
     expect((await bench.exec('one', ['stat', '-c', '%a', '/etc/deep/file'])).stdout).toBe('640\n')
     // Links lead within it, whatever they name.
     await bench.exec('one', ['ln', '-s', '/', '/srv/out'])
-    expect(await text(bench.instances.readFile('one', '/srv/out/etc/passwd').content)).toContain('web:x:33')
+    expect(await text((await bench.instances.readFile('one', '/srv/out/etc/passwd')).content)).toContain(
+      'web:x:33',
+    )
     await bench.instances.writeFile('one', '/srv/out/made', Readable.from([Buffer.from('x')]), 0o600)
     expect(existsSync('/made')).toBe(false)
     expect((await bench.exec('one', ['ls', '/made'])).code).toBe(0)

@@ -240,6 +240,42 @@ print(use(7), seen == seen)
     expect(done, done.stderr).toMatchObject({ code: 0, report: { outcome: 'repaired', files: ['sum.mjs'] } })
     const { failure } = JSON.parse(readFileSync(kept, 'utf8')) as RepairBundle
     expect(failure).toMatchObject({ kind: 'test', tests: [{ id: 'adds numbers' }] })
+    expect(failure.tests[0]?.message).toMatch(/sum\.test\.mjs:4[\s\S]*-1 [=!]==? 5/)
+  })
+
+  const TESTED = `import unittest
+
+def half(number):
+    password = "hunter2hunter2"
+    return number / 0
+
+class Halves(unittest.TestCase):
+    def test_half(self):
+        self.assertEqual(half(4), 2)
+
+    def test_whole(self):
+        self.assertEqual(4, 4)
+`
+  it.each([
+    ['pytest', ['pytest', '-q', 'test_half.py'], 'test_half.py::Halves::test_half'],
+    ['unittest', ['unittest', 'test_half'], 'test_half (test_half.Halves.test_half)'],
+  ])('tells where a test stood that fails: %s', async (name, command, id) => {
+    const project = faulty(`tests-${name}`)
+    project.write('test_half.py', TESTED)
+    const kept = join(home.directory, `${name}.json`)
+    const script = `cat > ${kept}; sed -i s,/.0,/2, test_half.py`
+    const done = await repair(project, ['--with', script], ['--', 'python3', '-m', ...command])
+    expect(done, done.stderr).toMatchObject({ code: 0, report: { outcome: 'repaired' } })
+    const { failure } = JSON.parse(readFileSync(kept, 'utf8')) as RepairBundle
+    expect(failure).toMatchObject({ kind: 'test', tests: [{ id }] })
+    const [error] = failure.tests[0]?.exceptions ?? []
+    expect(error).toMatchObject({ type: 'ZeroDivisionError' })
+    expect(error?.frames.at(-1)).toMatchObject({
+      file: 'test_half.py',
+      function: 'half',
+      line: 5,
+      locals: { number: '4', password: '<masked>' },
+    })
   })
 
   it('ends at Ctrl-C, with the files as before', async () => {

@@ -151,14 +151,18 @@ def get():
     await bench.deploy('main', { reload: 'exact' })
     expect(await bench.call('main', 'get')).toEqual([6, 1])
     expect(await bench.call('main', 'get')).toEqual([6, 2])
-    bench.write('main.py', text.replace('SCALE = 2', 'SCALE = 5'))
+    bench.write('main.py', `# moved${text.replace('SCALE = 2', 'SCALE = 5')}\ndef fails(): note(1)\n`)
     expect(await bench.call('main', 'get')).toEqual([15, 1])
     expect(show().reload).toMatchObject({ how: 'restored' })
+    bench.write('main.py', `# moved\n${text.replace('SCALE = 2', 'SCALE = 5')}\ndef fails(): note(1)\n`)
+    await expect(bench.call('main', 'fails')).rejects.toMatchObject({
+      details: { traceback: expect.stringMatching(/line 5, in note/) as string },
+    })
     const { readFileSync } = await import('node:fs')
-    expect(readFileSync(notes, 'utf8')).toBe('slow\nafter\nafter\n')
+    expect(readFileSync(notes, 'utf8')).toBe('slow\nafter\nafter\nafter\n')
     bench.write('main.py', text.replace('note("slow")', 'note("first")'))
     expect(await bench.call('main', 'get')).toEqual([6, 1])
-    expect(readFileSync(notes, 'utf8')).toBe('slow\nafter\nafter\nfirst\nafter\n')
+    expect(readFileSync(notes, 'utf8')).toBe('slow\nafter\nafter\nafter\nfirst\nafter\n')
   })
 
   it('is looked for only at a deploy where that is asked', async () => {

@@ -1,5 +1,5 @@
 /** Services over HTTP, from the command line, from Python and TypeScript; and the examples. */
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
 import { Client, fetchTransport } from '@thaw/sdk'
@@ -25,6 +25,8 @@ def nap(seconds):
     return "awake"
 class Own(Exception): pass
 `
+
+const isThere = (pid: number) => existsSync(`/proc/${pid}`)
 
 describe('services', () => {
   let home: Home
@@ -87,6 +89,9 @@ describe('services', () => {
     const { version } = made.json
     const answer = await api.post('/v1/services/web/call/score', { x: 3, y: 2 })
     expect(answer.json).toMatchObject({ result: 6, version, stale: null })
+    const named = await api.post('/v1/services/web/call/score', [1], { 'x-request-id': 'mine-7' })
+    expect(named.headers['x-request-id']).toBe('mine-7')
+    expect(answer.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
     const unknown = await api.post('/v1/services/web/call/nothing', {})
     expect(unknown).toMatchObject({ status: 404, json: { code: 'FUNCTION_NOT_FOUND' } })
     expect(unknown.json.message).toContain('score')
@@ -106,6 +111,13 @@ describe('services', () => {
     expect(await client.services.call('web', 'score', [4], { onOutput })).toBe(4)
     expect(said).toEqual(['stdout', 'scoring 4\n'])
     expect(await client.services.call('web', 'data')).toEqual(Uint8Array.of(0, 255, 10))
+    const handle = await client.service({
+      name: 'web',
+      module: join(home.project, 'main.py'),
+      inactivityTtl: '10m',
+      compute: { engine: 'plain' },
+    })
+    expect(await handle.call('score', 3, 5)).toBe(15)
     await expect(client.services.call('web', 'fails')).rejects.toMatchObject({ code: 'CALL_RAISED' })
     await expect(
       client.services.deploy({ name: 'node', source: { file: join(home.project, 'score.ts') } }),
@@ -174,6 +186,19 @@ rest.remove()
       'ready 1',
       '',
     ])
+  })
+
+  it('end with a daemon that is killed, and begin anew with the next call', async () => {
+    await home.run(['service', 'deploy', 'main.py', '--name', 'killed'])
+    expect((await home.run(['call', 'killed', 'count'])).stdout).toBe('1\n')
+    const { workers } = await home.json<{ workers: { pid: number }[] }>(['service', 'show', 'killed'])
+    const pids = workers.map(({ pid }) => pid)
+    const { pid } = await home.json<{ pid: number }>(['daemon', 'status'])
+    expect(pids.every(isThere)).toBe(true)
+    process.kill(pid, 'SIGKILL')
+    await until('nothing of it is left', () => !pids.some(isThere))
+    expect((await home.run(['call', 'killed', 'count'])).stdout).toBe('1\n')
+    await home.run(['service', 'rm', 'killed'])
   })
 
   describe('examples/warmstart', () => {

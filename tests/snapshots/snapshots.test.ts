@@ -248,34 +248,42 @@ describe.skipIf(why !== null)('a snapshot', () => {
     await until('nothing left', () => !existsSync(parent.path ?? '') && snapshots.list().length === 0)
   })
 
-  it.skipIf(process.getuid?.() !== 0)('lies on a file system of its own, where that is wished for', async () => {
-    const other = mkdtempSync(join(tmpdir(), 'thaw-other-'))
-    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=300m,mode=700', 'thaw-test', other]).status).toBe(0)
-    try {
-      await bench[Symbol.asyncDispose]()
-      bench = new ProductBench({ snapshot_path: other })
-      writeFileSync(join(bench.project, 'server.py'), SERVER.replace('time.sleep(0.7)', 'open("written", "w")'))
-      await bench.command('server', PYTHON, READY)
-      const made = await bench.snapshot({ image: 'server', name: 'parent' })
-      expect(made.path?.startsWith(`${other}/thaw-`)).toBe(true)
-      const prepare = ['touch', join(bench.project, 'prepared')]
-      await bench.snapshot({ from: 'parent', name: 'child', prepare })
-      const one = await bench.products.provision.createFrom('child', { name: 'one' }, bench.scope).ready
-      expect(await ask(one.ports[0]?.host)).toBe('1 one True')
-      // Its layers are there, its checkpoint is with the state.
-      const { instances } = bench.products
-      const [clone] = await instances.fork('one', ForkRequest.parse({ names: ['two'] }), bench.scope)
-      expect(await ask(clone?.ports[0]?.host)).toBe('2 two True')
-      bench.products.pools.create(PoolRequest.parse({ name: 'p', snapshots: ['child'], size: 1 }))
-      expect(await bench.products.pools.warm('p')).toMatchObject({ ready: 1 })
-      expect((await bench.products.provision.take('p', {}, bench.scope).ready).boot_method).toBe('pool')
-    } finally {
-      await bench[Symbol.asyncDispose]()
-      expect(spawnSync('umount', [other]).status).toBe(0)
-      rmSync(other, { recursive: true })
-      bench = new ProductBench()
-    }
-  })
+  it.skipIf(process.getuid?.() !== 0)(
+    'lies on a file system of its own, where that is wished for',
+    async () => {
+      const other = mkdtempSync(join(tmpdir(), 'thaw-other-'))
+      expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=300m,mode=700', 'thaw-test', other]).status).toBe(
+        0,
+      )
+      try {
+        await bench[Symbol.asyncDispose]()
+        bench = new ProductBench({ snapshot_path: other })
+        writeFileSync(
+          join(bench.project, 'server.py'),
+          SERVER.replace('time.sleep(0.7)', 'open("written", "w")'),
+        )
+        await bench.command('server', PYTHON, READY)
+        const made = await bench.snapshot({ image: 'server', name: 'parent' })
+        expect(made.path?.startsWith(`${other}/thaw-`)).toBe(true)
+        const prepare = ['touch', join(bench.project, 'prepared')]
+        await bench.snapshot({ from: 'parent', name: 'child', prepare })
+        const one = await bench.products.provision.createFrom('child', { name: 'one' }, bench.scope).ready
+        expect(await ask(one.ports[0]?.host)).toBe('1 one True')
+        // Its layers are there, its checkpoint is with the state.
+        const { instances } = bench.products
+        const [clone] = await instances.fork('one', ForkRequest.parse({ names: ['two'] }), bench.scope)
+        expect(await ask(clone?.ports[0]?.host)).toBe('2 two True')
+        bench.products.pools.create(PoolRequest.parse({ name: 'p', snapshots: ['child'], size: 1 }))
+        expect(await bench.products.pools.warm('p')).toMatchObject({ ready: 1 })
+        expect((await bench.products.provision.take('p', {}, bench.scope).ready).boot_method).toBe('pool')
+      } finally {
+        await bench[Symbol.asyncDispose]()
+        expect(spawnSync('umount', [other]).status).toBe(0)
+        rmSync(other, { recursive: true })
+        bench = new ProductBench()
+      }
+    },
+  )
 
   it('outlives its daemon', async () => {
     await bench.command('server', PYTHON, READY)

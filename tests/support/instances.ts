@@ -24,18 +24,23 @@ import {
 } from '@thaw/protocol'
 import type { StreamsSpec } from '../../packages/thaw/src/engines/engine.js'
 import { ProcessEngine } from '../../packages/thaw/src/engines/process/process.js'
+import { VmToolsProvider } from '../../packages/thaw/src/engines/vm/tools.js'
+import { VmEngine } from '../../packages/thaw/src/engines/vm/vm.js'
 import { Images } from '../../packages/thaw/src/snapshots/images/images.js'
 import { Instances } from '../../packages/thaw/src/snapshots/instances/instances.js'
 import type { ExecSpec } from '../../packages/thaw/src/snapshots/instances/living.js'
 import { Journal } from '../../packages/thaw/src/store/index.js'
-import { openScope, silentLog } from '../../packages/thaw/src/system/index.js'
+import { findPaths, openScope, silentLog } from '../../packages/thaw/src/system/index.js'
 import { PIPES, provider } from './process.js'
+
+/** Nothing is fetched unless a machine is asked for. */
+export const machines = new VmEngine(new VmToolsProvider(findPaths().cache))
 
 export class InstanceBench implements AsyncDisposable {
   readonly directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-instances-')))
   readonly project = join(this.directory, 'project')
   readonly journal = new Journal(join(this.directory, 'journal.db'))
-  readonly images = new Images(this.journal, join(this.directory, 'images'), silentLog)
+  readonly images = new Images(this.journal, join(this.directory, 'images'), machines, silentLog)
   readonly scope = openScope()
   instances = this.open()
 
@@ -51,6 +56,7 @@ export class InstanceBench implements AsyncDisposable {
       journal,
       images,
       engine: new ProcessEngine(provider),
+      machines,
       directory: join(directory, 'instances'),
       log: silentLog,
     })

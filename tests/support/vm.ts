@@ -2,11 +2,13 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ProcessGroup } from '../../packages/thaw/src/engines/process/group.js'
 import { makeDisk } from '../../packages/thaw/src/engines/vm/disks.js'
 import type { Guest } from '../../packages/thaw/src/engines/vm/guest/guest.js'
+import type { VmImage } from '../../packages/thaw/src/engines/vm/image.js'
 import { makeRoot } from '../../packages/thaw/src/engines/vm/root.js'
 import { VmToolsProvider } from '../../packages/thaw/src/engines/vm/tools.js'
-import { VmEngine, type VmBranch, type VmGroup } from '../../packages/thaw/src/engines/vm/vm.js'
+import { VmEngine, type VmBranch } from '../../packages/thaw/src/engines/vm/vm.js'
 import {
   removeTree,
   openScope,
@@ -41,14 +43,12 @@ export function rootArchive(): Promise<string> {
 export class Bench implements AsyncDisposable {
   readonly engine = new VmEngine(provider, say)
   readonly directory = mkdtempSync(join(tmpdir(), 'thaw-vm-'))
-  readonly group: VmGroup = { images: join(this.directory, 'images'), work: join(this.directory, 'work') }
+  readonly group = ProcessGroup.open(join(this.directory, 'images'), join(this.directory, 'work'), scope.log)
   readonly disk = join(this.directory, 'disk')
   readonly #branches: VmBranch[] = []
 
   static async open(): Promise<Bench> {
     const bench = new Bench()
-    mkdirSync(bench.group.images)
-    mkdirSync(bench.group.work)
     const root = join(bench.directory, 'root')
     mkdirSync(root)
     const tar = await startProcess(['tar', '-C', root, '-xf', await rootArchive()], { stdio: [] }, scope)
@@ -58,9 +58,14 @@ export class Bench implements AsyncDisposable {
     return bench
   }
 
-  async boot(shape: Partial<typeof SHAPE> & { network?: 'none' | 'user' } = {}): Promise<VmBranch> {
-    const how = { disk: this.disk, shape: { ...SHAPE, ...shape }, hostname: 'first' }
+  async boot(): Promise<VmBranch> {
+    const how = { disk: this.disk, shape: SHAPE, hostname: 'first' }
     return this.keep(await this.engine.launch(this.group, how, scope))
+  }
+
+  async restore(image: VmImage, hostname: string): Promise<VmBranch> {
+    const listener = { output: () => true }
+    return this.keep(await this.engine.restore(this.group, image, { hostname, listener }, scope))
   }
 
   keep(branch: VmBranch): VmBranch {

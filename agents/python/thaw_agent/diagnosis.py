@@ -8,7 +8,7 @@ from . import loader
 from .layout import hide_module
 from .state import S
 
-FRAMES, EXCEPTIONS = 48, 4
+FRAMES, EXCEPTIONS, TESTS = 48, 4, 20
 NAMES, ITEMS, TEXT, DEPTH = 40, 12, 400, 3
 # Bytes of all values together.
 BUDGET = 96 * 1024
@@ -133,10 +133,7 @@ def failed(error):
         return
     S.busy += 1
     try:
-        text, chain, seen = _Text(), [], error
-        while seen is not None and len(chain) < EXCEPTIONS:
-            chain.append(_traced(seen, text))
-            seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+        chain = _chain(error, _Text())
         S.flush()
         S.wire.send({"t": "failure", "kind": "exit" if isinstance(error, SystemExit) else "exception", "exceptions": chain})
     except Exception as why:
@@ -144,6 +141,33 @@ def failed(error):
         S.wire.send({"t": "failure", "kind": "exception", "exceptions": [{"type": type(error).__name__, "message": "not told: %s" % why, "frames": []}]})
     finally:
         S.busy -= 1
+
+
+def failed_test(name, error):
+    """A test has failed, and the program goes on."""
+    global _tests
+    if S.inert or S.wire is None or _tests == TESTS or _of_tests.left <= 0:
+        return
+    S.busy += 1
+    try:
+        _tests += 1
+        chain = _chain(error, _of_tests)
+        S.flush()
+        S.wire.send({"t": "failure", "kind": "test", "test": name, "exceptions": chain})
+    except Exception:
+        # It is told by its runner all the same.
+        pass
+    finally:
+        S.busy -= 1
+
+
+def _chain(error, text):
+    """An exception, then what it came from."""
+    chain = []
+    while error is not None and len(chain) < EXCEPTIONS:
+        chain.append(_traced(error, text))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return chain
 
 
 def standing(frame):
@@ -158,6 +182,8 @@ def standing(frame):
 
 
 _ours = False
+# Of all tests of this process together.
+_tests, _of_tests = 0, _Text()
 
 
 def begin(wanted):

@@ -135,6 +135,14 @@ class Project(importlib.machinery.PathFinder):
     def progress(self):
         return {path: unit.next for path, unit in self.units.items()}
 
+    def renumber(self, path):
+        """Functions that were made before their file was replaced get the lines of now."""
+        codes = code_by_name(compile(self.units[path].source, path, "exec", dont_inherit=True))
+        for function in functions_of(self, path):
+            new = codes.get(function.__code__.co_qualname)
+            if new is not None and new != function.__code__ and new.co_freevars == function.__code__.co_freevars:
+                function.__code__ = new
+
     def first_changes(self, sources):
         """The first statement of each file that differs from what it was."""
         out = {}

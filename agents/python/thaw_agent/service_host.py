@@ -33,6 +33,8 @@ class Keeper:
         self.service = None
         self.project = None
         self.parked = 0
+        # Files whose code is another than when their loading began.
+        self.replaced = []
         self.since = 0.0
         self.gap = GAP
 
@@ -43,11 +45,13 @@ class Keeper:
     def load(self):
         setting = self.setting
         file = setting["file"]
-        self.project = service_code.Project(setting["root"], self.park)
+        self.project = service_code.Project(setting["root"], self.park if setting["park"] else lambda: None)
         began = time.monotonic()
         self.since = began - self.gap
         try:
             module = self.project.load(file)
+            for path in self.replaced:
+                self.project.renumber(path)
             self.service = service_calls.Service(module, setting)
         except BaseException as error:
             self.line.send({"t": "failed", "error": service_calls.describe(error)})
@@ -126,6 +130,7 @@ class Keeper:
             unit = self.project.units.get(path)
             if unit is not None:
                 unit.replace(source)
+                self.replaced.append(path)
 
 
 def kill(pid):

@@ -1,11 +1,12 @@
 """Notices what modules are looked for, by whatever way, and changes those that need it right after they are executed."""
 import sys
 
-from . import lookers, observe, pytest_support
+from . import lookers, observe, pytest_support, test_results
 from .layout import hide, hide_module
 from .state import S
 
-ADAPT = {pytest_support.TARGET: pytest_support.adapt, **dict.fromkeys(lookers.METHODS, lookers.adapt)}
+ADAPT = {pytest_support.TARGET: pytest_support.adapt, **dict.fromkeys(lookers.METHODS, lookers.adapt),
+         **dict.fromkeys(test_results.ADAPT, test_results.adapt)}
 
 
 class Watch:

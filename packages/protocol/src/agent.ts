@@ -148,8 +148,9 @@ export const agentMessage = z.discriminatedUnion('t', [
   z.object({ t: z.literal('failed'), why: z.string() }),
   z.object({
     t: z.literal('failure'),
-    /** `exit`: by SystemExit; `standing`: the answer to `tell`. */
-    kind: z.enum(['exception', 'exit', 'standing']),
+    /** `exit`: by SystemExit; `standing`: the answer to `tell`; `test`: one failed, and the program goes on. */
+    kind: z.enum(['exception', 'exit', 'standing', 'test']),
+    test: z.string().optional(),
     /** The one that ended the program, then what it came from. */
     exceptions: z.array(
       z.object({

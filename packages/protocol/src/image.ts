@@ -116,8 +116,28 @@ const Start = {
     'Run in an instance after it was restored, before it is ready: for fresh random seeds, for one.',
   ),
   limits: Limits.optional(),
-  engine: z.enum(['process']).default('process').describe('What stops, copies and restarts it.'),
+  engine: z
+    .enum(['process', 'vm'])
+    .default('process')
+    .describe('What stops, copies and restarts it; `vm`: a machine with a kernel of its own.'),
 }
+
+const RootDefinition = z
+  .strictObject({
+    kind: z.literal('rootfs'),
+    name: ImageName,
+    path: AbsolutePath.describe(
+      'What is imported: a directory, a tar archive (also .gz, .zst), an OCI layout (directory or tar), or what `docker save` wrote.',
+    ),
+    cwd: AbsolutePath.optional().describe('Where it starts.'),
+    reference: z
+      .string()
+      .max(255)
+      .optional()
+      .describe('Which of several images in an archive: a tag, or what an OCI index calls it.'),
+    ...Start,
+  })
+  .describe('A root file system of its own, which is imported.')
 
 /** What `thaw image create FILE.json` reads. */
 export const ImageDefinition = z.discriminatedUnion('kind', [
@@ -130,25 +150,53 @@ export const ImageDefinition = z.discriminatedUnion('kind', [
       command: Words.describe('What is started.'),
     })
     .describe('A command in a directory of this machine.'),
+  RootDefinition,
   z
     .strictObject({
-      kind: z.literal('rootfs'),
+      kind: z.literal('packages'),
       name: ImageName,
-      path: AbsolutePath.describe(
-        'What is imported: a directory, a tar archive (also .gz, .zst), an OCI layout (directory or tar), or what `docker save` wrote.',
-      ),
+      packages: z
+        .array(z.string().regex(/^[a-z0-9][a-z0-9.+-]*$/, 'the name of a package'))
+        .max(256)
+        .default([])
+        .describe('Besides a minimal system.'),
       cwd: AbsolutePath.optional().describe('Where it starts.'),
-      reference: z
-        .string()
-        .max(255)
-        .optional()
-        .describe('Which of several images in an archive: a tag, or what an OCI index calls it.'),
       ...Start,
+      command: Words.describe('What is started.'),
     })
-    .describe('A root file system of its own, which is imported.'),
+    .describe('A root file system of packages of Debian, which is built.'),
 ])
 export type ImageDefinition = z.output<typeof ImageDefinition>
 export type ImageDefinitionInput = z.input<typeof ImageDefinition>
+
+/** What is said of an archive that is sent: a definition without `kind` and `path`. */
+export const UploadDefinition = RootDefinition.omit({ kind: true, path: true })
+export type UploadDefinition = z.output<typeof UploadDefinition>
+export type UploadDefinitionInput = z.input<typeof UploadDefinition>
+
+function parsedJson(text: string, context: z.core.$RefinementCtx): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: `no JSON: ${(error as Error).message}` })
+    return z.NEVER
+  }
+}
+
+/** POST /v1/images/archive: the archive is the body. */
+export const UploadQuery = z.object({
+  definition: z
+    .string()
+    .max(12_000)
+    .transform(parsedJson)
+    .pipe(UploadDefinition)
+    .describe('JSON as of POST /v1/images, without `kind` and `path`.'),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, 'a SHA-256 in hex')
+    .optional()
+    .describe('Of the body, in hex; what arrives otherwise is refused.'),
+})
 
 /** Where a root file system came from, and what was made of it. */
 export const Imported = z.object({
@@ -176,7 +224,7 @@ export const Image = z.object({
   readiness: KeptReadiness.nullable(),
   after_restore: z.array(z.string()).nullable(),
   limits: KeptLimits,
-  engine: z.enum(['process']),
+  engine: z.enum(['process', 'vm']),
   imported: Imported.nullable(),
   created_at: z.string().describe('ISO 8601.'),
 })

@@ -91,14 +91,26 @@ export const FailureFrame = z.object({
 })
 export type FailureFrame = z.infer<typeof FailureFrame>
 
+const FailureException = z.object({ type: z.string(), message: z.string(), frames: z.array(FailureFrame) })
+
 export const Failure = z.object({
   kind: FailureKind,
   summary: z.string().describe('One line.'),
   exit: ProgramExit.nullable(),
   exceptions: z
-    .array(z.object({ type: z.string(), message: z.string(), frames: z.array(FailureFrame) }))
+    .array(FailureException)
     .describe('The one that ended the program, then what it came from; the outermost frame first.'),
-  tests: z.array(z.object({ id: z.string(), message: z.string() })).describe('That failed.'),
+  tests: z
+    .array(
+      z.object({
+        id: z.string(),
+        message: z.string(),
+        exceptions: z
+          .array(FailureException)
+          .describe('As above, where pytest or unittest ran it; none for other runners.'),
+      }),
+    )
+    .describe('That failed.'),
   stack: z.string().nullable().describe('Of a crash by signal, or of a hang: what was found.'),
 })
 export type Failure = z.infer<typeof Failure>

@@ -111,6 +111,7 @@ export const DaemonSettings = z.strictObject({
     .nonnegative()
     .default(2)
     .describe('Which use of an image has a snapshot made of it by itself. 0: none.'),
+  upload_limit: Size.default(16e9).describe('Most bytes of an archive that is sent to become an image.'),
   snapshot_count: z.number().int().positive().default(32).describe('Most snapshots that are kept.'),
   snapshot_disk: Size.default(20e9).describe('Most bytes of disk for snapshots.'),
   snapshot_days: z

@@ -68,8 +68,11 @@ export const Snapshot = z.object({
   memory_bytes: z.number().int().describe('Of the processes’ memory.'),
   disk_bytes: z.number().int().describe('Of files that belong to it.'),
   stored_bytes: z.number().int().describe('What it takes on disk, after compression.'),
-  engine: z.literal('process'),
-  engine_version: z.string().nullable().describe('Of criu; null before the first build.'),
+  engine: z.enum(['process', 'vm']),
+  engine_version: z
+    .string()
+    .nullable()
+    .describe('Of criu, or the machine monitor; null before the first build.'),
   kernel: z.string().nullable(),
   cold_seconds: z.number().nullable().describe('How long the start took that it spares.'),
   build_seconds: z.number().nullable(),

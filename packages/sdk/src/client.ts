@@ -41,7 +41,7 @@ import { all, at, callOver, pages, query, type Call } from './call.js'
 import { ImagesClient } from './images.js'
 import { InstancesClient } from './instances.js'
 import { PoolsClient } from './pools.js'
-import { ServicesClient } from './services.js'
+import { ServiceHandle, ServicesClient, type ServiceInput } from './services.js'
 import { SnapshotsClient } from './snapshots.js'
 import { OperationHandle, type StartOptions } from './operation.js'
 import { settled, type SettledBranch } from './settled.js'
@@ -79,6 +79,23 @@ export class Client {
     this.snapshots = new SnapshotsClient(call, transport)
     this.pools = new PoolsClient(call)
     this.services = new ServicesClient(call, transport)
+  }
+
+  /** Makes a service of a file, and returns what calls it. @throws ThawError as ServicesClient.deploy */
+  async service({
+    name,
+    module,
+    inactivityTtl,
+    launchTimeout,
+    compute,
+  }: ServiceInput): Promise<ServiceHandle> {
+    const more = {
+      ...compute,
+      ...(inactivityTtl === undefined ? {} : { inactivity_ttl: inactivityTtl }),
+      ...(launchTimeout === undefined ? {} : { launch_timeout: launchTimeout }),
+    }
+    await this.services.deploy({ name, source: { file: module }, compute: more })
+    return new ServiceHandle(this.services, name)
   }
 }
 

@@ -19,14 +19,14 @@ export function fetchTransport(
     const headers: Record<string, string> = { ...options.headers }
     if (token !== undefined) headers['authorization'] = `Bearer ${token}`
     if (body !== undefined) headers['content-type'] = 'application/json'
-    const content = options.content === undefined ? undefined : await collected(options.content)
+    const content = options.content === undefined ? undefined : await bodyOf(options.content)
     if (content !== undefined) headers['content-type'] = 'application/octet-stream'
     try {
       return await fetch(new URL(path, baseUrl), {
         method,
         headers,
         ...(signal === undefined ? {} : { signal }),
-        ...(content === undefined ? {} : { body: content }),
+        ...(content === undefined ? {} : { body: content, duplex: 'half' }),
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
     } catch (error) {
@@ -94,8 +94,21 @@ export function parse(text: string): unknown {
   }
 }
 
-async function collected(content: AsyncIterable<Uint8Array>): Promise<Blob> {
-  const parts: Uint8Array<ArrayBuffer>[] = []
-  for await (const part of content) parts.push(new Uint8Array(part))
-  return new Blob(parts)
+/** Sent as it comes where that can be done: browsers refuse it over HTTP/1.1, but send a Blob piece by piece. */
+async function bodyOf(content: NonNullable<RequestOptions['content']>): Promise<Blob | ReadableStream> {
+  if (content instanceof Blob) return content
+  if ('process' in globalThis) {
+    const parts = content[Symbol.asyncIterator]()
+    return new ReadableStream<Uint8Array>({
+      pull: async (to) => {
+        const { done, value } = await parts.next()
+        if (done === true) to.close()
+        else to.enqueue(value)
+      },
+      cancel: async () => void (await parts.return?.()),
+    })
+  }
+  const collected: Uint8Array<ArrayBuffer>[] = []
+  for await (const part of content) collected.push(new Uint8Array(part))
+  return new Blob(collected)
 }

@@ -2,7 +2,7 @@ import { ThawError } from '@thaw/protocol/errors'
 import { connect, type Socket } from 'node:net'
 import { FrameStream, type StreamHandlers } from './frame-stream.js'
 
-export type { StreamEnd, StreamHandlers } from './frame-stream.js'
+export { FrameStream, type StreamEnd, type StreamHandlers } from './frame-stream.js'
 
 /**
  * A stream over the daemon's unix socket.

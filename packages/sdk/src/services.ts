@@ -22,6 +22,17 @@ export interface CallOptions {
   onOutput?(stream: 'stdout' | 'stderr', text: string): void | Promise<void>
 }
 
+/** A service, as one calls it from a program. */
+export interface ServiceInput {
+  name: string
+  /** Python file, as an absolute path. */
+  module: string
+  /** Seconds, or a text as `10m`. */
+  inactivityTtl?: number | string
+  launchTimeout?: number | string
+  compute?: ServiceRequestInput['compute']
+}
+
 const Streamed = ServiceAnswer.extend({ kind: z.enum(['json', 'bytes', 'pickle']) })
 
 export class ServicesClient {
@@ -117,6 +128,22 @@ export class ServicesClient {
 
   #does(name: string, verb: 'reset' | 'restart' | 'freeze' | 'thaw' | 'stop'): Promise<Service> {
     return this.#call('POST', `/v1/services/${at(name)}/${verb}`, Service)
+  }
+}
+
+/** One service: what `Client.service` returns. */
+export class ServiceHandle {
+  readonly name: string
+  readonly #services: ServicesClient
+
+  constructor(services: ServicesClient, name: string) {
+    this.name = name
+    this.#services = services
+  }
+
+  /** @throws ThawError as ServicesClient.call */
+  call(fn: string, ...args: unknown[]): Promise<unknown> {
+    return this.#services.call(this.name, fn, { args, kwargs: {} })
   }
 }
 

@@ -40,7 +40,7 @@ export function socketTransport(socketPath: string, build?: string): Transport {
         )
       })
       if (options.content === undefined) request.end(text)
-      else pipeline(options.content, request).catch(() => {})
+      else pipeline(streamOf(options.content), request).catch(() => {})
     })
   const json = async (answer: IncomingMessage, signal?: AbortSignal): Promise<unknown> => {
     const parts: Buffer[] = []
@@ -70,3 +70,6 @@ export function socketTransport(socketPath: string, build?: string): Transport {
     connect: (path) => connectStream(socketPath, path, build),
   }
 }
+
+const streamOf = (content: NonNullable<RequestOptions['content']>) =>
+  content instanceof Blob ? content.stream() : content

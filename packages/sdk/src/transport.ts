@@ -5,7 +5,7 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 export interface RequestOptions {
   body?: unknown
   /** Bytes in the place of a body. */
-  content?: AsyncIterable<Uint8Array>
+  content?: AsyncIterable<Uint8Array> | Blob
   headers?: Record<string, string>
   /** Gives the request up; what it has begun goes on. */
   signal?: AbortSignal

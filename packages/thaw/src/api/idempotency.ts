@@ -1,6 +1,7 @@
 /** A POST that is sent again with the same Idempotency-Key gets the answer of the first, and does nothing. */
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Readable } from 'node:stream'
 import { ThawError } from '../system/index.js'
 
 /** Keys remembered, and for how long (milliseconds); they end with the daemon, as do parked checkpoints. */
@@ -36,8 +37,10 @@ export function acceptKeys(app: FastifyInstance, callerOf: (request: FastifyRequ
       throw new ThawError('INVALID_REQUEST', 'An Idempotency-Key is 1 to 255 visible ASCII characters.')
     }
     const id = `${callerOf(request)} ${key}`
+    // Bytes are not read twice: there the key and the address say what is meant.
+    const body = request.body instanceof Readable ? null : (request.body ?? null)
     const digest = createHash('sha256')
-      .update(JSON.stringify([request.url, request.body ?? null]))
+      .update(JSON.stringify([request.url, body]))
       .digest('hex')
     for (;;) {
       const known = entries.get(id)

@@ -19,6 +19,7 @@ import {
 import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { openScope } from '../system/index.js'
+import { bytesOf } from './bytes.js'
 import { callerSignal } from './caller.js'
 import type { ApiContext } from './context.js'
 import { LogBytes, tailOf } from './logs.js'
@@ -36,8 +37,6 @@ const params = NameParams
 export function instanceRoutes(app: Routes, context: ApiContext): void {
   const { products, log } = context
   const instances = () => products.instances
-  // A file is not collected in memory.
-  app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload))
 
   app.get(
     '/v1/instances',
@@ -299,9 +298,9 @@ export function instanceRoutes(app: Routes, context: ApiContext): void {
         response: { 200: Bytes },
       },
     },
-    (request, reply) => {
-      const { content, mode } = instances().readFile(request.params.id, request.query.path)
-      void reply
+    async (request, reply) => {
+      const { content, mode } = await instances().readFile(request.params.id, request.query.path)
+      return reply
         .type('application/octet-stream')
         .header('thaw-mode', mode.toString(8))
         .send(content as never)
@@ -323,12 +322,8 @@ export function instanceRoutes(app: Routes, context: ApiContext): void {
     },
     async (request) => {
       const { path, mode } = request.query
-      await instances().writeFile(request.params.id, path, contentOf(request.body), mode)
+      await instances().writeFile(request.params.id, path, bytesOf(request.body), mode)
       return {}
     },
   )
-}
-
-function contentOf(body: unknown): AsyncIterable<Uint8Array> {
-  return body instanceof Readable ? body : Readable.from([])
 }

@@ -1,6 +1,6 @@
 /** A command in an instance, with input, output and perhaps a terminal over one connection. */
 import { ExecRequest, type ProgramExit } from '@thaw/protocol'
-import type { Entered } from '../engines/process/entered.js'
+import type { Beside } from '../snapshots/instances/body.js'
 import { openScope, ThawError } from '../system/index.js'
 import type { ApiContext } from './context.js'
 import type { Handle } from './ports.js'
@@ -30,7 +30,7 @@ export async function execStream(
   }
   const { terminal, stdin, joined, ...asked } = read.data
   const sink = stream.sink(() => {})
-  let entered: Entered | null = null
+  let entered: Beside | null = null
   let sent: Promise<unknown> = Promise.resolve()
   let waiting = 0
   const listener = {

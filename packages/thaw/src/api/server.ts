@@ -12,12 +12,14 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import { finished } from 'node:stream'
 import { ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
 import type { Needed } from './access.js'
 import { branchRoutes } from './branch-routes.js'
+import { acceptBytes } from './bytes.js'
 import { checkpointRoutes } from './checkpoint-routes.js'
 import type { ApiContext } from './context.js'
 import { containerRoutes } from './container-routes.js'
@@ -80,6 +82,7 @@ export async function buildServer(context: ApiContext): Promise<FastifyInstance>
     logger: false,
     bodyLimit: 8 * 1024 * 1024,
     forceCloseConnections: true,
+    genReqId: () => randomUUID(),
     routerOptions: { maxParamLength: 1000 },
   })
   app.setValidatorCompiler(validatorCompiler)
@@ -87,7 +90,9 @@ export async function buildServer(context: ApiContext): Promise<FastifyInstance>
   app.setErrorHandler(async (error, request, reply) => {
     const known = toThawError(error)
     if (known.status === 413) await passOver(request.raw)
-    if (known.code === 'INTERNAL') context.log.error('request failed', { route: routeOf(request), error })
+    if (known.code === 'INTERNAL') {
+      context.log.error('request failed', { route: routeOf(request), request: requestId(request), error })
+    }
     if (known.code === 'UNAUTHORIZED') reply.header('www-authenticate', 'Bearer realm="thaw"')
     if (known.status === 429) reply.header('retry-after', '1')
     return reply
@@ -100,6 +105,7 @@ export async function buildServer(context: ApiContext): Promise<FastifyInstance>
   })
   const callers = new WeakMap<FastifyRequest, string>()
   guard(app, context, callers)
+  acceptBytes(app)
   acceptKeys(app, (request) => callers.get(request) ?? '')
   app.addHook('onRoute', completeSchema)
   await app.register(swagger, openApi())
@@ -139,6 +145,7 @@ function guard(app: FastifyInstance, context: ApiContext, callers: WeakMap<Fasti
           .send()
       }
     }
+    reply.header('x-request-id', requestId(request))
     checkBuild(request.headers['thaw-build'], context)
     const needed = request.is404 ? 'read' : (request.routeOptions.config.scope ?? 'admin')
     callers.set(request, context.access.check(request.raw, needed))
@@ -160,6 +167,12 @@ async function passOver(body: IncomingMessage): Promise<void> {
   body.resume()
   await new Promise((resolve) => finished(body, resolve))
   clearTimeout(timer)
+}
+
+/** The caller's own, where it is one that can be written down; else one that is made up. */
+export function requestId(request: FastifyRequest): string {
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : request.id
 }
 
 const routeOf = (request: FastifyRequest) => request.routeOptions.url ?? 'none'

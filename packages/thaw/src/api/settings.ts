@@ -25,8 +25,16 @@ export interface ResolvedSettings {
 }
 
 const NAMES = Object.keys(Settings.shape) as SettingName[]
-/** Variables that begin with THAW_ and are no settings. */
-const OTHER_VARIABLES = new Set(['THAW_HOME', 'THAW_AGENT', 'THAW_LAUNCHER', 'THAW_NOFILE'])
+/** Variables that begin with THAW_ and are no settings: thaw's own, and those of its Python client. */
+const OTHER_VARIABLES = new Set([
+  'THAW_HOME',
+  'THAW_AGENT',
+  'THAW_LAUNCHER',
+  'THAW_NOFILE',
+  'THAW_COMMAND',
+  'THAW_URL',
+  'THAW_TOKEN',
+])
 
 /**
  * The settings in force: flags over environment over the project's thaw.toml over the user's over defaults.

@@ -102,6 +102,11 @@ export function describeProgram(): { thaw: Command; code: () => number } {
     }),
   )
   const each = (value: string, before: string[]) => [...before, value]
+  const productEngine = () =>
+    new Option('--engine <engine>', 'what its instances live in; vm: machines of their own').choices([
+      'process',
+      'vm',
+    ])
   verb('resume <checkpoint>', 'go on from a checkpoint, as often as wanted, with the code as it is now')
     .option('-n, --count <N>', 'so many branches at once, each with its own output and exit')
     .option('--exact', 'refuse when an edit reaches back before the checkpoint (the default)')
@@ -156,13 +161,24 @@ export function describeProgram(): { thaw: Command; code: () => number } {
   image('create <file>', 'make one of a definition (JSON)')
     .option(...json)
     .action(to(async () => (await images()).create))
-  image('import <source> [command...]', 'import a root file system: directory, tar, OCI layout, docker save')
+  image(
+    'import <source> [command...]',
+    'import a root file system: directory, tar, OCI layout, docker save; - for stdin',
+  )
     .requiredOption('--name <tag>', 'what to call it, as nginx:alpine')
     .option('--reference <name>', 'which of several images in the source')
     .option('--user <user>', 'as whom it runs')
     .option('-p, --port <port>', 'a port that instances publish', each, [])
     .option(...json)
+    .addOption(productEngine())
     .action(to(async () => (await images()).importImage))
+  image('build <name> <command...>', 'build a root file system of packages of Debian')
+    .addOption(productEngine())
+    .option('--package <name>', 'a package besides a minimal system', each, [])
+    .option('--memory <size>', 'of its machines, as 512MB')
+    .option('-p, --port <port>', 'a port that instances publish', each, [])
+    .option(...json)
+    .action(to(async () => (await images()).build))
   image('ls', 'list all images')
     .option(...json)
     .action(to(async () => (await images()).ls))

@@ -1,6 +1,6 @@
 import type { RunReport } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import type { RunStream, StreamEnd, StreamHandlers } from '@thaw/sdk/run-stream'
+import type { FrameStream, StreamEnd, StreamHandlers } from '@thaw/sdk/run-stream'
 import { fstatSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { exitCode, signalCode } from '../system/exit-code.js'
@@ -34,7 +34,7 @@ export interface SessionEnd<End extends StreamEnd = Extract<StreamEnd, { t: 'don
   quiet: boolean
 }
 
-type Open = (io: Io, handlers: StreamHandlers) => Promise<RunStream>
+type Open = (io: Io, handlers: StreamHandlers) => Promise<FrameStream>
 
 /**
  * A command in the foreground, with a report and a last line of thaw's own.
@@ -57,7 +57,7 @@ export async function converse(spec: SessionSpec & { report: string | null }, op
 export async function session(spec: SessionSpec, open: Open): Promise<SessionEnd<StreamEnd>> {
   const outputs = { stdout: outputTo(1), stderr: outputTo(2) }
   const numbered = spec.numbered?.(outputs)
-  let stream: RunStream | undefined
+  let stream: FrameStream | undefined
   let quiet = spec.quiet
   const input =
     spec.stdin === 'null'
@@ -111,7 +111,7 @@ export function openReport(file: string): { write(text: string): void } {
   }
 }
 
-function passOn(name: 'stdout' | 'stderr', to: Output, stream: () => RunStream | undefined) {
+function passOn(name: 'stdout' | 'stderr', to: Output, stream: () => FrameStream | undefined) {
   let broken = false
   const onError = (): void => {
     broken = true
@@ -129,7 +129,7 @@ function passOn(name: 'stdout' | 'stderr', to: Output, stream: () => RunStream |
 }
 
 /** Ctrl-C is passed on once, the second one kills; a closed terminal stops the run. */
-function passSignals(stream: () => RunStream | undefined, input: Input): void {
+function passSignals(stream: () => FrameStream | undefined, input: Input): void {
   let interrupts = 0
   const leave = (name: NodeJS.Signals) => {
     input.close()

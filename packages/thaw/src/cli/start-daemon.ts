@@ -46,7 +46,12 @@ async function startOne(paths: Paths): Promise<FirstWord> {
   const errorFile = join(paths.state, 'daemon.err')
   const errors = openSync(errorFile, 'w', 0o600)
   // These slow every start of Node by up to 110 ms or change it, and are meant for the user's own programs.
-  const { NODE_OPTIONS: _options, NODE_EXTRA_CA_CERTS: _certificates, ...env } = process.env
+  const {
+    NODE_OPTIONS: _options,
+    NODE_EXTRA_CA_CERTS: _certificates,
+    THAW_TOKEN: _token,
+    ...env
+  } = process.env
   try {
     const child = await startDetached([process.execPath, daemonProgram()], {
       cwd: '/',

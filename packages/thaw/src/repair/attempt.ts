@@ -2,7 +2,7 @@
 import type { RunReport, SignalName } from '@thaw/protocol'
 import type { FailureMessage } from '@thaw/protocol/agent'
 import type { RunHandle, Runs, RunSink, StreamName } from '../runs/index.js'
-import type { BranchRecord } from '../runs/lineage.js'
+import { chainOf, type BranchRecord } from '../runs/lineage.js'
 import type { Input } from './input.js'
 import { Tail } from './tail.js'
 
@@ -20,6 +20,8 @@ export interface Attempted {
   /** All of stderr, up to a limit. */
   errors: string
   told: FailureMessage | null
+  /** Where tests stood that failed, before a checkpoint it went on from as well. */
+  toldTests: readonly FailureMessage[]
   fault: string
   timedOut: boolean
   /** Null for a program that ran plainly. */
@@ -89,6 +91,7 @@ export class Attempt {
         output: { stdout: ends.stdout.text(), stderr: ends.stderr.text() },
         errors: errors.text(),
         told: timedOut ? standing : (record?.failure ?? null),
+        toldTests: record === null ? [] : chainOf(record).flatMap(({ failedTests }) => failedTests),
         fault: record?.fault.filter((line) => !OWN_FRAME.test(line)).join('\n') ?? '',
         timedOut,
         record,

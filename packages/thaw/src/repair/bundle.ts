@@ -111,9 +111,8 @@ function concerned({
   command,
   record,
 }: Subject): { path: string; text: string }[] {
-  const traced = failure.exceptions.flatMap(({ frames }) =>
-    frames.filter((frame) => frame.project).map(({ file }) => file),
-  )
+  const all = [...failure.exceptions, ...failure.tests.flatMap(({ exceptions }) => exceptions)]
+  const traced = all.flatMap(({ frames }) => frames.filter((frame) => frame.project).map(({ file }) => file))
   const printed = [
     ...`${output.stdout}\n${output.stderr}`.matchAll(/([\w./-]+\.\w{1,4})(?:::|:\d+|", line \d+)/g),
   ]

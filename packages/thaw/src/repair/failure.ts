@@ -17,6 +17,7 @@ export interface Ended {
   /** The end of what it printed. */
   output: { stdout: string; stderr: string }
   told: FailureMessage | null
+  toldTests: readonly FailureMessage[]
   /** What its interpreter or a debugger said of a crash. */
   fault: string
   timedOut: boolean
@@ -38,7 +39,30 @@ export function failureOf(ended: Ended, place: Place, mask: Mask): Failure | nul
   const kind = kindOf(ended)
   if (kind === null) return null
   const { told, report, check } = ended
-  const exceptions = (told?.exceptions ?? []).map(({ type, message, frames }) => ({
+  const shown = (list: FailureMessage['exceptions'] = []) => list.map((one) => shownAs(one, place, mask))
+  const tests = kind === 'test' ? failedTests(`${ended.output.stdout}\n${ended.output.stderr}`) : []
+  const failure: Failure = {
+    kind,
+    summary: '',
+    exit: report.exit,
+    exceptions: kind === 'test' ? [] : shown(told?.exceptions),
+    tests: tests.map(({ id, message }) => ({
+      id,
+      message: mask.text(message),
+      exceptions: shown(ended.toldTests.findLast(({ test }) => test === id)?.exceptions),
+    })),
+    stack: ended.fault === '' ? null : mask.text(ended.fault),
+  }
+  const said = kind === 'check' ? (check?.said ?? '') : kind === 'output' ? (ended.matched ?? '') : ''
+  return { ...failure, summary: mask.text(summaryOf(failure, lastLine(said))) }
+}
+
+function shownAs(
+  { type, message, frames }: FailureMessage['exceptions'][number],
+  place: Place,
+  mask: Mask,
+): Failure['exceptions'][number] {
+  return {
     type,
     message: mask.text(message),
     frames: frames.map((frame) => ({
@@ -52,18 +76,7 @@ export function failureOf(ended: Ended, place: Place, mask: Mask): Failure | nul
         Object.entries(frame.locals).map(([name, text]) => [name, mask.value(name, text)]),
       ),
     })),
-  }))
-  const tests = kind === 'test' ? failedTests(`${ended.output.stdout}\n${ended.output.stderr}`) : []
-  const failure: Failure = {
-    kind,
-    summary: '',
-    exit: report.exit,
-    exceptions: kind === 'test' ? [] : exceptions,
-    tests: tests.map(({ id, message }) => ({ id, message: mask.text(message) })),
-    stack: ended.fault === '' ? null : mask.text(ended.fault),
   }
-  const said = kind === 'check' ? (check?.said ?? '') : kind === 'output' ? (ended.matched ?? '') : ''
-  return { ...failure, summary: mask.text(summaryOf(failure, lastLine(said))) }
 }
 
 /** Why an edit has come to nothing: the same failure, or one in what it wrote; null where it has not. */

@@ -181,6 +181,7 @@ export class Execution implements BranchListener {
   }
 
   failure(message: FailureMessage): void {
+    if (message.kind === 'test') return void this.record.failedTests.push(message)
     this.record.failure = message
     this.onFailure()
   }

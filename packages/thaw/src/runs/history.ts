@@ -183,6 +183,7 @@ function recalled(kept: KeptBranch, parent: Checkpoint | null): BranchRecord {
     watched: true,
     sandbox: null,
     failure: null,
+    failedTests: [],
     fault: [],
     modules: new Map(kept.modules),
     answers: new Map(kept.answers.map(([key, answer]) => [key, Promise.resolve(answer)])),

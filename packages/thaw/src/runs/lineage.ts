@@ -120,6 +120,8 @@ export interface BranchRecord {
   end: BranchEnd | null
   /** Where it stood when it failed; of branches that were to tell. */
   failure: FailureMessage | null
+  /** Where its tests stood that failed. */
+  failedTests: FailureMessage[]
   /** What its interpreter said when a signal ended it. */
   fault: string[]
 }
@@ -148,6 +150,7 @@ export function newBranch(
     left: new Map(),
     end: null,
     failure: null,
+    failedTests: [],
     fault: [],
   }
 }

@@ -40,6 +40,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
     broken: null,
     refusals: [],
     failure: null,
+    failedTests: [],
     fault: [],
     left: new Map(),
     end: {

@@ -278,7 +278,9 @@ export function settingOf(
   root: string,
 ): Record<string, unknown> {
   const { file, callables, class: made } = source
-  return { file, root, callables, class: made, pickle: compute.pickle }
+  // Copies from the loading hold memory, and serve exact reloads only.
+  const park = compute.reload === 'exact'
+  return { file, root, callables, class: made, pickle: compute.pickle, park }
 }
 
 function asBody(sources: ReadonlyMap<string, Buffer>): Buffer {

@@ -217,8 +217,10 @@ export class Service implements AsyncDisposable {
       this.#calls.compute = request.compute
       this.#shop.journal.services.record(this.#row)
       // Another environment holds from the next start on: two shells are never quite alike.
-      const lasting = ({ compute: { python, engine, pickle, workers } }: ServiceRow['request']) =>
-        JSON.stringify([python, engine, pickle, workers])
+      const lasting = ({ compute }: ServiceRow['request']) => {
+        const { python, engine, pickle, workers, reload } = compute
+        return JSON.stringify([python, engine, pickle, workers, reload])
+      }
       if (lasting(before) !== lasting(request)) await this.#end()
       await this.#rise(scope)
       if (this.#stale !== null) this.#stale = null

@@ -5,6 +5,8 @@ import type { DaemonSettings, Image } from '@thaw/protocol'
 import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
 import { ProcessEngine } from '../engines/process/process.js'
+import { VmToolsProvider } from '../engines/vm/tools.js'
+import { VmEngine } from '../engines/vm/vm.js'
 import type { Journal } from '../store/index.js'
 import { Disposables, ThawError, type Log, type Metrics, type Paths } from '../system/index.js'
 import { Images } from './images/images.js'
@@ -44,16 +46,25 @@ export class Products implements AsyncDisposable {
         `pool_size = ${settings.pool_size}: it has to be from 1 to ${settings.pool_limit} (pool_limit).`,
       )
     }
-    this.images = new Images(journal, join(state, 'images'), log)
+    const machines = new VmEngine(new VmToolsProvider(cache), (what) => log.info(what))
+    this.images = new Images(journal, join(state, 'images'), machines, log)
     this.instances = this.#cleanup.use(
-      new Instances({ journal, images: this.images, engine, directory: join(state, 'instances'), log }),
+      new Instances({
+        journal,
+        images: this.images,
+        engine,
+        machines,
+        directory: join(state, 'instances'),
+        log,
+      }),
     )
     const directory = placeOf(settings.snapshot_path, state)
     // On one file system: what a temporary instance wrote is moved into its snapshot, not copied.
     const building = settings.snapshot_path === 'auto' ? join(state, 'building') : `${directory}.building`
     const group = this.#cleanup.use(ProcessGroup.open(directory, building, log))
     const rootOf = this.images.rootOf.bind(this.images)
-    const bench = { engine, group, rootless: needsUserNamespace(), rootOf }
+    const diskOf = this.images.diskOf.bind(this.images)
+    const bench = { engine, machines, group, rootless: needsUserNamespace(), rootOf, diskOf }
     const { snapshot_count: count, snapshot_disk: bytes, snapshot_days } = settings
     this.snapshots = this.#cleanup.use(
       new Snapshots({

@@ -1,13 +1,13 @@
 import { SHELL, type ExecRequestInput, type Instance, type InstanceRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { RunStream } from '@thaw/sdk/run-stream'
+import { FrameStream, RunStream } from '@thaw/sdk/run-stream'
 import { createReadStream, createWriteStream, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { exitCode } from '../../system/exit-code.js'
 import { findPaths } from '../../system/paths.js'
 import { BUILD } from '../../version.js'
-import { ask } from '../client.js'
+import { askProducts as ask, remoteTransport } from '../client.js'
 import { withDaemon } from '../connect.js'
 import { outputTo } from '../output.js'
 import { print } from '../print.js'
@@ -81,10 +81,12 @@ export async function exec(
   const { env = [], cwd = null, user = null, terminal = false } = options
   const paths = findPaths()
   const path = `/v1/instances/${encodeURIComponent(id)}/exec/stream`
-  const { end } = await session({ terminal, quiet: true }, (io, handlers) => {
+  const { end } = await session({ terminal, quiet: true }, async (io, handlers) => {
     const TERM = terminal ? process.env['TERM'] : undefined
     const own = { ...(TERM === undefined ? {} : { TERM }), ...environment(env) }
     const request: ExecRequestInput = { command, env: own, cwd, user, ...io }
+    const remote = await remoteTransport()
+    if (remote !== null) return new FrameStream(await remote.connect(path), request, handlers)
     return withDaemon(paths, () => RunStream.open(paths.socket, path, request, handlers, BUILD))
   })
   if (end.t !== 'exited') throw new ThawError('INTERNAL', 'The stream of a command ended as that of a run.')

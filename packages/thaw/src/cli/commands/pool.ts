@@ -1,6 +1,6 @@
 import type { Pool } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { ask } from '../client.js'
+import { askProducts as ask } from '../client.js'
 import { print } from '../print.js'
 import { renderInstance } from '../render/instances.js'
 import { renderPool, renderPools } from '../render/pools.js'

@@ -1,5 +1,5 @@
 import { ThawError } from '@thaw/protocol/errors'
-import { ask } from '../client.js'
+import { askProducts as ask } from '../client.js'
 import { print } from '../print.js'
 import { renderInstance } from '../render/instances.js'
 import { renderSnapshot, renderSnapshots } from '../render/snapshots.js'

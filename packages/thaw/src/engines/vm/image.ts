@@ -28,6 +28,8 @@ const Manifest = z.object({
   release: z.string(),
   /** The program that the machine is there for: its number in the guest's protocol, and its pid inside. */
   program: z.object({ line: z.number(), pid: z.number() }).nullable(),
+  /** The highest number of a line in that protocol that may be in use. */
+  lines: z.number(),
   /** Bytes of every file of it. */
   sizes: z.record(z.string(), z.number()),
 })
@@ -121,6 +123,7 @@ export async function sealImage(
     shape: MachineShape
     release: string
     program: Manifest['program']
+    lines: number
   },
 ): Promise<VmImage> {
   const manifest: Manifest = { ...about, format: FORMAT, engine: 'vm', sizes: await syncAll(draft, '') }

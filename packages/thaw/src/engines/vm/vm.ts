@@ -2,38 +2,59 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Disposables, removeTree, ThawError, withTimeout, type Scope } from '../../system/index.js'
-import type { Ability, AnyImage } from '../engine.js'
+import type { Ability, AnyImage, OutputListener } from '../engine.js'
 import { processorDigest } from '../process/image.js'
+import { makeDisk } from './disks.js'
 import { FirecrackerMonitor } from './firecracker/machine.js'
 import { namedFirecracker } from './firecracker/versions.js'
-import { Guest, type GuestIdentity } from './guest/guest.js'
+import { Guest, type GuestProgram } from './guest/guest.js'
 import { sealImage, VmImage, type Manifest } from './image.js'
 import type { Machine, MachineShape, Monitor } from './monitor.js'
 import { findAccelerator } from './probe.js'
 import type { Accelerator } from './qemu/flags.js'
 import { QemuMonitor } from './qemu/qemu.js'
+import { makeRoot } from './root.js'
 import type { VmToolsProvider } from './tools.js'
 
 /** Milliseconds. Under emulation a boot takes 8 to 15 s on a quiet host. */
 const BOOT_TIMEOUT = 180_000
 const RESTORE_TIMEOUT = 60_000
 const HOLD_TIMEOUT = 30_000
-/** User-mode networking, the same in each machine: nobody else is on its network. */
-const USER_NETWORK = { address: '10.0.2.15', gateway: '10.0.2.2', names: '10.0.2.3' }
 
 export interface VmBoot {
   /** Disk with its root file system. */
   disk: string
   shape: MachineShape
   hostname: string
+  /** Called with the monitor's process as soon as it is there. */
+  admit?: (pid: number) => void
 }
 
-/** Directories of one user of the engine. */
+/** How a copy goes on. */
+export interface VmRestore {
+  hostname: string
+  /** Told what the program prints that the machine is there for. */
+  listener: OutputListener
+  admit?: (pid: number) => void
+}
+
+/** Of one user of the engine. */
 export interface VmGroup {
   /** Where images lie. */
-  images: string
+  readonly images: string
   /** Where machines have theirs. */
-  work: string
+  readonly work: string
+  /** Names for an image: while it is made, and afterwards. */
+  newImage(): { draft: string; final: string }
+  /** Ends it with the group, unless it has ended before. */
+  keep(living: AsyncDisposable, gone: Promise<void>): void
+}
+
+/** A copy that stands still: no instruction of it has run since it was copied. */
+export interface HeldMachine extends AsyncDisposable {
+  readonly pid: number
+  /** It goes on under a name. On failure nothing of it is left. */
+  release(hostname: string, scope: Scope): Promise<VmBranch>
 }
 
 /** A machine that runs, and its guest program. Disposing it ends it. */
@@ -43,8 +64,8 @@ export class VmBranch implements AsyncDisposable {
   readonly shape: MachineShape
   /** Of its kernel. */
   readonly release: string
-  /** The program that it is there for, as it was when it was copied; null in one that was booted. */
-  readonly copied: Manifest['program']
+  /** The program that the machine is there for; null in one where it has not been started yet. */
+  program: GuestProgram | null
   readonly #cleanup: Disposables
 
   constructor(parts: {
@@ -52,14 +73,14 @@ export class VmBranch implements AsyncDisposable {
     guest: Guest
     shape: MachineShape
     release: string
-    copied: Manifest['program']
+    program: GuestProgram | null
     cleanup: Disposables
   }) {
     this.machine = parts.machine
     this.guest = parts.guest
     this.shape = parts.shape
     this.release = parts.release
-    this.copied = parts.copied
+    this.program = parts.program
     this.#cleanup = parts.cleanup
   }
 
@@ -89,24 +110,57 @@ export class VmEngine {
     return [{ name: `machines, by QEMU ${tools.version} ${inWords(accelerator)}`, works: true, reason: null }]
   }
 
+  /** Makes a disk of a directory. @throws ThawError ENGINE_MISSING, SETUP_FAILED, DISK_FULL */
+  async makeDisk(root: string, file: string, scope: Scope): Promise<void> {
+    await makeDisk(await this.#provider.get(this.#say, scope), root, file, scope)
+  }
+
+  /** Archive of a root file system with packages. @throws ThawError SETUP_FAILED, DISK_FULL */
+  makeRoot(packages: readonly string[], scope: Scope): Promise<string> {
+    return makeRoot(this.#provider, packages, this.#say, scope)
+  }
+
   /** Boots a machine. Nothing but the guest program runs in it yet. On failure nothing is left. */
-  async launch(group: VmGroup, { disk, shape, hostname }: VmBoot, scope: Scope): Promise<VmBranch> {
+  async launch(group: VmGroup, spec: VmBoot, scope: Scope): Promise<VmBranch> {
+    const { disk, shape, hostname, admit } = spec
     const monitor = await this.monitor(scope)
     const tools = await this.#provider.get(this.#say, scope)
     const kernel = await tools.kernel()
     const bounded = withTimeout(scope, BOOT_TIMEOUT)
-    return await this.#open(group, shape, hostname, 'boots', bounded, (directory) =>
+    const { machine, cleanup } = await this.#begin(group, admit, (directory) =>
       monitor.start({ shape, kernel, disk, directory }, bounded),
     )
+    const guest = new Guest(machine.channel)
+    try {
+      // Not before: the time that it is told is to be that of its first program.
+      await guest.booted(bounded)
+      const release = await guest.renew({ hostname, network: null }, bounded)
+      return new VmBranch({ machine, guest, shape, release, program: null, cleanup })
+    } catch (error) {
+      const failure = withLastWords(error, machine)
+      await cleanup[Symbol.asyncDispose]()
+      throw failure
+    }
   }
 
   /**
-   * A copy of a machine. Before any program of it goes on it has a time, random numbers, a name and an address of its
-   * own. On failure the image is as it was.
+   * A copy of a machine. Before any program of it goes on it has a time, random numbers and a name of its own. On
+   * failure the image is as it was.
    *
    * @throws ThawError CHECKPOINT_GONE, IMAGE_MISMATCH, IMAGE_BROKEN, ENGINE_FAILED
    */
-  async restore(group: VmGroup, image: AnyImage, hostname: string, scope: Scope): Promise<VmBranch> {
+  async restore(group: VmGroup, image: AnyImage, spec: VmRestore, scope: Scope): Promise<VmBranch> {
+    const held = await this.hold(group, image, spec, scope)
+    return await held.release(spec.hostname, scope)
+  }
+
+  /** As restore, up to the last step. */
+  async hold(
+    group: VmGroup,
+    image: AnyImage,
+    { listener, admit }: Omit<VmRestore, 'hostname'>,
+    scope: Scope,
+  ): Promise<HeldMachine> {
     if (!(image instanceof VmImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     if (!image.alive) throw new ThawError('CHECKPOINT_GONE', 'The checkpoint is not there any more.')
     const monitor = await this.monitor(scope)
@@ -115,38 +169,47 @@ export class VmEngine {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
     image.check()
-    const { shape, program } = image.manifest
+    const { shape, program: copied, release, lines } = image.manifest
     const bounded = withTimeout(scope, RESTORE_TIMEOUT)
-    return await this.#open(group, shape, hostname, program, bounded, async (directory) => {
-      const machine = await monitor.restore({ shape, snapshot: image.directory, directory }, bounded)
-      try {
-        await machine.resume(bounded)
-        return machine
-      } catch (error) {
-        await machine[Symbol.asyncDispose]()
-        throw error
-      }
-    })
+    const { machine, cleanup } = await this.#begin(group, admit, (directory) =>
+      monitor.restore({ shape, snapshot: image.directory, directory }, bounded),
+    )
+    return {
+      pid: machine.pid,
+      release: async (hostname, until) => {
+        const within = withTimeout(until, RESTORE_TIMEOUT)
+        try {
+          const guest = new Guest(machine.channel, lines)
+          const program = copied === null ? null : guest.adopt(copied.line, copied.pid, listener)
+          await machine.resume(within)
+          await guest.renew({ hostname, network: null }, within)
+          return new VmBranch({ machine, guest, shape, release, program, cleanup })
+        } catch (error) {
+          const failure = withLastWords(error, machine)
+          await cleanup[Symbol.asyncDispose]()
+          throw failure
+        }
+      },
+      [Symbol.asyncDispose]: () => cleanup[Symbol.asyncDispose](),
+    }
   }
 
   /**
    * Copies a machine as it is now. It runs on, also on failure; then nothing is left of the image.
    *
-   * @param name of the image's directory
-   * @param how.program that the machine is there for
    * @param how.stop whether it ends once it is copied, which spares copying its memory
    * @param how.cut called when all that its programs had printed has been handed over
    */
   async checkpoint(
     group: VmGroup,
     branch: VmBranch,
-    name: string,
-    how: { program: Manifest['program']; stop?: boolean; cut?: () => void },
+    how: { stop?: boolean; cut?: () => void },
     scope: Scope,
   ): Promise<VmImage> {
     const { machine, guest, shape, release } = branch
     const monitor = await this.#identity(await this.monitor(scope), scope)
-    const draft = join(group.images, `${name}.draft`)
+    const names = group.newImage()
+    const draft = join(group.images, names.draft)
     const { stop = false } = how
     mkdirSync(draft, { mode: 0o700 })
     try {
@@ -161,8 +224,10 @@ export class VmEngine {
           await guest.goOn(scope)
         }
       }
-      const about = { monitor, shape, release, program: how.program }
-      return await sealImage(draft, join(group.images, name), about)
+      const program =
+        branch.program === null ? null : { line: branch.program.number, pid: branch.program.pid }
+      const about = { monitor, shape, release, program, lines: guest.lines }
+      return await sealImage(draft, join(group.images, names.final), about)
     } catch (error) {
       if (stop) await goOn(branch, scope)
       removeTree(draft)
@@ -196,30 +261,21 @@ export class VmEngine {
     return { ...identity, processor: emulated ? null : processorDigest() }
   }
 
-  async #open(
+  /** A machine with a directory of its own, which goes with it. */
+  async #begin(
     group: VmGroup,
-    shape: MachineShape,
-    hostname: string,
-    from: 'boots' | Manifest['program'],
-    scope: Scope,
+    admit: ((pid: number) => void) | undefined,
     begin: (directory: string) => Promise<Machine>,
-  ): Promise<VmBranch> {
+  ): Promise<{ machine: Machine; cleanup: Disposables }> {
     const cleanup = new Disposables()
     const directory = mkdtempSync(join(group.work, 'm-'))
     cleanup.add(() => rmSync(directory, { recursive: true, force: true }))
     try {
       const machine = cleanup.use(await begin(directory))
-      const guest = new Guest(machine.channel)
-      const identity: GuestIdentity = { hostname, network: shape.network === 'none' ? null : USER_NETWORK }
-      const copied = from === 'boots' ? null : from
-      try {
-        // Not before: the time that it is told is to be that of its first program.
-        if (from === 'boots') await guest.booted(scope)
-        const release = await guest.renew(identity, scope)
-        return new VmBranch({ machine, guest, shape, release, copied, cleanup })
-      } catch (error) {
-        throw withLastWords(error, machine)
-      }
+      const gone = machine.exited.then(() => cleanup[Symbol.asyncDispose]())
+      group.keep(cleanup, gone)
+      admit?.(machine.pid)
+      return { machine, cleanup }
     } catch (error) {
       await cleanup[Symbol.asyncDispose]()
       throw error

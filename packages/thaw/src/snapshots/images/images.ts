@@ -1,21 +1,33 @@
 /** The images of one user: a row in the journal each, and for a root file system a directory. */
 import { mkdtempSync, readdirSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { NO_LIMITS, type Image, type ImageDefinition } from '@thaw/protocol'
+import { NO_LIMITS, type Image, type ImageDefinition, type UploadDefinition } from '@thaw/protocol'
 import type { Journal } from '../../store/index.js'
 import { preparePrivate, removeTree, ThawError, type Log, type Scope } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import { importRoot, type ImportResult } from './import.js'
 import type { Budget } from './root-writer.js'
+import { receive, type Expected } from './upload.js'
 
 const DRAFT = 'draft-'
 /** What a program finds when neither definition nor image says anything. */
 export const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
+const DISK = 'disk'
+
+/** What images are made with that are not imported alone. */
+export interface ImageMakers {
+  /** A disk for machines. */
+  makeDisk(root: string, file: string, scope: Scope): Promise<void>
+  /** Archive of a root file system with packages. */
+  makeRoot(packages: readonly string[], scope: Scope): Promise<string>
+}
+
 export class Images {
   readonly #journal: Journal
   readonly #directory: string
   readonly #log: Log
+  readonly #makers: ImageMakers
   /** Names of images that are being made. */
   readonly #taken = new Set<string>()
 
@@ -24,7 +36,8 @@ export class Images {
    *
    * @param directory of this class alone
    */
-  constructor(journal: Journal, directory: string, log: Log) {
+  constructor(journal: Journal, directory: string, makers: ImageMakers, log: Log) {
+    this.#makers = makers
     this.#journal = journal
     this.#directory = directory
     this.#log = log
@@ -62,26 +75,56 @@ export class Images {
     return image.kind === 'rootfs' ? join(this.#directory, image.id, 'rootfs') : null
   }
 
+  /** Disk of an image for machines. */
+  diskOf(image: Image): string {
+    return join(this.#directory, image.id, DISK)
+  }
+
   /**
    * Makes an image. On failure nothing of it is left.
    *
    * @throws ThawError NAME_TAKEN, DIRECTORY_GONE, INVALID_REQUEST, and what importRoot throws
    */
   async create(definition: ImageDefinition, scope: Scope, most?: Budget): Promise<Image> {
-    const { name } = definition
-    if (this.#taken.has(name) || this.#journal.images.named(name) !== undefined) {
-      throw new ThawError('NAME_TAKEN', `There is an image ${name} already.`, {
-        hint: `Remove it first (\`thaw image rm ${name}\`), or use another tag.`,
-      })
+    return await this.#named(definition.name, () => this.#make(definition, scope, most))
+  }
+
+  /**
+   * Makes an image of an archive as it arrives. On failure nothing of it is left.
+   *
+   * @throws ThawError NAME_TAKEN before anything is read, and what `receive` and importRoot throw
+   */
+  async upload(
+    definition: UploadDefinition,
+    content: AsyncIterable<Uint8Array>,
+    expected: Expected,
+    scope: Scope,
+  ): Promise<Image> {
+    return await this.#named(definition.name, async () => {
+      const draft = mkdtempSync(join(this.#directory, DRAFT))
+      try {
+        const path = join(draft, 'archive')
+        await receive(content, path, expected, scope)
+        return await this.#import({ ...definition, kind: 'rootfs', path }, scope, undefined, 'an upload')
+      } finally {
+        removeTree(draft)
+      }
+    })
+  }
+
+  async #make(definition: ImageDefinition, scope: Scope, most?: Budget): Promise<Image> {
+    if (definition.kind === 'rootfs') return await this.#import(definition, scope, most)
+    if (definition.kind === 'directory') {
+      if (definition.engine === 'process') return this.#record(newId('img'), definition, null)
+      throw new ThawError(
+        'INVALID_REQUEST',
+        'A machine sees no directory of this one: it has a root file system.',
+        { hint: 'Use the kind `rootfs` or `packages`.' },
+      )
     }
-    this.#taken.add(name)
-    try {
-      return definition.kind === 'directory'
-        ? this.#record(newId('img'), definition, null)
-        : await this.#import(definition, scope, most)
-    } finally {
-      this.#taken.delete(name)
-    }
+    const { packages, ...rest } = definition
+    const path = await this.#makers.makeRoot(packages, scope)
+    return await this.#import({ ...rest, kind: 'rootfs', path }, scope, most)
   }
 
   /** Prerequisite: nothing runs on it. The journal first: what is left of an interrupted removal is swept. */
@@ -90,37 +133,58 @@ export class Images {
     removeTree(join(this.#directory, image.id))
   }
 
+  /** No other image of the name is made while `work` goes on. @throws ThawError NAME_TAKEN */
+  async #named(name: string, work: () => Promise<Image>): Promise<Image> {
+    if (this.#taken.has(name) || this.#journal.images.named(name) !== undefined) {
+      throw new ThawError('NAME_TAKEN', `There is an image ${name} already.`, {
+        hint: `Remove it first (\`thaw image rm ${name}\`), or use another tag.`,
+      })
+    }
+    this.#taken.add(name)
+    try {
+      return await work()
+    } finally {
+      this.#taken.delete(name)
+    }
+  }
+
+  /** @param source what is told of where it came from; default: its path */
   async #import(
     definition: ImageDefinition & { kind: 'rootfs' },
     scope: Scope,
     most?: Budget,
+    source = realpathSync(definition.path),
   ): Promise<Image> {
     const draft = mkdtempSync(join(this.#directory, DRAFT))
     try {
       const result = await importRoot(definition.path, definition.reference ?? null, draft, scope, most)
+      if (definition.engine === 'vm') {
+        await this.#makers.makeDisk(join(draft, 'rootfs'), join(draft, DISK), scope)
+      }
       const id = newId('img')
       renameSync(draft, join(this.#directory, id))
       try {
-        return this.#record(id, definition, result)
+        result.imported.source = source
+        return this.#record(id, { ...definition, path: source }, result)
       } catch (error) {
         removeTree(join(this.#directory, id))
         throw error
       }
     } catch (error) {
       removeTree(draft)
-      this.#log.info('An image was not imported.', { source: definition.path, error })
+      this.#log.info('An image was not imported.', { source, error })
       throw error
     }
   }
 
-  #record(id: string, definition: ImageDefinition, result: ImportResult | null): Image {
+  #record(id: string, definition: Imported, result: ImportResult | null): Image {
     const image = describe(id, definition, result)
     this.#journal.images.record(image)
     return image
   }
 }
 
-function describe(id: string, definition: ImageDefinition, result: ImportResult | null): Image {
+function describe(id: string, definition: Imported, result: ImportResult | null): Image {
   const { kind, name, engine } = definition
   const config = result?.config ?? null
   const command = definition.command ?? [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])]
@@ -132,7 +196,7 @@ function describe(id: string, definition: ImageDefinition, result: ImportResult 
   if (kind === 'directory' && statSync(definition.path, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new ThawError('DIRECTORY_GONE', `${definition.path} is no directory.`)
   }
-  const path = realpathSync(definition.path)
+  const path = kind === 'directory' ? realpathSync(definition.path) : definition.path
   const ports = Object.keys(config?.ExposedPorts ?? {}).flatMap((port) => {
     const number = /^(\d+)(?:\/tcp)?$/.exec(port)?.[1]
     return number === undefined ? [] : [Number(number)]
@@ -155,6 +219,9 @@ function describe(id: string, definition: ImageDefinition, result: ImportResult 
     created_at: new Date().toISOString(),
   }
 }
+
+/** What packages become before they are described. */
+type Imported = Exclude<ImageDefinition, { kind: 'packages' }>
 
 function environment(list: readonly string[]): Record<string, string> {
   return Object.fromEntries(

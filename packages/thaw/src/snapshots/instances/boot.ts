@@ -3,14 +3,16 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import type { Image } from '@thaw/protocol'
 import type { StreamsSpec } from '../../engines/engine.js'
-import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
-import type { ProcessImage } from '../../engines/process/image.js'
+import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
-import { checkScope, ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
+import type { VmEngine } from '../../engines/vm/vm.js'
+import { ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
 import { findFile } from '../../files/within.js'
 import { writeFileOf } from './files.js'
-import { admit, placeOf, type Living } from './living.js'
+import { SandboxBody, type Body, type Copy } from './body.js'
+import { MachineBody } from './machine-body.js'
+import { admit, ownOf, type Living } from './living.js'
 import type { Held } from './held.js'
 import { becomeReady } from './readiness.js'
 import { findUser, type User } from './users.js'
@@ -18,7 +20,7 @@ import { findUser, type User } from './users.js'
 /** What an instance is made of. */
 export type Source =
   | { kind: 'cold' }
-  | { kind: 'warm'; image: ProcessImage }
+  | { kind: 'warm'; image: Copy }
   /** Restored before, up to its last step. */
   | { kind: 'pool'; held: Held }
 
@@ -27,13 +29,18 @@ const STREAMS: StreamsSpec = { stdin: 'null', joined: false, terminal: null }
 /** Seconds in which what was ready when it was copied has to be so again. */
 const READY_AGAIN = 10
 const LARGEST_PASSWD = 4_000_000
+/** Of a machine whose image says nothing. Bytes. */
+const MACHINE_MEMORY = 512 * 1024 ** 2
 
 export interface Bench {
   engine: ProcessEngine
+  machines: VmEngine
   group: ProcessGroup
   rootless: boolean
   /** Directory of an image's root file system. */
   rootOf: (image: Image) => string | null
+  /** Disk of an image for machines. */
+  diskOf: (image: Image) => string
 }
 
 /**
@@ -48,10 +55,10 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
   const patterns = readiness !== null && 'output' in readiness ? readiness.output : null
   // Before it can print anything.
   const printed = patterns === null ? null : living.printed(patterns)
-  const branch = await begin(bench, living, source, scope)
-  living.began(branch)
+  const body = await begin(bench, living, source, scope)
+  living.began(body)
   if (over.signal.aborted) throw new ThawError('CANCELLED', 'It was deleted while it started.')
-  const ended = branch.exited.then(({ code, signal }) => {
+  const ended = body.exited.then(({ code, signal }) => {
     over.abort()
     living.change({ exit: { code, signal } })
     const { lastWords } = living
@@ -65,7 +72,7 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
   ended.catch(() => {})
   const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
   const steps = async () => {
-    await hasBegun(branch, inner)
+    await body.begun(inner)
     await living.publishPorts(scope)
     const { after_restore: hook } = image
     if (source.kind !== 'cold' && hook !== null && !(await succeeds(living, hook, inner))) {
@@ -99,11 +106,11 @@ export async function checkReady(
   scope: Scope,
   printed: Promise<void> | null = null,
 ): Promise<void> {
-  const { branch, image, request } = living
+  const { body, image, request } = living
   const readiness = request.readiness ?? image.readiness
-  if (readiness === null || branch === null) return
+  if (readiness === null || body === null) return
   const probed = {
-    branch,
+    body,
     printed: () => printed ?? Promise.resolve(),
     succeeds: (command: readonly string[], until: Scope) => succeeds(living, command, until),
     reach: (port: number, use: (port: number) => Promise<boolean>) => living.reach(port, scope, use),
@@ -112,17 +119,9 @@ export async function checkReady(
   await becomeReady(probed, due, restored, scope)
 }
 
-/** The program itself runs, not what becomes it within the sandbox: a command that is not there has then been told. */
-async function hasBegun(branch: ProcessBranch, scope: Scope): Promise<void> {
-  const program = (pid: number) => statSync(`/proc/${pid}/exe`, { throwIfNoEntry: false })?.ino
-  const own = program(branch.parts.sandbox.initPid)
-  while (program(branch.pid) === own) {
-    checkScope(scope, 'starting a program')
-    await new Promise((resolve) => setTimeout(resolve, 1))
-  }
-}
-
-async function begin(bench: Bench, living: Living, source: Source, scope: Scope): Promise<ProcessBranch> {
+async function begin(bench: Bench, living: Living, source: Source, scope: Scope): Promise<Body> {
+  if (source.kind === 'pool') return await source.held.release(living, scope)
+  if (living.image.engine === 'vm') return await beginMachine(bench, living, source, scope)
   const { engine, group } = bench
   const { image, request, document } = living
   const { listener, cgroup } = living
@@ -133,8 +132,8 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
     hostname: document.name,
     admit: (pid: number) => admit(cgroup, pid),
   }
-  if (source.kind === 'warm') return await engine.restore(group, source.image, spec, scope)
-  if (source.kind === 'pool') return await source.held.release(living)
+  const bodyOf = (branch: ProcessBranch) => new SandboxBody(branch, ownOf(image), bench.rootless)
+  if (source.kind === 'warm') return bodyOf(await engine.restore(group, source.image, spec, scope))
   const root = bench.rootOf(image)
   if (root === null && !existsSync(image.cwd)) {
     throw new ThawError('DIRECTORY_GONE', `${image.cwd}, in which ${image.name} runs, does not exist.`)
@@ -142,7 +141,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
   const user = bench.rootless || living.user === null ? null : userOf(living.user, root)
   const home = user?.home ?? (root === null ? (process.env['HOME'] ?? null) : '/root')
   const path = process.env['PATH'] ?? ''
-  return await engine.launch(
+  const branch = await engine.launch(
     group,
     {
       ...spec,
@@ -164,7 +163,7 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
       prepare: async (initPid) => {
         for (const { path: to, content, encoding, mode } of request.files) {
           await writeFileOf(
-            placeOf(image, initPid),
+            { pid: initPid, own: ownOf(image) },
             to,
             Readable.from([Buffer.from(content, encoding)]),
             mode,
@@ -174,6 +173,48 @@ async function begin(bench: Bench, living: Living, source: Source, scope: Scope)
     },
     scope,
   )
+  return bodyOf(branch)
+}
+
+async function beginMachine(bench: Bench, living: Living, source: Source, scope: Scope): Promise<Body> {
+  const { machines, group } = bench
+  const { image, request, document, listener, cgroup } = living
+  const hostname = document.name
+  const enter = (pid: number) => admit(cgroup, pid)
+  if (source.kind === 'warm') {
+    return MachineBody.of(
+      await machines.restore(group, source.image, { hostname, listener, admit: enter }, scope),
+    )
+  }
+  if (document.network !== 'private') {
+    throw new ThawError(
+      'UNSUPPORTED',
+      `Machines have no network but their own ports yet: not ${document.network}.`,
+    )
+  }
+  const { memory, cpu } = document.limits
+  const shape = {
+    memory: Math.ceil((memory ?? MACHINE_MEMORY) / 1024 ** 2) * 1024 ** 2,
+    cpus: Math.max(1, Math.ceil(cpu ?? 1)),
+    network: 'none' as const,
+  }
+  const branch = await machines.launch(
+    group,
+    { disk: bench.diskOf(image), shape, hostname, admit: enter },
+    scope,
+  )
+  try {
+    for (const { path, content, encoding, mode } of request.files) {
+      await branch.guest.writeFile(path, Readable.from([Buffer.from(content, encoding)]), mode, scope)
+    }
+    const user = living.user === null ? null : userOf(living.user, bench.rootOf(image))
+    const env = { HOME: user?.home ?? '/root', ...living.environment, THAW_INSTANCE: '1' }
+    const spec = { argv: image.command, env, cwd: image.cwd, user, streams: STREAMS, listener }
+    return await MachineBody.start(branch, spec, scope)
+  } catch (error) {
+    await branch[Symbol.asyncDispose]()
+    throw error
+  }
 }
 
 async function succeeds(living: Living, command: readonly string[], scope: Scope): Promise<boolean> {

@@ -1,65 +1,56 @@
 /** Somebody's program to be: restored up to its last step, its ports taken, with a name and a log still to come. */
 import { readFileSync } from 'node:fs'
 import type { OutputListener } from '../../engines/engine.js'
-import type { ProcessBranch } from '../../engines/process/branch.js'
-import type { ProcessGroup } from '../../engines/process/group.js'
-import type { ProcessImage } from '../../engines/process/image.js'
+import { ProcessImage } from '../../engines/process/image.js'
+import type { VmImage } from '../../engines/vm/image.js'
 import { takePorts, type Publication } from '../../engines/process/publication.js'
 import { treeOf } from '../../engines/process/inspect.js'
-import type { ProcessEngine } from '../../engines/process/process.js'
-import type { HeldBranch } from '../../engines/process/specs.js'
 import { Cgroup, ThawError, type Scope } from '../../system/index.js'
-import { admit, LOOPBACK, type Living } from './living.js'
+import { SandboxBody, type Body, type Copy } from './body.js'
+import type { Bench } from './boot.js'
+import { admit, LOOPBACK, ownOf, type Living } from './living.js'
+import { MachineBody } from './machine-body.js'
+
+/** What stands there: a sandbox, or a machine. */
+interface Standing extends AsyncDisposable {
+  /** As long as this process lives, it does. */
+  readonly pid: number
+  /** It goes on as `living`, whose name was not known before. On failure nothing of it is left. */
+  release(living: Living, scope: Scope): Promise<Body>
+}
 
 export class Held implements AsyncDisposable {
   /** Of the instance that it becomes. */
   readonly id: string
-  readonly #held: HeldBranch
+  readonly #standing: Standing
   readonly #output: Output
   readonly #cgroup: Cgroup
-  /** Of the machine, taken for it; null: it has none, or the instance has them now. */
-  #ports: Publication | null
   #releasedAt: number | null = null
 
-  private constructor(
-    id: string,
-    held: HeldBranch,
-    output: Output,
-    cgroup: Cgroup,
-    ports: Publication | null,
-  ) {
+  private constructor(id: string, standing: Standing, output: Output, cgroup: Cgroup) {
     this.id = id
-    this.#held = held
+    this.#standing = standing
     this.#output = output
     this.#cgroup = cgroup
-    this.#ports = ports
   }
 
   /** @param ports of its own, that are to be published at any that are free on the machine */
   static async restore(
-    bench: { engine: ProcessEngine; group: ProcessGroup; rootless: boolean },
+    bench: Bench,
     id: string,
-    image: ProcessImage,
+    image: Copy,
     ports: readonly number[],
     scope: Scope,
   ): Promise<Held> {
     // Its cgroup is the instance's: moving processes into another one later takes longer than all the rest of a take.
     const cgroup = new Cgroup(id, {})
     const output = new Output()
-    const streams = { stdin: 'null', joined: false, terminal: null } as const
-    const enter = (pid: number) => admit(cgroup, pid)
-    const spec = { branch: id, streams, listener: output, hostname: nameOf(id), admit: enter }
     try {
-      const held = await bench.engine.hold(bench.group, image, spec, scope)
-      try {
-        const pairs = ports.map((inner) => ({ port: 0, inner }))
-        const taken =
-          pairs.length === 0 ? null : await takePorts(held.initPid, LOOPBACK, pairs, bench.rootless, scope)
-        return new Held(id, held, output, cgroup, taken)
-      } catch (error) {
-        await held[Symbol.asyncDispose]()
-        throw error
-      }
+      const standing =
+        image instanceof ProcessImage
+          ? await standInSandbox(bench, id, image, ports, output, cgroup, scope)
+          : await standInMachine(bench, image, output, cgroup, scope)
+      return new Held(id, standing, output, cgroup)
     } catch (error) {
       cgroup[Symbol.dispose]()
       throw error
@@ -69,7 +60,7 @@ export class Held implements AsyncDisposable {
   /** Whether it still stands there. */
   get alive(): boolean {
     try {
-      const stat = readFileSync(`/proc/${this.#held.initPid}/stat`, 'latin1')
+      const stat = readFileSync(`/proc/${this.#standing.pid}/stat`, 'latin1')
       return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
     } catch {
       return false
@@ -83,20 +74,17 @@ export class Held implements AsyncDisposable {
 
   /** Bytes: its share of the memory of all its processes. */
   get memory(): number {
-    return treeOf(this.#held.initPid).reduce((sum, pid) => sum + shareOf(pid), 0)
+    return treeOf(this.#standing.pid).reduce((sum, pid) => sum + shareOf(pid), 0)
   }
 
   /** It goes on, as the instance of its id. On failure nothing of it is left. @throws ThawError when it is gone */
-  async release(living: Living): Promise<ProcessBranch> {
+  async release(living: Living, scope: Scope): Promise<Body> {
     try {
       if (!this.alive) throw new ThawError('ENGINE_FAILED', 'A member of a pool has ended.')
       this.#output.direct(living.listener)
-      living.takeOver(this.#ports)
-      this.#ports = null
-      const { name } = living.document
-      const branch = await this.#held.release(name === nameOf(this.id) ? null : name)
+      const body = await this.#standing.release(living, scope)
       this.#releasedAt = performance.now()
-      return branch
+      return body
     } catch (error) {
       await this[Symbol.asyncDispose]()
       throw error
@@ -104,9 +92,61 @@ export class Held implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#ports?.[Symbol.asyncDispose]()
-    await this.#held[Symbol.asyncDispose]()
+    await this.#standing[Symbol.asyncDispose]()
     if (this.#releasedAt === null) this.#cgroup[Symbol.dispose]()
+  }
+}
+
+async function standInSandbox(
+  bench: Bench,
+  id: string,
+  image: ProcessImage,
+  ports: readonly number[],
+  listener: OutputListener,
+  cgroup: Cgroup,
+  scope: Scope,
+): Promise<Standing> {
+  const streams = { stdin: 'null', joined: false, terminal: null } as const
+  const enter = (pid: number) => admit(cgroup, pid)
+  const spec = { branch: id, streams, listener, hostname: nameOf(id), admit: enter }
+  const held = await bench.engine.hold(bench.group, image, spec, scope)
+  const pairs = ports.map((inner) => ({ port: 0, inner }))
+  let taken: Publication | null = null
+  try {
+    if (pairs.length > 0) taken = await takePorts(held.initPid, LOOPBACK, pairs, bench.rootless, scope)
+  } catch (error) {
+    await held[Symbol.asyncDispose]()
+    throw error
+  }
+  return {
+    pid: held.initPid,
+    release: async (living) => {
+      living.takeOver(taken)
+      taken = null
+      const { name } = living.document
+      const branch = await held.release(name === nameOf(id) ? null : name)
+      return new SandboxBody(branch, ownOf(living.image), bench.rootless)
+    },
+    [Symbol.asyncDispose]: async () => {
+      await taken?.[Symbol.asyncDispose]()
+      await held[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function standInMachine(
+  bench: Bench,
+  image: VmImage,
+  listener: OutputListener,
+  cgroup: Cgroup,
+  scope: Scope,
+): Promise<Standing> {
+  const enter = (pid: number) => admit(cgroup, pid)
+  const held = await bench.machines.hold(bench.group, image, { listener, admit: enter }, scope)
+  return {
+    pid: held.pid,
+    release: async (living, until) => MachineBody.of(await held.release(living.document.name, until)),
+    [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
   }
 }
 

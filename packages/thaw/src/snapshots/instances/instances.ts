@@ -13,10 +13,9 @@ import type {
   StopRequest,
 } from '@thaw/protocol'
 import { needsUserNamespace } from '../../engines/process/criu/provide.js'
-import type { Entered } from '../../engines/process/entered.js'
 import { ProcessGroup } from '../../engines/process/group.js'
-import { ProcessImage } from '../../engines/process/image.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
+import type { VmEngine } from '../../engines/vm/vm.js'
 import type { InstanceCheckpointRow, InstanceRow, Journal } from '../../store/index.js'
 import {
   Cgroup,
@@ -32,7 +31,7 @@ import type { Images } from '../images/images.js'
 import { InstanceCheckpoints } from './checkpoints.js'
 import { boot, runIn, type Bench } from './boot.js'
 import { nameOf } from './held.js'
-import { readFileOf, writeFileOf } from './files.js'
+import { checkpointOf, limitsOf, openCopy, type Beside, type Body } from './body.js'
 import { Living, type ExecSpec } from './living.js'
 import { always, type Supplier } from './supplier.js'
 import { InstanceLog, readLog, type Printed } from './log.js'
@@ -51,6 +50,7 @@ export class Instances implements AsyncDisposable {
   readonly #journal: Journal
   readonly #images: Images
   readonly #engine: ProcessEngine
+  readonly #machines: VmEngine
   readonly #directory: string
   readonly #log: Log
   readonly #group: ProcessGroup
@@ -65,12 +65,14 @@ export class Instances implements AsyncDisposable {
     journal: Journal
     images: Images
     engine: ProcessEngine
+    machines: VmEngine
     directory: string
     log: Log
   }) {
     this.#journal = parts.journal
     this.#images = parts.images
     this.#engine = parts.engine
+    this.#machines = parts.machines
     this.#directory = parts.directory
     this.#log = parts.log
     preparePrivate(this.#directory)
@@ -164,7 +166,7 @@ export class Instances implements AsyncDisposable {
     return row.checkpoint
   }
 
-  exec(id: string, spec: ExecSpec, scope: Scope): Promise<Entered> {
+  exec(id: string, spec: ExecSpec, scope: Scope): Promise<Beside> {
     return this.#find(id).exec(spec, scope)
   }
 
@@ -193,15 +195,15 @@ export class Instances implements AsyncDisposable {
     return existsSync(directory) ? readLog(directory, this.#log) : nothing()
   }
 
-  readFile(id: string, path: string): ReturnType<typeof readFileOf> {
+  readFile(id: string, path: string): ReturnType<Body['readFile']> {
     const living = this.#find(id)
     void living.use(() => Promise.resolve())
-    return readFileOf(living.place, path)
+    return living.running('ready', 'creating').readFile(path)
   }
 
   writeFile(id: string, path: string, content: AsyncIterable<Uint8Array>, mode: number): Promise<void> {
     const living = this.#find(id)
-    return living.use(() => writeFileOf(living.place, path, content, mode))
+    return living.use(() => living.running('ready', 'creating').writeFile(path, content, mode))
   }
 
   /** Asks its program to end, and ends it when it does not. One that has ended is no error. */
@@ -294,9 +296,9 @@ export class Instances implements AsyncDisposable {
     if (this.#journal.instances.hasName(name)) {
       throw new ThawError('NAME_TAKEN', `There is an instance ${name} already.`)
     }
-    const limits = limitsOf(image, request)
+    const limits = wished(image, request)
     const user = request.user ?? image.user
-    const limited = { memory: limits.memory, cpus: limits.cpu, processes: limits.pids }
+    const limited = limitsOf(image, limits)
     const cgroup = new Cgroup(id, limited)
     const created = Date.now()
     const document: Instance = {
@@ -315,7 +317,9 @@ export class Instances implements AsyncDisposable {
       limits,
       notes: [
         ...cgroup.missing.map((what) => `a limit cannot be kept here: ${what}`),
-        ...(this.#rootless && user !== null ? [`it runs as you, not as ${user}: that takes root`] : []),
+        ...(this.#rootless && user !== null && image.engine !== 'vm'
+          ? [`it runs as you, not as ${user}: that takes root`]
+          : []),
       ],
       exit: null,
       created_at: new Date(created).toISOString(),
@@ -344,6 +348,8 @@ export class Instances implements AsyncDisposable {
       group: this.#group,
       rootless: this.#rootless,
       rootOf: (image) => this.#images.rootOf(image),
+      diskOf: (image) => this.#images.diskOf(image),
+      machines: this.#machines,
     }
   }
 
@@ -358,7 +364,6 @@ export class Instances implements AsyncDisposable {
         cold = source.kind === 'cold'
         living.change({ boot_method: source.kind, from, boot_reason: reason })
         await boot(this.bench, living, source, scope)
-
         for (const command of prepare) await runIn(living, command, scope)
         break
       } catch (error) {
@@ -381,7 +386,7 @@ export class Instances implements AsyncDisposable {
       boot_seconds: seconds,
       saved_seconds: supplier.ready(living.document, seconds),
     })
-    void living.branch?.exited.then(({ code, signal }) => {
+    void living.body?.exited.then(({ code, signal }) => {
       const why = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`
       living.change({ exit: { code, signal } })
       return this.#end(living, 'stopped', living.document.reason ?? why)
@@ -394,8 +399,7 @@ export class Instances implements AsyncDisposable {
     const { document, image, request } = failed
     await failed[Symbol.asyncDispose]()
     rmSync(this.#logOf(document.id), { recursive: true, force: true })
-    const { limits } = document
-    const limited = { memory: limits.memory, cpus: limits.cpu, processes: limits.pids }
+    const limited = limitsOf(image, document.limits)
     const fresh = { ...document, exit: null, pid: null, ports: [] }
     return this.#live(fresh, image, request, new Cgroup(document.id, limited))
   }
@@ -406,7 +410,7 @@ export class Instances implements AsyncDisposable {
       living.change({ state, reason, ended_at: new Date().toISOString(), ports: [], pid: null })
     }
     await living[Symbol.asyncDispose]()
-    const exit = living.branch === null ? null : await living.branch.exited
+    const exit = living.body === null ? null : await living.body.exited
     if (exit !== null && living.document.exit === null) {
       living.change({ exit: { code: exit.code, signal: exit.signal } })
     }
@@ -427,7 +431,7 @@ export class Instances implements AsyncDisposable {
           // Those of the machine are one's own.
           ports: row.request.ports?.map(({ port }) => ({ port, host: 0 })) ?? null,
         }
-        const warm = always({ kind: 'warm', image: ProcessImage.open(row.directory) }, row.checkpoint.id)
+        const warm = always({ kind: 'warm', image: openCopy(image.engine, row.directory) }, row.checkpoint.id)
         made.push(this.#begin(image, own, warm, scope))
       }
       return await Promise.all(made.map(({ ready }) => ready))
@@ -450,8 +454,8 @@ export class Instances implements AsyncDisposable {
     return await living.inTurn(() =>
       living.awake(async () => {
         const began = performance.now()
-        const branch = living.running('ready', 'paused')
-        const image = await this.#engine.checkpoint(this.#group, branch, openScope(this.#log), { tcp })
+        const body = living.running('ready', 'paused')
+        const image = await checkpointOf(this.bench, body, openScope(this.#log), { tcp })
         const row: InstanceCheckpointRow = {
           checkpoint: {
             id,
@@ -524,7 +528,7 @@ export class Instances implements AsyncDisposable {
 }
 
 /** What the request does not limit, the image does. */
-function limitsOf(image: Image, { limits: own }: InstanceRequest): Limits {
+function wished(image: Image, { limits: own }: InstanceRequest): Limits {
   const { cpu, memory, pids } = image.limits
   return { cpu: own?.cpu ?? cpu, memory: own?.memory ?? memory, pids: own?.pids ?? pids }
 }

@@ -1,13 +1,11 @@
 /** One instance that has not ended: its program, and everything that ends with it. */
 import type { Image, Instance, InstanceRequest, InstanceState } from '@thaw/protocol'
-import type { OutputListener } from '../../engines/engine.js'
-import type { ProcessBranch } from '../../engines/process/branch.js'
-import { Entered, type EnterSpec } from '../../engines/process/entered.js'
-import { treeOf } from '../../engines/process/inspect.js'
-import { publish, type Publication } from '../../engines/process/publication.js'
+import type { OutputListener, StreamsSpec } from '../../engines/engine.js'
+import type { Publication } from '../../engines/process/publication.js'
 import type { InstanceRow } from '../../store/index.js'
 import { matcher, ThawError, type Cgroup, type Scope } from '../../system/index.js'
-import { readTextOf, type Place } from './files.js'
+import type { Beside, Body } from './body.js'
+import type { Place } from './files.js'
 import type { InstanceLog } from './log.js'
 import { measure } from './stats.js'
 import { findUser, type User } from './users.js'
@@ -24,7 +22,7 @@ export interface ExecSpec {
   cwd: string | null
   /** Null: as the instance. */
   user: string | null
-  streams: EnterSpec['streams']
+  streams: StreamsSpec
   listener: OutputListener
 }
 
@@ -44,12 +42,12 @@ export class Living implements AsyncDisposable {
   readonly #table: Register
   /** Whether programs see themselves as root in a user namespace. */
   readonly #rootless: boolean
-  readonly #entered = new Set<Entered>()
+  readonly #entered = new Set<Beside & { readonly pids: () => number[] }>()
   readonly #watchers = new Set<(bytes: Buffer) => void>()
   /** Of the copy that it lives on. */
   #lease: Disposable | null = null
   #document: Instance
-  #branch: ProcessBranch | null = null
+  #body: Body | null = null
   #publication: Publication | null = null
   #lastUse = performance.now()
   #using = 0
@@ -122,28 +120,22 @@ export class Living implements AsyncDisposable {
   }
 
   /** The program is there. */
-  began(branch: ProcessBranch): void {
-    this.#branch = branch
-    this.#note({ pid: branch.pid })
+  began(body: Body): void {
+    this.#body = body
+    this.#note({ pid: body.pid })
   }
 
-  get branch(): ProcessBranch | null {
-    return this.#branch
+  get body(): Body | null {
+    return this.#body
   }
 
   /** @throws ThawError WRONG_STATE */
-  running(...states: InstanceState[]): ProcessBranch {
-    if (this.#branch === null || !states.includes(this.state)) {
+  running(...states: InstanceState[]): Body {
+    if (this.#body === null || !states.includes(this.state)) {
       const { name, state, reason } = this.#document
       throw new ThawError('WRONG_STATE', `${name} is ${state}${reason === null ? '' : `: ${reason}`}.`)
     }
-    return this.#branch
-  }
-
-  /** The files that are its own: of one that sees the machine's, what it writes apart. */
-  get place(): Place {
-    const { parts } = this.running('ready', 'creating')
-    return placeOf(this.image, parts.sandbox.initPid)
+    return this.#body
   }
 
   /** One operation at a time on its program. */
@@ -189,7 +181,7 @@ export class Living implements AsyncDisposable {
 
   /** Those that were asked for, else those of its image. @throws ThawError PORT_IN_USE */
   async publishPorts(scope: Scope): Promise<void> {
-    const branch = this.running('creating')
+    const body = this.running('creating')
     const ports = this.request.ports ?? this.image.ports.map((port) => ({ port, host: 0 }))
     if (this.#publication !== null && this.request.ports === null) {
       await this.#publication.open(scope)
@@ -200,7 +192,7 @@ export class Living implements AsyncDisposable {
       if (this.#document.network === 'host')
         return this.#note({ ports: ports.map(({ port }) => ({ port, host: port })) })
       const pairs = ports.map(({ port, host }) => ({ port: host, inner: port }))
-      const made = await publish(branch, LOOPBACK, pairs, this.#rootless, scope)
+      const made = await body.publish(LOOPBACK, pairs, scope)
       if (this.over.signal.aborted) return await made[Symbol.asyncDispose]()
       this.#publication = made
     }
@@ -209,10 +201,10 @@ export class Living implements AsyncDisposable {
 
   /** A port of the machine that leads to one of its own while `use` runs. */
   async reach(port: number, scope: Scope, use: (port: number) => Promise<boolean>): Promise<boolean> {
-    const branch = this.running('creating', 'ready')
+    const body = this.running('creating', 'ready')
     const known = this.#document.ports.find((one) => one.port === port)
     if (known !== undefined || this.#document.network === 'host') return await use(known?.host ?? port)
-    const made = await publish(branch, LOOPBACK, [{ port: 0, inner: port }], this.#rootless, scope)
+    const made = await body.publish(LOOPBACK, [{ port: 0, inner: port }], scope)
     try {
       return await use(made.ports[0]?.port ?? 0)
     } finally {
@@ -225,13 +217,12 @@ export class Living implements AsyncDisposable {
    *
    * @throws ThawError WRONG_STATE, INVALID_REQUEST, COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE
    */
-  async exec(spec: ExecSpec, scope: Scope): Promise<Entered> {
-    const branch = this.running('creating', 'ready')
-    const user = this.userOf(spec.user ?? this.user)
+  async exec(spec: ExecSpec, scope: Scope): Promise<Beside> {
+    const body = this.running('creating', 'ready')
+    const user = await this.userOf(spec.user ?? this.user)
     const home = user?.home ?? null
     const terminal = spec.streams.terminal === null ? {} : { TERM: 'xterm' }
-    const entered = await Entered.start(
-      branch,
+    const entered = await body.start(
       {
         argv: spec.command,
         env: { ...(home === null ? {} : { HOME: home }), ...terminal, ...this.environment, ...spec.env },
@@ -241,7 +232,6 @@ export class Living implements AsyncDisposable {
         listener: spec.listener,
         admit: (pid) => admit(this.cgroup, pid),
       },
-      this.#rootless,
       scope,
     )
     this.#entered.add(entered)
@@ -263,22 +253,21 @@ export class Living implements AsyncDisposable {
   }
 
   /** Null: the daemon's own. @throws ThawError INVALID_REQUEST for one that its files do not name */
-  userOf(given: string | null): User | null {
-    if (given === null || this.#rootless) return null
-    const { initPid } = this.running('creating', 'ready').parts.sandbox
-    const read = (path: string) => readTextOf({ pid: initPid, own: null }, path)
-    return findUser(given, read('/etc/passwd'), read('/etc/group'))
+  async userOf(given: string | null): Promise<User | null> {
+    // In a machine it can be anybody, whoever runs the daemon.
+    if (given === null || (this.#rootless && this.image.engine !== 'vm')) return null
+    const body = this.running('creating', 'ready')
+    return findUser(given, await body.readText('/etc/passwd'), await body.readText('/etc/group'))
   }
 
   measure() {
-    const branch = this.running('ready', 'paused', 'creating')
-    return measure(this.cgroup, this.#pids(branch))
+    const body = this.running('ready', 'paused', 'creating')
+    return measure(this.cgroup, this.#pids(body))
   }
 
   /** Its program stands still; what was started beside it goes on. */
   pause(): void {
-    const branch = this.running('ready')
-    this.#freeze(branch)
+    this.#freeze(this.running('ready'))
     this.change({ state: 'paused' })
   }
 
@@ -290,23 +279,23 @@ export class Living implements AsyncDisposable {
 
   /** Lets one that is paused run while `work` needs that. */
   async awake<T>(work: () => Promise<T>): Promise<T> {
-    const branch = this.running('ready', 'paused')
+    const body = this.running('ready', 'paused')
     if (this.state === 'ready') return await work()
-    this.#thaw(branch)
+    this.#thaw(body)
     try {
       return await work()
     } finally {
-      if (this.state === 'paused') this.#freeze(branch)
+      if (this.state === 'paused') this.#freeze(body)
     }
   }
 
   /** Ends everything of it, and waits. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.over.abort()
-    if (this.state === 'paused' && this.#branch !== null) this.#thaw(this.#branch)
+    if (this.state === 'paused' && this.#body !== null) this.#thaw(this.#body)
     await Promise.all([...this.#entered].map((one) => one[Symbol.asyncDispose]()))
     await this.#publication?.[Symbol.asyncDispose]()
-    await this.#branch?.[Symbol.asyncDispose]()
+    await this.#body?.[Symbol.asyncDispose]()
     this.cgroup?.[Symbol.dispose]()
     this.log.close()
     this.#lease?.[Symbol.dispose]()
@@ -317,23 +306,24 @@ export class Living implements AsyncDisposable {
     this.#document = { ...this.#document, ...change }
   }
 
-  #pids(branch: ProcessBranch): number[] {
-    return [...treeOf(branch.root), ...[...this.#entered].flatMap(({ pid }) => treeOf(pid).slice(1))]
+  #pids(body: Body): number[] {
+    return [...body.pids(), ...[...this.#entered].flatMap((one) => one.pids())]
   }
 
-  #freeze(branch: ProcessBranch): void {
-    if (this.cgroup?.freezes === true) return this.cgroup.freeze(() => treeOf(branch.root))
-    signalAll(branch, 'SIGSTOP')
+  #freeze(body: Body): void {
+    if (this.cgroup?.freezes === true) return this.cgroup.freeze(() => body.pids())
+    signalAll(body, 'SIGSTOP')
   }
 
-  #thaw(branch: ProcessBranch): void {
+  #thaw(body: Body): void {
     if (this.cgroup?.freezes === true) this.cgroup.thaw()
-    else signalAll(branch, 'SIGCONT')
+    else signalAll(body, 'SIGCONT')
   }
 }
 
-export function placeOf(image: Image, pid: number): Place {
-  return { pid, own: image.kind === 'rootfs' ? null : [image.cwd, '/tmp', '/dev/shm'] }
+/** The directories that are an instance's own; null: all that it sees. */
+export function ownOf(image: Image): Place['own'] {
+  return image.kind === 'rootfs' ? null : [image.cwd, '/tmp', '/dev/shm']
 }
 
 /** Everything that it starts is then counted, too. A process that has ended is no error. */
@@ -346,12 +336,11 @@ export function admit(cgroup: Cgroup | null, pid: number): void {
 }
 
 /** Parents first, until there is none that one of them had started meanwhile. */
-function signalAll(branch: ProcessBranch, name: NodeJS.Signals): void {
+function signalAll(body: Body, name: NodeJS.Signals): void {
   const told = new Set<number>()
   for (let more = true; more;) {
     more = false
-    // The one above the program only waits.
-    for (const pid of treeOf(branch.root).slice(1)) {
+    for (const pid of body.pausable()) {
       if (told.has(pid)) continue
       told.add(pid)
       more = true

@@ -1,10 +1,8 @@
 /** When something that was started counts as ready. */
 import { get } from 'node:http'
 import type { Readiness } from '@thaw/protocol'
-import { isListening } from '../../engines/process/listening.js'
-import { hasListener } from '../../engines/process/sockets.js'
-import type { ProcessBranch } from '../../engines/process/branch.js'
 import { checkScope, withTimeout, type Scope } from '../../system/index.js'
+import type { Body } from './body.js'
 
 /** Milliseconds between two looks, and between two runs of a command. */
 const LOOK_EVERY = 15
@@ -13,7 +11,7 @@ const ANSWER_WITHIN = 5000
 
 /** What is looked at. */
 export interface Probed {
-  branch: ProcessBranch
+  body: Body
   /** Resolves when it has printed what matches, from its start on. */
   printed: (pattern: string) => Promise<void>
   /** Runs a command in it; resolves with whether it ended with 0. */
@@ -34,12 +32,8 @@ export async function becomeReady(
 ): Promise<void> {
   const within = withTimeout(scope, readiness.timeout * 1000)
   if ('port' in readiness) {
-    const { branch } = probed
-    const alone = branch.parts.network !== 'host'
     const { port } = readiness
-    return await repeat(LOOK_EVERY, within, () =>
-      Promise.resolve(alone ? hasListener(branch.root, port) : isListening(branch, port)),
-    )
+    return await repeat(LOOK_EVERY, within, () => probed.body.listens(port))
   }
   if ('http' in readiness) {
     const { port, path, status } = readiness.http

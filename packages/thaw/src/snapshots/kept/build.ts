@@ -1,7 +1,7 @@
 /** How a snapshot is made: a temporary instance is started, and copied once it is ready. */
 import type { BuildStep, Image } from '@thaw/protocol'
-import type { ProcessImage } from '../../engines/process/image.js'
 import { ThawError, type Scope } from '../../system/index.js'
+import { checkpointOf, type Copy } from '../instances/body.js'
 import type { Bench } from '../instances/boot.js'
 import { digestAll, measure, type Digests, type Sizes } from './integrity.js'
 import { Temporary } from './temporary.js'
@@ -9,13 +9,13 @@ import { Temporary } from './temporary.js'
 export interface BuildSpec {
   image: Image
   /** A parent's copy; null: it is started. */
-  from: ProcessImage | null
+  from: Copy | null
   /** Run in it once it is ready. */
   prepare: readonly string[] | null
 }
 
 export interface Built {
-  copy: ProcessImage
+  copy: Copy
   digests: Digests
   sizes: Sizes
   /** How long it took until it could be copied. */
@@ -43,7 +43,7 @@ export async function build(
     tell(next, text)
   }
   let temporary: Temporary | null = null
-  let copy: ProcessImage | null = null
+  let copy: Copy | null = null
   try {
     const began = performance.now()
     enter('start', from === null ? `starting ${image.command.join(' ')}` : 'restoring the parent')
@@ -58,7 +58,7 @@ export async function build(
     enter('network', 'nothing of it is published; a restore brings a name and ports')
     enter('pause', 'letting it stand still')
     const cut = () => enter('checkpoint', 'copying its processes and files')
-    copy = await bench.engine.checkpoint(bench.group, temporary.branch, scope, { stop: true, cut })
+    copy = await checkpointOf(bench, temporary.body, scope, { stop: true, cut })
     enter('store', 'reading what was written')
     const digests = await digestAll(copy.directory, scope)
     const sizes = measure(copy.directory, Object.keys(digests))

@@ -28,7 +28,7 @@ export function newRow(about: {
       memory_bytes: 0,
       disk_bytes: 0,
       stored_bytes: 0,
-      engine: 'process',
+      engine: image.engine,
       engine_version: null,
       kernel: null,
       cold_seconds: null,

@@ -10,7 +10,6 @@ import type {
   SnapshotRequest,
   SnapshotVerification,
 } from '@thaw/protocol'
-import { ProcessImage } from '../../engines/process/image.js'
 import type { Journal, SnapshotRow } from '../../store/index.js'
 import {
   openScope,
@@ -23,6 +22,7 @@ import {
 } from '../../system/index.js'
 import { fits, newId } from '../ids.js'
 import type { Images } from '../images/images.js'
+import { madeWith, openCopy, type Copy } from '../instances/body.js'
 import type { Bench } from '../instances/boot.js'
 import { build } from './build.js'
 import { choose, type Offered } from './offer.js'
@@ -59,7 +59,7 @@ export interface Dependents {
 /** A copy that is in use: its directory stays while it is. */
 export interface Lease extends Disposable {
   readonly snapshot: string
-  readonly copy: ProcessImage
+  readonly copy: Copy
   readonly image: Image
 }
 
@@ -272,7 +272,7 @@ export class Snapshots implements AsyncDisposable {
     const lease = this.#leases.hold(directory)
     try {
       await this.#checked.check(join(this.directory, directory), digests, scope)
-      const copy = ProcessImage.open(join(this.directory, directory))
+      const copy = openCopy(one.row.snapshot.engine, join(this.directory, directory))
       return Object.assign(lease, { snapshot: id, copy, image: this.#images.get(one.row.snapshot.image_id) })
     } catch (error) {
       lease[Symbol.dispose]()
@@ -394,7 +394,7 @@ export class Snapshots implements AsyncDisposable {
         memory_bytes: made.sizes.memory,
         disk_bytes: made.sizes.disk,
         stored_bytes: made.sizes.stored,
-        engine_version: made.copy.manifest.machine.criu,
+        engine_version: madeWith(made.copy),
         kernel: release(),
         cold_seconds: before + made.seconds,
         build_seconds: (performance.now() - began) / 1000,

@@ -5,6 +5,7 @@ import { InstanceRequest, type Image } from '@thaw/protocol'
 import { Cgroup, type Scope } from '../../system/index.js'
 import { newId } from '../ids.js'
 import { boot, checkReady, runIn, type Bench, type Source } from '../instances/boot.js'
+import { limitsOf, type Body } from '../instances/body.js'
 import { Living } from '../instances/living.js'
 import { InstanceLog } from '../instances/log.js'
 
@@ -36,7 +37,7 @@ export class Temporary implements AsyncDisposable {
     // Its name and ports are nobody's: it is to have no identity that its clones would share.
     const request = InstanceRequest.parse({ image: image.name, ports: [] })
     const { limits } = image
-    const limited = { memory: limits.memory, cpus: limits.cpu, processes: limits.pids }
+    const limited = limitsOf(image, limits)
     const living = new Living({
       document: {
         id,
@@ -78,7 +79,7 @@ export class Temporary implements AsyncDisposable {
     }
   }
 
-  get branch() {
+  get body(): Body {
     return this.#living.running('ready')
   }
 

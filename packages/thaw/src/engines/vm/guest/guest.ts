@@ -64,8 +64,12 @@ export class Guest {
   readonly #end: Promise<never>
   #fail!: (error: ThawError) => void
 
-  /** @param channel to the guest program, at the beginning of a frame in both directions */
-  constructor(channel: Duplex) {
+  /**
+   * @param channel to the guest program, at the beginning of a frame in both directions
+   * @param lines those up to this number may be in use, from before the machine was copied
+   */
+  constructor(channel: Duplex, lines = 0) {
+    this.#last = lines
     this.#channel = channel
     this.#end = new Promise((_, reject) => (this.#fail = reject))
     this.#end.catch(() => {})
@@ -78,6 +82,11 @@ export class Guest {
     )
     channel.once('close', () => this.#lose('The machine has ended.'))
     channel.on('error', () => {})
+  }
+
+  /** The highest number that was given to a line. */
+  get lines(): number {
+    return this.#last
   }
 
   /** Resolves when a machine has booted; one that was restored has done so long ago. */
@@ -119,7 +128,6 @@ export class Guest {
 
   /** One that was started before the machine was copied, by another daemon perhaps. */
   adopt(line: number, pid: number, listener: OutputListener): GuestProgram {
-    this.#last = Math.max(this.#last, line)
     return this.#attach(line, pid, listener)
   }
 
@@ -191,7 +199,7 @@ export class Guest {
   }
 
   #attach(line: number, pid: number | (() => number), listener: OutputListener): GuestProgram {
-    const program = new GuestProgram((type, body) => this.#send(type, line, body), pid, listener)
+    const program = new GuestProgram(line, (type, body) => this.#send(type, line, body), pid, listener)
     this.#lines.set(line, program.line)
     return program
   }
@@ -258,6 +266,8 @@ type Send = (type: 'I' | 'E' | 'A' | 'K' | 'W' | 'D', body?: Uint8Array) => void
 
 /** One program in a machine. */
 export class GuestProgram {
+  /** In the protocol. */
+  readonly number: number
   readonly exited: Promise<GuestExit>
   readonly line: Line
   readonly #send: Send
@@ -269,7 +279,8 @@ export class GuestProgram {
   #held = 0
   #paused = false
 
-  constructor(send: Send, pid: number | (() => number), listener: OutputListener) {
+  constructor(line: number, send: Send, pid: number | (() => number), listener: OutputListener) {
+    this.number = line
     this.#send = send
     this.#pid = typeof pid === 'number' ? () => pid : pid
     let end!: (exit: GuestExit) => void
