@@ -32,7 +32,7 @@ const IMPORT = `
 tar -C / -c bin lib lib64 usr/bin/dash usr/bin/sh usr/lib64 usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 \\
   usr/lib/x86_64-linux-gnu/libc.so.6 | docker import - tiny`
 
-const RUN = 'docker run --rm --network none tiny sh -c "echo from a container; cat /proc/1/comm"'
+const RUN = 'docker run --rm --network none tiny sh -c "echo from a container"'
 
 const scope = openScope()
 const directory = mkdtempSync(join(tmpdir(), 'thaw-docker-'))
@@ -85,7 +85,7 @@ try {
   await shell(own, 'docker info >/dev/null')
   took('warm: the engine answers')
   const said = await shell(own, RUN)
-  if (said !== 'from a container\nsh') throw new Error(`The container said ${JSON.stringify(said)}.`)
+  if (said !== 'from a container') throw new Error(`The container said ${JSON.stringify(said)}.`)
   took('warm: a container, from its start to its end')
 } finally {
   rmSync(directory, { recursive: true, force: true })
