@@ -148,12 +148,12 @@ export class Images {
     }
   }
 
-  /** @param source what is told of where it came from; default: its path */
+  /** @param origin what is told of where it came from; default: its path */
   async #import(
     definition: ImageDefinition & { kind: 'rootfs' },
     scope: Scope,
     most?: Budget,
-    source = realpathSync(definition.path),
+    origin?: string,
   ): Promise<Image> {
     const draft = mkdtempSync(join(this.#directory, DRAFT))
     try {
@@ -161,6 +161,7 @@ export class Images {
       if (definition.engine === 'vm') {
         await this.#makers.makeDisk(join(draft, 'rootfs'), join(draft, DISK), scope)
       }
+      const source = origin ?? realpathSync(definition.path)
       const id = newId('img')
       renameSync(draft, join(this.#directory, id))
       try {
@@ -172,7 +173,7 @@ export class Images {
       }
     } catch (error) {
       removeTree(draft)
-      this.#log.info('An image was not imported.', { source, error })
+      this.#log.info('An image was not imported.', { source: origin ?? definition.path, error })
       throw error
     }
   }
