@@ -12,7 +12,7 @@ if (!process.argv.includes('--undo')) {
   cpSync(join(root, 'agents'), target, {
     recursive: true,
     filter: (path) =>
-      basename(path) !== '__pycache__' && !path.endsWith('.pyc') && !basename(path).startsWith('test'),
+      basename(path) !== '__pycache__' && !path.endsWith('.pyc') && basename(path) !== 'tests',
   })
 }
 for (const name of ['LICENSE', 'README.md']) {

@@ -33,7 +33,8 @@ export class ServiceBench implements AsyncDisposable {
     for (const one of [paths.state, paths.runtime]) mkdirSync(one, { recursive: true, mode: 0o700 })
     this.#journal = new Journal(join(paths.state, 'journal.db'))
     const metrics = new Metrics({ version: '0', build: '0' })
-    this.services = new Services({ journal: this.#journal, paths, metrics, log: silentLog })
+    const ask = () => Promise.reject(new Error('nothing is repaired here'))
+    this.services = new Services({ journal: this.#journal, paths, metrics, ask, log: silentLog })
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,8 @@ class Compute:
     each call a fresh copy of the state right after loading. reload: what an edit does, "hot" (the state stays) or "exact" (the state
     is that of a load of the new code). sync: whether it is looked for edits at every "call", or at "deploy". engine: "process" (in a
     sandbox that can be frozen), "plain", or "auto". pickle: whether calls on this machine may carry any object. env: variables
-    besides those of this process. python: interpreter; None: this one.
+    besides those of this process. python: interpreter; None: this one. repair: a command line that edits the code when a call raises
+    an error (docs/repair.md, `--with`), after which the call is made again.
     """
 
     launch_timeout: float | str = 60
@@ -32,6 +33,10 @@ class Compute:
     pickle: bool = False
     env: dict[str, str] = dataclasses.field(default_factory=dict)
     python: str | None = None
+    repair: str | None = None
 
     def request(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        request = dataclasses.asdict(self)
+        if self.repair is not None:
+            request["repair"] = {"repairer": {"kind": "command", "command": self.repair}}
+        return request

@@ -7,7 +7,7 @@ import sys
 import traceback
 import types
 
-from . import service_code
+from . import service_code, telling
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -30,6 +30,8 @@ class Service:
         self.module = module
         self.only = setting.get("callables")
         self.pickle = bool(setting.get("pickle"))
+        # Where the variables of a call that raises are to be told: of the code below here.
+        self.told = setting["root"] if setting.get("repair") else None
         self.version = ""
         self.instance = None
         self.functions = {}
@@ -143,8 +145,8 @@ def misfit(function, args, kwargs, error):
     return None
 
 
-def describe(error):
-    """An error as it crosses the wire."""
+def describe(error, root=None):
+    """An error as it crosses the wire; with `root`, also where it stood, with the variables of the code below there."""
     if isinstance(error, Refused):
         return {"kind": error.kind, "type": "Refused", "module": "thaw", "message": str(error), "traceback": "", "args": None}
     if isinstance(error, service_code.CodeError):
@@ -159,7 +161,19 @@ def describe(error):
         told["args"] = json.loads(_encode(error.args))
     except (TypeError, ValueError, RecursionError):
         pass
+    if root is not None:
+        told["exceptions"] = standing(error, root)
     return told
+
+
+def standing(error, root):
+    try:
+        chain = telling.chain(error, telling.Text(), lambda path: path.startswith(root + os.sep))
+    except Exception:
+        return []
+    for one in chain:
+        one["frames"] = [frame for frame in one["frames"] if not frame["file"].startswith(HERE)]
+    return chain
 
 
 def told_by(error):

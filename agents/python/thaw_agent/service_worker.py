@@ -170,7 +170,7 @@ class Slot:
         except Gone:
             raise
         except BaseException as raised:
-            error = service_calls.describe(raised)
+            error = service_calls.describe(raised, service.told)
         seconds = time.perf_counter() - began
         call.flush()
         running.reset(token)

@@ -95,6 +95,22 @@ export const preImage = z.union([
 ])
 export type PreImage = z.infer<typeof preImage>
 
+/** Where an exception was raised, and what the variables there held. */
+export const ToldException = z.object({
+  type: z.string(),
+  message: z.string(),
+  /** The outermost first. */
+  frames: z.array(
+    z.object({
+      file: z.string(),
+      line: count,
+      function: z.string(),
+      project: z.boolean(),
+      locals: z.record(z.string(), z.string()),
+    }),
+  ),
+})
+
 export const agentMessage = z.discriminatedUnion('t', [
   z.object({
     t: z.literal('hello'),
@@ -152,22 +168,7 @@ export const agentMessage = z.discriminatedUnion('t', [
     kind: z.enum(['exception', 'exit', 'standing', 'test']),
     test: z.string().optional(),
     /** The one that ended the program, then what it came from. */
-    exceptions: z.array(
-      z.object({
-        type: z.string(),
-        message: z.string(),
-        /** The outermost first. */
-        frames: z.array(
-          z.object({
-            file: z.string(),
-            line: count,
-            function: z.string(),
-            project: z.boolean(),
-            locals: z.record(z.string(), z.string()),
-          }),
-        ),
-      }),
-    ),
+    exceptions: z.array(ToldException),
   }),
   /** A line of what the interpreter says when a signal ends it; made of text that is no message. */
   z.object({ t: z.literal('fault'), text: z.string() }),

@@ -1,5 +1,6 @@
 /** What the processes of a service say to the daemon (agents/python/thaw_agent/service_*.py). */
 import { z } from 'zod'
+import { ToldException } from './agent.js'
 import { ServiceCallable, ServiceReload } from './service.js'
 
 export const HostError = z.object({
@@ -11,6 +12,8 @@ export const HostError = z.object({
   args: z.unknown().nullable(),
   file: z.string().optional(),
   line: z.number().int().optional(),
+  /** Where it stood: told where calls are repaired. */
+  exceptions: z.array(ToldException).optional(),
 })
 export type HostError = z.infer<typeof HostError>
 

@@ -1,5 +1,6 @@
 /** Services: functions, classes and modules that are kept warm behind a name. */
 import { z } from 'zod'
+import { RepairBounds, Repairer } from './repair.js'
 import { Duration } from './settings.js'
 import { SnapshotName } from './snapshot.js'
 
@@ -43,6 +44,13 @@ export const ServiceSource = z.strictObject({
 })
 export type ServiceSource = z.output<typeof ServiceSource>
 
+/** Who mends a call that raises an error, and how far that may go. */
+export const ServiceRepair = z.strictObject({
+  repairer: Repairer.refine(({ kind }) => kind !== 'caller' && kind !== 'none', 'a command or a model'),
+  bounds: RepairBounds.prefault({}),
+})
+export type ServiceRepair = z.output<typeof ServiceRepair>
+
 /** What a service is given, and when it rests. */
 export const ServiceCompute = z.strictObject({
   python: z.string().max(4096).nullable().default(null).describe('Interpreter; null: python3 on PATH.'),
@@ -82,6 +90,9 @@ export const ServiceCompute = z.strictObject({
     .boolean()
     .default(false)
     .describe('Whether calls over the unix socket may carry pickled objects.'),
+  repair: ServiceRepair.nullable()
+    .default(null)
+    .describe('What edits the code when a call raises an error, which is then made again; null: nothing.'),
   engine: z
     .enum(['auto', 'process', 'plain'])
     .default('auto')
@@ -143,6 +154,7 @@ export const Service = z.object({
   source: ServiceSource,
   compute: ServiceCompute.omit({ env: true }).extend({
     env: z.array(z.string()).describe('Names only.'),
+    repair: z.boolean().describe('Whether calls that raise an error are repaired.'),
     launch_timeout: z.number(),
     inactivity_ttl: z.number().nullable(),
     timeout: z.number().nullable(),
@@ -196,6 +208,7 @@ export const ServiceAnswer = z.object({
   seconds: z.number().describe('Within the function.'),
   memory_growth: z.number().int().describe('Bytes by which the worker has grown meanwhile.'),
   stale: CodeFault.nullable().describe('Newer code that could not be put in place.'),
+  repaired: z.array(z.string()).describe('Edits that the call needed before it succeeded, as diffs.'),
 })
 export type ServiceAnswer = z.infer<typeof ServiceAnswer>
 

@@ -51,11 +51,12 @@ export type CreateProducts = (options: {
   settings: DaemonSettings
 }) => Products
 
-export type CreateServices = (options: {
+export type CreateServices<Made> = (options: {
   paths: Paths
   journal: Journal
   log: Log
   metrics: Metrics
+  runs: Made
 }) => Services
 
 /** Descriptor on which the one who started the daemon waits for its first word, a JSON line. */
@@ -75,7 +76,7 @@ interface Rooms<Made> {
   createRepairs: CreateRepairs<Made>
   createEngines: CreateEngines
   createProducts: CreateProducts
-  createServices: CreateServices
+  createServices: CreateServices<Made>
 }
 
 async function serve<Made extends RunsPort & AsyncDisposable>({
@@ -111,7 +112,7 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
   const metrics = new Metrics({ version: VERSION, build: BUILD })
   const runs = cleanup.use(await createRuns({ paths, journal, log, metrics, settings }))
   const products = cleanup.use(createProducts({ paths, journal, log, metrics, settings }))
-  const services = cleanup.use(createServices({ paths, journal, log, metrics }))
+  const services = cleanup.use(createServices({ paths, journal, log, metrics, runs }))
   const repairs = cleanup.use(await createRepairs({ paths, runs, log }))
   const tokens = new Tokens(paths.tokens)
   const access = new Access(tokens)

@@ -200,10 +200,10 @@ async function call(
     return await streamCall(reply, (printed) => services.call(id, { ...given, printed }, version))
   }
   const called = await services.call(id, { ...given, printed: () => undefined }, version)
-  const { seconds, grown, stale } = called
+  const { seconds, grown, stale, repaired } = called
   reply.headers({ 'content-type': TYPES[called.kind], 'thaw-code': called.version })
   if (called.kind !== 'json') return reply.send(called.body)
-  const rest = { version: called.version, seconds, memory_growth: grown, stale }
+  const rest = { version: called.version, seconds, memory_growth: grown, stale, repaired }
   return reply.send(
     Buffer.concat([Buffer.from('{"result":'), called.body, Buffer.from(`,${JSON.stringify(rest).slice(1)}`)]),
   )

@@ -42,8 +42,8 @@ export async function streamCall(
     })
   }
   try {
-    const { kind, body, version, seconds, grown, stale } = await call(printed)
-    const rest = JSON.stringify({ kind, version, seconds, memory_growth: grown, stale })
+    const { kind, body, version, seconds, grown, stale, repaired } = await call(printed)
+    const rest = JSON.stringify({ kind, version, seconds, memory_growth: grown, stale, repaired })
     // JSON stands as it is, in one line; bytes in base64.
     const result = kind === 'json' ? body.toString('utf8') : JSON.stringify(body.toString('base64'))
     send('result', `{"result":${result},${rest.slice(1)}`)

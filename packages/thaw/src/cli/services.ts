@@ -37,6 +37,7 @@ export function describeServices(
     .addOption(
       choice('--engine <engine>', 'in a sandbox that can be frozen, or plain', 'auto', 'process', 'plain'),
     )
+    .option('--repair <command>', 'edits the code when a call raises an error, which is then made again')
     .option('--pickle', 'let calls on this machine carry pickled objects')
     .option('--replace', 'take the place of a service of this name for other code')
     .option(...json)

@@ -254,8 +254,9 @@ function asResult(outcome: Outcome): Result {
   if (outcome.t === 'result') return outcome
   const { error, version } = outcome
   if (error.kind !== 'raised' && error.kind !== 'syntax') throw asError(error)
-  const { type, module, message, traceback, args } = error
+  const { type, module, message, traceback, args, exceptions } = error
+  const standing = exceptions === undefined ? {} : { exceptions }
   throw new ThawError('CALL_RAISED', `${type}: ${message}`, {
-    details: { type, module, message, traceback, args, version },
+    details: { type, module, message, traceback, args, version, ...standing },
   })
 }

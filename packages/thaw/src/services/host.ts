@@ -280,7 +280,7 @@ export function settingOf(
   const { file, callables, class: made } = source
   // Copies from the loading hold memory, and serve exact reloads only.
   const park = compute.reload === 'exact'
-  return { file, root, callables, class: made, pickle: compute.pickle, park }
+  return { file, root, callables, class: made, pickle: compute.pickle, park, repair: compute.repair !== null }
 }
 
 function asBody(sources: ReadonlyMap<string, Buffer>): Buffer {

@@ -6,9 +6,11 @@ import type {
   Service as ServiceDocument,
   ServiceCallable,
   ServiceReload,
+  ServiceRepair,
   ServiceState,
 } from '@thaw/protocol'
 import { ProcessImage } from '../engines/process/image.js'
+import { Steps } from '../repair/steps.js'
 import { InstanceLog } from '../snapshots/instances/log.js'
 import type { Journal, ServiceRow } from '../store/index.js'
 import {
@@ -26,6 +28,7 @@ import { Host, settingOf, type Kept, type Loaded } from './host.js'
 import { LineServer } from './line.js'
 import { memoryOf, startTree, thawTree, type Site } from './tree.js'
 import { directoryBytes } from './disk.js'
+import { isRaised, repairCall, Tail, withoutStanding, type AskForEdit } from './repair.js'
 
 /** Of what it printed last, so much is part of an error. Bytes. */
 const LAST_WORDS = 1200
@@ -50,11 +53,16 @@ export interface Shop {
     scope: Scope,
   ): Promise<{ argv: string[]; env: Record<string, string> }>
   root(file: string): string
+  /** Directory of steps of repairs. */
+  repairs: string
+  ask: AskForEdit
   log: Log
 }
 
 export interface Called extends Result {
   stale: CodeFault | null
+  /** Diffs of edits that it needed. */
+  repaired: string[]
 }
 
 export class Service implements AsyncDisposable {
@@ -79,6 +87,8 @@ export class Service implements AsyncDisposable {
   #failCount = 0
   #lastEnd = performance.now()
   #awake = 0
+  readonly #steps: Steps
+  #repairing: Promise<void> = Promise.resolve()
   /** One change at a time; null: none is under way. */
   #turn: Promise<unknown> | null = null
   /** Told when it has changed, for those who count. */
@@ -88,6 +98,8 @@ export class Service implements AsyncDisposable {
     this.#shop = shop
     this.#row = row
     this.#log = new InstanceLog(join(shop.logs, row.request.name), shop.log)
+    this.#steps = new Steps(join(shop.repairs, row.request.name))
+    this.#steps.recover()
     this.#code = new Code(this.#root)
     this.#calls = new Calls(row.request.compute, {
       host: () => this.#host,
@@ -136,7 +148,7 @@ export class Service implements AsyncDisposable {
   }
 
   describe(): ServiceDocument {
-    const { env, ...compute } = this.request.compute
+    const { env, repair, ...compute } = this.request.compute
     const { running, waiting } = this.#calls
     const pids = this.pids
     const outer = pidsWithin(pids)
@@ -145,7 +157,7 @@ export class Service implements AsyncDisposable {
       state: this.#state,
       reason: this.#reason,
       source: this.request.source,
-      compute: { ...compute, env: Object.keys(env).sort() },
+      compute: { ...compute, env: Object.keys(env).sort(), repair: repair !== null },
       engine: this.#host?.tree.engine ?? (this.#row.frozen === null ? null : 'process'),
       version: this.#version === '' ? null : this.#version,
       callables: this.#callables,
@@ -200,12 +212,76 @@ export class Service implements AsyncDisposable {
       throw new ThawError('CODE_VERSION', `${this.name} serves ${this.#version}, not ${version}${why}.`)
     }
     this.#callCount++
+    const printed = new Tail()
+    const carry = async (): Promise<Called> => {
+      const result = await this.#calls.carry({ ...request, printed: this.#record(request, printed) })
+      return { ...result, stale: this.#stale === null ? null : faultOf(this.#stale), repaired: [] }
+    }
     try {
-      const result = await this.#calls.carry({ ...request, printed: this.#record(request) })
-      return { ...result, stale: this.#stale === null ? null : faultOf(this.#stale) }
+      return await carry()
     } catch (error) {
       this.#failCount++
-      throw error
+      const { repair } = this.request.compute
+      if (repair === null || !isRaised(error)) throw error
+      // Who wants the code of one version wants no other.
+      if (version !== null) throw withoutStanding(error)
+      return await this.#repair(error, repair, request, printed, carry)
+    }
+  }
+
+  /** One after the other: an edit may be what another call needs, too. */
+  async #repair(
+    error: ThawError,
+    repair: ServiceRepair,
+    { fn, kind, body }: CallRequest,
+    printed: Tail,
+    carry: () => Promise<Called>,
+  ): Promise<Called> {
+    const before = this.#repairing
+    let leave!: () => void
+    this.#repairing = new Promise((resolve) => (leave = resolve))
+    using _awake = this.keepAwake()
+    try {
+      await before
+      let raised = error
+      if ((error.details as { version?: string }).version !== this.#version) {
+        try {
+          return await carry()
+        } catch (again) {
+          if (!isRaised(again)) throw again
+          raised = again
+        }
+      }
+      const scope = openScope(this.#shop.log)
+      const { argv, env } = await this.#shop.python(this.request, scope)
+      const given = kind === 'json' ? Buffer.from(body).toString('utf8', 0, LAST_WORDS) : `<${kind}>`
+      const called = await repairCall(
+        {
+          error: raised,
+          about: {
+            id: `svc-${this.name}`,
+            project: this.#root,
+            cwd: this.#root,
+            command: [fn, given],
+            output: printed.text(),
+            env,
+            python: argv[0] as string,
+          },
+          repair,
+          steps: this.#steps,
+          ask: this.#shop.ask,
+          again: carry,
+          apply: async () => {
+            await this.#inTurn(() => this.#sync(scope, false))
+            return this.#stale
+          },
+        },
+        scope,
+      )
+      this.#shop.log.info('A call was repaired.', { service: this.name, fn, edits: called.repaired.length })
+      return called
+    } finally {
+      leave()
     }
   }
 
@@ -218,8 +294,8 @@ export class Service implements AsyncDisposable {
       this.#shop.journal.services.record(this.#row)
       // Another environment holds from the next start on: two shells are never quite alike.
       const lasting = ({ compute }: ServiceRow['request']) => {
-        const { python, engine, pickle, workers, reload } = compute
-        return JSON.stringify([python, engine, pickle, workers, reload])
+        const { python, engine, pickle, workers, reload, repair } = compute
+        return JSON.stringify([python, engine, pickle, workers, reload, repair !== null])
       }
       if (lasting(before) !== lasting(request)) await this.#end()
       await this.#rise(scope)
@@ -271,6 +347,7 @@ export class Service implements AsyncDisposable {
       this.#shop.journal.services.forget(this.name)
       this.#log.close()
       removeTree(join(this.#shop.logs, this.name))
+      removeTree(join(this.#shop.repairs, this.name))
     })
   }
 
@@ -657,9 +734,10 @@ export class Service implements AsyncDisposable {
     }
   }
 
-  #record({ printed }: CallRequest): CallRequest['printed'] {
+  #record({ printed }: CallRequest, tail: Tail): CallRequest['printed'] {
     return (stream, bytes) => {
       this.#listener.output(stream, bytes)
+      tail.add(stream, bytes)
       return printed(stream, bytes)
     }
   }

@@ -18,6 +18,7 @@ import {
 } from '../system/index.js'
 import type { Called } from './service.js'
 import type { CallRequest } from './calls.js'
+import type { AskForEdit } from './repair.js'
 import { Service, type Shop } from './service.js'
 
 /** Between two looks whether a service is due to rest. Milliseconds. */
@@ -37,9 +38,11 @@ export class Services implements AsyncDisposable {
     journal: Journal
     paths: Pick<Paths, 'state' | 'cache' | 'runtime'>
     metrics: Metrics
+    /** Who is asked for edits of calls that raise an error. */
+    ask: AskForEdit
     log: Log
   }) {
-    const { journal, paths, metrics, log } = parts
+    const { journal, paths, metrics, ask, log } = parts
     const directory = join(paths.state, 'services')
     const images = join(directory, 'images')
     const sockets = join(paths.runtime, 'services')
@@ -61,6 +64,8 @@ export class Services implements AsyncDisposable {
       },
       python: findPython,
       root: (file) => findProject(join(file, '..'), file),
+      repairs: join(directory, 'repairs'),
+      ask,
       log,
     }
     const rows = journal.services.list()

@@ -31,6 +31,7 @@ interface DeployOptions extends Json {
   sync?: 'call' | 'deploy'
   engine?: 'auto' | 'process' | 'plain'
   pickle?: boolean
+  repair?: string
   replace?: boolean
 }
 
@@ -53,6 +54,7 @@ export async function deploy(file: string, options: DeployOptions): Promise<numb
     ...some('sync', options.sync),
     ...some('engine', options.engine),
     ...some('pickle', options.pickle),
+    ...some('repair', repairBy(options.repair)),
   }
   const request = {
     name,
@@ -68,6 +70,11 @@ export async function deploy(file: string, options: DeployOptions): Promise<numb
   const service = await askSameBuild((client) => client.services.deploy(request))
   await print(service, options.json, (one) => `${summaryOf(one)}\n`)
   return 0
+}
+
+/** A line for /bin/sh. */
+function repairBy(command: string | undefined) {
+  return command === undefined ? undefined : { repairer: { kind: 'command' as const, command } }
 }
 
 /** The environment of the one who deploys, as a program would have it that he started. */

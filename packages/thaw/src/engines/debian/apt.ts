@@ -86,7 +86,7 @@ export class Apt {
    */
   async fetch(names: readonly string[], scope: Scope): Promise<string[]> {
     const words = ['install', '--no-install-recommends', '--download-only', '-y', ...names]
-    await this.#run([...this.#argv, ...words], 'fetching the packages', scope)
+    await this.#run([...this.#argv, ...words], `fetching ${names.join(', ')} from Debian`, scope)
     return packagesIn(this.#archives)
   }
 
