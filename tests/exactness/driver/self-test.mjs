@@ -7,11 +7,11 @@ import { loadPrograms } from './programs.mjs'
 
 const STAND_IN = join(dirname(fileURLToPath(import.meta.url)), 'stand-in.mjs')
 const EXPECTED = {
-  plain: { wrong: false, programs: null, edits: 16 },
+  plain: { wrong: false, programs: null, edits: 10 },
   'early-syntax': { wrong: false, programs: ['script'], edits: 4, kinds: ['syntax-error'] },
   'hushed-syntax': { wrong: true, programs: ['script'], edits: 4, kinds: ['syntax-error'] },
-  'replay-first': { wrong: true, programs: ['script', 'streams'], edits: 10 },
-  'stale-modules': { wrong: true, programs: ['package', 'tool'], edits: 10 },
+  'replay-first': { wrong: true, programs: ['script', 'streams'], edits: 6 },
+  'stale-modules': { wrong: true, programs: ['package', 'tool'], edits: 8 },
   'lost-stderr': { wrong: true, programs: ['text'], edits: 2 },
   'shifted-lines': { wrong: true, programs: ['text'], edits: 2 },
   'wrong-exit': { wrong: true, programs: ['tool'], edits: 2 },
