@@ -201,4 +201,9 @@ export const InstancePutQuery = InstanceFileQuery.extend({
 })
 
 /** A name, an id, or the beginning of an id. */
-export const NameParams = z.object({ id: z.string().min(1).max(300) })
+export const NameParams = z.object({
+  id: z
+    .string()
+    .regex(/^[^\0]+$/)
+    .max(300),
+})

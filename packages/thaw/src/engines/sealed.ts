@@ -1,6 +1,35 @@
 /** Directories that count as whole once a manifest is in them. */
+import { readFileSync } from 'node:fs'
 import { open, readdir, rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { z } from 'zod'
+import { ThawError } from '../system/index.js'
+
+/** Written last. */
+export const MANIFEST = 'manifest.json'
+
+/**
+ * @param format the newest that this thaw knows
+ * @throws ThawError IMAGE_BROKEN, IMAGE_MISMATCH
+ */
+export function readManifest<T>(directory: string, schema: z.ZodType<T>, format: number): T {
+  const file = join(directory, MANIFEST)
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new ThawError('IMAGE_BROKEN', `${file} cannot be read.`, { cause: error })
+  }
+  const { format: found } = (value ?? {}) as { format?: unknown }
+  if (typeof found === 'number' && found > format) {
+    throw new ThawError('IMAGE_MISMATCH', `${directory} has format ${found}; this thaw knows ${format}.`, {
+      hint: 'Use the thaw that made it, or a later one.',
+    })
+  }
+  const read = schema.safeParse(value)
+  if (!read.success) throw new ThawError('IMAGE_BROKEN', `${file} is malformed.`, { cause: read.error })
+  return read.data
+}
 
 /** Brings everything to disk; returns the size of every file. */
 export async function syncAll(root: string, below: string): Promise<Record<string, number>> {

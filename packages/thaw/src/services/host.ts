@@ -17,6 +17,9 @@ export interface Loaded {
 /** What an edit came to in every process. */
 export type Patched = Extract<KeeperMessage, { t: 'patched' }>
 
+/** How long what was said before an end may take to be read. Milliseconds. */
+const LAST_READ = 100
+
 interface Parked {
   party: Asked
   pid: number
@@ -41,7 +44,8 @@ export class Host implements AsyncDisposable {
     this.tree = tree
     this.#lines = lines
     this.#follow(this.#keeper)
-    void tree.exited.then(() => this.#end())
+    // What its processes said last is read before.
+    void tree.exited.then(() => setTimeout(() => this.#end(), LAST_READ).unref())
   }
 
   get workers(): readonly Worker[] {

@@ -77,6 +77,8 @@ type Reply = z.infer<typeof KeeperMessage>
 /** One that answers, one question after the other. */
 export class Asked extends Party {
   readonly #questions: { resolve: (reply: Reply) => void; reject: (error: unknown) => void }[] = []
+  /** What it said before anybody waited for it. */
+  readonly #early: Reply[] = []
 
   /** @throws ThawError WORKER_CRASHED when it ends first */
   ask(message: unknown, body?: Uint8Array): Promise<Reply> {
@@ -88,6 +90,8 @@ export class Asked extends Party {
 
   /** Its next message. */
   next(): Promise<Reply> {
+    const early = this.#early.shift()
+    if (early !== undefined) return Promise.resolve(early)
     return new Promise((resolve, reject) => {
       if (this.gone) reject(crashed())
       else this.#questions.push({ resolve, reject })
@@ -95,7 +99,10 @@ export class Asked extends Party {
   }
 
   protected override take(message: unknown): void {
-    this.#questions.shift()?.resolve(KeeperMessage.parse(message))
+    const reply = KeeperMessage.parse(message)
+    const question = this.#questions.shift()
+    if (question === undefined) this.#early.push(reply)
+    else question.resolve(reply)
   }
 
   protected override lost(): void {

@@ -7,11 +7,10 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
-import { moveWhole, syncAll } from '../sealed.js'
+import { MANIFEST, moveWhole, readManifest, syncAll } from '../sealed.js'
 
 /** Raised when what is written could not be read by an older thaw. */
 export const FORMAT = 2
-export const MANIFEST = 'manifest.json'
 /** Where the parts of an image lie in it. */
 export const PART = {
   criu: 'criu',
@@ -116,24 +115,9 @@ export class ProcessImage implements AnyImage {
     this.manifest = manifest
   }
 
-  /** @throws ThawError IMAGE_BROKEN */
+  /** @throws ThawError IMAGE_BROKEN, IMAGE_MISMATCH */
   static open(directory: string): ProcessImage {
-    const file = join(directory, MANIFEST)
-    let value: unknown
-    try {
-      value = JSON.parse(readFileSync(file, 'utf8'))
-    } catch (error) {
-      throw new ThawError('IMAGE_BROKEN', `${file} cannot be read.`, { cause: error })
-    }
-    const { format } = (value ?? {}) as { format?: unknown }
-    if (typeof format === 'number' && format > FORMAT) {
-      throw new ThawError('IMAGE_MISMATCH', `${directory} has format ${format}; this thaw knows ${FORMAT}.`, {
-        hint: 'Use the thaw that made it, or a later one.',
-      })
-    }
-    const read = Manifest.safeParse(value)
-    if (!read.success) throw new ThawError('IMAGE_BROKEN', `${file} is malformed.`, { cause: read.error })
-    return new ProcessImage(directory, read.data)
+    return new ProcessImage(directory, readManifest(directory, Manifest, FORMAT))
   }
 
   get alive(): boolean {

@@ -1,16 +1,15 @@
 /** A snapshot of a machine on disk: a directory, with manifest.json written last. Format: docs/vm-images.md. */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
-import { moveWhole, syncAll } from '../sealed.js'
+import { MANIFEST, moveWhole, readManifest, syncAll } from '../sealed.js'
 import type { MachineShape, MonitorIdentity } from './monitor.js'
 
 /** Raised when what is written could not be read by an older thaw. */
 const FORMAT = 1
-const MANIFEST = 'manifest.json'
 
 const Manifest = z.object({
   format: z.literal(FORMAT),
@@ -48,22 +47,7 @@ export class VmImage implements AnyImage {
 
   /** @throws ThawError IMAGE_BROKEN, IMAGE_MISMATCH */
   static open(directory: string): VmImage {
-    const file = join(directory, MANIFEST)
-    let value: unknown
-    try {
-      value = JSON.parse(readFileSync(file, 'utf8'))
-    } catch (error) {
-      throw new ThawError('IMAGE_BROKEN', `${file} cannot be read.`, { cause: error })
-    }
-    const { format } = (value ?? {}) as { format?: unknown }
-    if (typeof format === 'number' && format > FORMAT) {
-      throw new ThawError('IMAGE_MISMATCH', `${directory} has format ${format}; this thaw knows ${FORMAT}.`, {
-        hint: 'Use the thaw that made it, or a later one.',
-      })
-    }
-    const read = Manifest.safeParse(value)
-    if (!read.success) throw new ThawError('IMAGE_BROKEN', `${file} is malformed.`, { cause: read.error })
-    return new VmImage(directory, read.data)
+    return new VmImage(directory, readManifest(directory, Manifest, FORMAT))
   }
 
   get alive(): boolean {

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto'
 import { createReadStream, lstatSync, readFileSync, type BigIntStats } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Manifest, MANIFEST } from '../../engines/process/image.js'
+import { Manifest } from '../../engines/process/image.js'
+import { MANIFEST } from '../../engines/sealed.js'
 import { checkScope, ThawError, type Scope } from '../../system/index.js'
 
 export type Digests = Record<string, string>
