@@ -1,9 +1,9 @@
 /** Directories that count as whole once a manifest is in them. */
-import { readFileSync } from 'node:fs'
-import { open, readdir, rename } from 'node:fs/promises'
+import { readFileSync, statSync } from 'node:fs'
+import { open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { z } from 'zod'
-import { ThawError } from '../system/index.js'
+import { removeTree, ThawError } from '../system/index.js'
 
 /** Written last. */
 export const MANIFEST = 'manifest.json'
@@ -29,6 +29,23 @@ export function readManifest<T>(directory: string, schema: z.ZodType<T>, format:
   const read = schema.safeParse(value)
   if (!read.success) throw new ThawError('IMAGE_BROKEN', `${file} is malformed.`, { cause: read.error })
   return read.data
+}
+
+/** @throws ThawError IMAGE_BROKEN naming the file that is not whole */
+export function checkSizes(directory: string, sizes: Readonly<Record<string, number>>): void {
+  for (const [name, size] of Object.entries(sizes)) {
+    const path = join(directory, name)
+    const found = statSync(path, { throwIfNoEntry: false })?.size
+    if (found === size) continue
+    const what = found === undefined ? 'is missing' : `has ${found} bytes instead of ${size}`
+    throw new ThawError('IMAGE_BROKEN', `${path} ${what}.`)
+  }
+}
+
+/** The manifest goes first: what is left of an interrupted removal does not count as whole. */
+export async function removeSealed(directory: string): Promise<void> {
+  await rm(join(directory, MANIFEST), { force: true })
+  removeTree(directory)
 }
 
 /** Brings everything to disk; returns the size of every file. */

@@ -1,13 +1,12 @@
 /** A checkpoint on disk: a directory, with manifest.json written last. Format: docs/process-images.md. */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
+import { removeTree, writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
-import { MANIFEST, moveWhole, readManifest, syncAll } from '../sealed.js'
+import { checkSizes, MANIFEST, moveWhole, readManifest, removeSealed, syncAll } from '../sealed.js'
 
 /** Raised when what is written could not be read by an older thaw. */
 export const FORMAT = 2
@@ -145,12 +144,7 @@ export class ProcessImage implements AnyImage {
 
   /** @throws ThawError IMAGE_BROKEN naming the file that is not whole */
   check(): void {
-    for (const [name, size] of Object.entries(this.manifest.sizes)) {
-      const found = statSync(join(this.directory, name), { throwIfNoEntry: false })?.size
-      if (found === size) continue
-      const what = found === undefined ? 'is missing' : `has ${found} bytes instead of ${size}`
-      throw new ThawError('IMAGE_BROKEN', `${join(this.directory, name)} ${what}.`)
-    }
+    checkSizes(this.directory, this.manifest.sizes)
   }
 
   /** What here differs from where it was made, in words; none: it fits. */
@@ -170,10 +164,8 @@ export class ProcessImage implements AnyImage {
     return said
   }
 
-  /** The manifest goes first: what is left of an interrupted removal is no image. */
   async remove(): Promise<void> {
-    await rm(join(this.directory, MANIFEST), { force: true })
-    removeTree(this.directory)
+    await removeSealed(this.directory)
   }
 }
 

@@ -1,11 +1,10 @@
 /** A snapshot of a machine on disk: a directory, with manifest.json written last. Format: docs/vm-images.md. */
 import { statSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { removeTree, ThawError, writeFileAtomic } from '../../system/index.js'
+import { writeFileAtomic } from '../../system/index.js'
 import type { AnyImage } from '../engine.js'
-import { MANIFEST, moveWhole, readManifest, syncAll } from '../sealed.js'
+import { checkSizes, MANIFEST, moveWhole, readManifest, removeSealed, syncAll } from '../sealed.js'
 import type { MachineShape, MonitorIdentity } from './monitor.js'
 
 /** Raised when what is written could not be read by an older thaw. */
@@ -65,12 +64,7 @@ export class VmImage implements AnyImage {
 
   /** @throws ThawError IMAGE_BROKEN naming the file that is not whole */
   check(): void {
-    for (const [name, size] of Object.entries(this.manifest.sizes)) {
-      const found = statSync(join(this.directory, name), { throwIfNoEntry: false })?.size
-      if (found === size) continue
-      const what = found === undefined ? 'is missing' : `has ${found} bytes instead of ${size}`
-      throw new ThawError('IMAGE_BROKEN', `${join(this.directory, name)} ${what}.`)
-    }
+    checkSizes(this.directory, this.manifest.sizes)
   }
 
   /** What here differs from where it was made, in words; none: it fits. */
@@ -87,10 +81,8 @@ export class VmImage implements AnyImage {
     return said
   }
 
-  /** The manifest goes first: what is left of an interrupted removal is no image. */
   async remove(): Promise<void> {
-    await rm(join(this.directory, MANIFEST), { force: true })
-    removeTree(this.directory)
+    await removeSealed(this.directory)
   }
 }
 
