@@ -95,6 +95,14 @@ export class Calls {
     }
   }
 
+  /** Waits until none runs, or so long. Milliseconds. */
+  async quiet(milliseconds: number): Promise<boolean> {
+    const end = performance.now() + milliseconds
+    while (this.#running > 0 && performance.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    return this.#running === 0
+  }
+
   #hasRoom({ isolation }: CallRequest): boolean {
     const { concurrency, workers } = this.compute
     return this.#running < (isolation === 'call' ? concurrency : concurrency * workers)

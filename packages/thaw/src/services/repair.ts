@@ -12,7 +12,44 @@ const PRINTED = 4096
 /** Asks a repairer once. */
 export type AskForEdit = (call: FailedCall, scope: Scope) => Promise<EditForCall>
 
-export interface RaisedCall {
+/** Repairs of one service's calls: one after the other, since an edit may be what another call needs, too. */
+export class Repairs {
+  #turn: Promise<void> = Promise.resolve()
+
+  /**
+   * @param version of the code that serves now
+   * @param prepare what is known of the call, once it is certain that it has to be repaired
+   * @throws ThawError what `repairCall` throws
+   */
+  async repair(
+    error: ThawError,
+    version: () => string,
+    again: () => Promise<Called>,
+    prepare: () => Promise<Omit<RaisedCall, 'error' | 'again'>>,
+    scope: Scope,
+  ): Promise<Called> {
+    const before = this.#turn
+    let leave!: () => void
+    this.#turn = new Promise((resolve) => (leave = resolve))
+    try {
+      await before
+      let raised = error
+      if ((error.details as { version?: string }).version !== version()) {
+        try {
+          return await again()
+        } catch (caught) {
+          if (!isRaised(caught)) throw caught
+          raised = caught
+        }
+      }
+      return await repairCall({ ...(await prepare()), error: raised, again }, scope)
+    } finally {
+      leave()
+    }
+  }
+}
+
+interface RaisedCall {
   /** As it ended first. */
   error: ThawError
   about: Pick<FailedCall, 'id' | 'project' | 'cwd' | 'command' | 'output' | 'env' | 'python'>
@@ -29,7 +66,7 @@ export interface RaisedCall {
  *
  * @throws ThawError CALL_RAISED as the call ended first, with `details.repair`: what was tried
  */
-export async function repairCall(call: RaisedCall, scope: Scope): Promise<Called> {
+async function repairCall(call: RaisedCall, scope: Scope): Promise<Called> {
   const { repair, steps, about } = call
   const repairer = repair.repairer as FailedCall['repairer']
   const bounded = withTimeout(scope, repair.bounds.time * 1000)

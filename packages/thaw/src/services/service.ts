@@ -1,62 +1,28 @@
-/** One service: what of it is there, and what takes it from one state to another. */
-import { existsSync, readFileSync } from 'node:fs'
+/** One service: what is asked of it, one change at a time, and its calls. */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type {
-  CodeFault,
-  Service as ServiceDocument,
-  ServiceCallable,
-  ServiceReload,
-  ServiceRepair,
-  ServiceState,
-} from '@thaw/protocol'
-import { ProcessImage } from '../engines/process/image.js'
+import type { CodeFault, Service as ServiceDocument, ServiceRepair, ServiceState } from '@thaw/protocol'
 import { Steps } from '../repair/steps.js'
 import { InstanceLog } from '../snapshots/instances/log.js'
-import type { Journal, ServiceRow } from '../store/index.js'
-import {
-  agentsDirectory,
-  openScope,
-  removeTree,
-  ThawError,
-  withTimeout,
-  type Log,
-  type Scope,
-} from '../system/index.js'
+import type { ServiceRow } from '../store/index.js'
+import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
 import { Calls, type CallRequest, type Result } from './calls.js'
-import { Code, type Changes } from './code.js'
-import { Host, settingOf, type Kept, type Loaded } from './host.js'
-import { LineServer } from './line.js'
-import { memoryOf, startTree, thawTree, type Site } from './tree.js'
-import { directoryBytes } from './disk.js'
-import { isRaised, repairCall, Tail, withoutStanding, type AskForEdit } from './repair.js'
+import { Life, type LifeSite } from './life.js'
+import { Reload, RELOAD_PATIENCE } from './reload.js'
+import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
+import { memoryOf } from './tree.js'
 
-/** Of what it printed last, so much is part of an error. Bytes. */
-const LAST_WORDS = 1200
-/** So long new code waits for calls that run. Milliseconds. */
-const RELOAD_PATIENCE = 1000
-/** So long a freeze waits for them. */
+/** So long a freeze waits for calls that run. Milliseconds. */
 const FREEZE_PATIENCE = 60_000
+/** Of what a call is given, so much is told to a repairer. Characters. */
+const GIVEN = 1200
 
-export interface Shop {
-  site: Site
-  journal: Journal
-  /** Directory of images. */
-  images: string
-  /** Of logs. */
+export interface Shop extends LifeSite {
+  /** Directory of logs. */
   logs: string
-  /** Where sockets are made. */
-  sockets: string
-  /** Which engine serves here. */
-  engine(wanted: 'auto' | 'process' | 'plain', scope: Scope): Promise<'process' | 'plain'>
-  python(
-    request: ServiceRow['request'],
-    scope: Scope,
-  ): Promise<{ argv: string[]; env: Record<string, string> }>
-  root(file: string): string
   /** Directory of steps of repairs. */
   repairs: string
   ask: AskForEdit
-  log: Log
 }
 
 export interface Called extends Result {
@@ -67,28 +33,16 @@ export interface Called extends Result {
 
 export class Service implements AsyncDisposable {
   readonly #shop: Shop
-  #row: ServiceRow
-  #log: InstanceLog
+  readonly #log: InstanceLog
+  readonly #life: Life
   readonly #calls: Calls
-  #code: Code
-  #host: Host | null = null
-  #lines: LineServer | null = null
-  #callables: ServiceCallable[] = []
-  #state: ServiceState = 'stopped'
-  #reason: string | null = null
-  #stale: (CodeFault & { sources: ReadonlyMap<string, Buffer> }) | null = null
-  #reload: ServiceReload | null = null
-  #version = ''
-  #lastWords = Buffer.alloc(0)
-  #startSeconds: number | null = null
-  #thawSeconds: number | null = null
-  #diskBytes = 0
+  readonly #reload: Reload
+  readonly #repairs = new Repairs()
+  readonly #steps: Steps
   #callCount = 0
   #failCount = 0
   #lastEnd = performance.now()
   #awake = 0
-  readonly #steps: Steps
-  #repairing: Promise<void> = Promise.resolve()
   /** One change at a time; null: none is under way. */
   #turn: Promise<unknown> | null = null
   /** Told when it has changed, for those who count. */
@@ -96,37 +50,33 @@ export class Service implements AsyncDisposable {
 
   constructor(shop: Shop, row: ServiceRow) {
     this.#shop = shop
-    this.#row = row
-    this.#log = new InstanceLog(join(shop.logs, row.request.name), shop.log)
-    this.#steps = new Steps(join(shop.repairs, row.request.name))
+    const { name, compute } = row.request
+    this.#log = new InstanceLog(join(shop.logs, name), shop.log)
+    this.#steps = new Steps(join(shop.repairs, name))
     this.#steps.recover()
-    this.#code = new Code(this.#root)
-    this.#calls = new Calls(row.request.compute, {
-      host: () => this.#host,
-      version: () => this.#version,
+    this.#life = new Life(shop, row, this.#log, (change) => this.#inTurn(change))
+    this.#calls = new Calls(compute, {
+      host: () => this.#life.host,
+      version: () => this.#life.version,
       settled: async () => void (await this.#turn?.catch(() => {})),
       log: shop.log,
     })
     this.#calls.onQuiet = () => (this.#lastEnd = performance.now())
-    const { frozen } = row
-    if (frozen === null) return
-    this.#state = 'frozen'
-    this.#callCount = frozen.calls
-    this.#failCount = frozen.failed
-    this.#know(frozen.files, frozen.callables as ServiceCallable[])
-    this.#diskBytes = directoryBytes(join(shop.images, frozen.directory))
+    this.#reload = new Reload(this.#life, this.#calls)
+    this.#callCount = row.frozen?.calls ?? 0
+    this.#failCount = row.frozen?.failed ?? 0
   }
 
   get name(): string {
-    return this.#row.request.name
+    return this.request.name
   }
 
   get request(): ServiceRow['request'] {
-    return this.#row.request
+    return this.#life.request
   }
 
   get state(): ServiceState {
-    return this.#state
+    return this.#life.state
   }
 
   get running(): number {
@@ -139,48 +89,49 @@ export class Service implements AsyncDisposable {
 
   /** Whether it would lose anything with the daemon. */
   get isLive(): boolean {
-    return this.#host !== null || this.#turn !== null
+    return this.#life.host !== null || this.#turn !== null
   }
 
   /** Pids of all its processes as seen from here, the root first. */
   get pids(): number[] {
-    return this.#host?.tree.pids() ?? []
+    return this.#life.host?.tree.pids() ?? []
   }
 
   describe(): ServiceDocument {
     const { env, repair, ...compute } = this.request.compute
     const { running, waiting } = this.#calls
+    const { host, row, version, callables, code } = this.#life
     const pids = this.pids
     const outer = pidsWithin(pids)
     return {
       name: this.name,
-      state: this.#state,
-      reason: this.#reason,
+      state: this.state,
+      reason: this.#life.reason,
       source: this.request.source,
       compute: { ...compute, env: Object.keys(env).sort(), repair: repair !== null },
-      engine: this.#host?.tree.engine ?? (this.#row.frozen === null ? null : 'process'),
-      version: this.#version === '' ? null : this.#version,
-      callables: this.#callables,
-      files: this.#code.files,
-      stale: this.#stale === null ? null : faultOf(this.#stale),
-      reload: this.#reload,
+      engine: host?.tree.engine ?? (row.frozen === null ? null : 'process'),
+      version: version === '' ? null : version,
+      callables,
+      files: code.files,
+      stale: this.#reload.stale,
+      reload: this.#reload.last,
       calls: this.#callCount,
       failed: this.#failCount,
       running,
       waiting,
-      workers: (this.#host?.workers ?? [])
+      workers: (host?.workers ?? [])
         .filter(({ alone }) => !alone)
         .map((worker) => {
           const pid = outer.get(worker.pid) ?? worker.pid
           return { pid, running: worker.running, memory_bytes: memoryOf([pid]) }
         }),
-      parked: this.#host?.parked ?? 0,
+      parked: host?.parked ?? 0,
       memory_bytes: memoryOf(pids),
-      disk_bytes: this.#diskBytes,
-      start_seconds: this.#startSeconds,
-      thaw_seconds: this.#thawSeconds,
-      idle_seconds: running > 0 ? null : (performance.now() - this.#lastEnd) / 1000,
-      created_at: this.#row.created_at,
+      disk_bytes: this.#life.diskBytes,
+      start_seconds: this.#life.startSeconds,
+      thaw_seconds: this.#life.thawSeconds,
+      idle_seconds: running > 0 ? null : this.#idle() / 1000,
+      created_at: row.created_at,
     }
   }
 
@@ -203,85 +154,28 @@ export class Service implements AsyncDisposable {
    * has to be started and cannot be
    */
   async call(request: CallRequest, version: string | null): Promise<Called> {
-    const { sync } = this.request.compute
-    const changes = this.#turn === null && this.#state === 'ready' && sync === 'call' ? this.#news() : null
-    if (changes !== null || this.#turn !== null || this.#state !== 'ready') await this.#prepare(request)
-    if (version !== null && version !== this.#version) {
-      const why =
-        this.#stale === null ? '' : ` (${this.#stale.file}:${this.#stale.line}: ${this.#stale.message})`
-      throw new ThawError('CODE_VERSION', `${this.name} serves ${this.#version}, not ${version}${why}.`)
+    const { sync, repair } = this.request.compute
+    const isReady = this.#turn === null && this.state === 'ready'
+    if (!isReady || (sync === 'call' && this.#reload.news() !== null)) await this.#prepare(request)
+    if (version !== null && version !== this.#life.version) {
+      const { stale } = this.#reload
+      const why = stale === null ? '' : ` (${stale.file}:${stale.line}: ${stale.message})`
+      throw new ThawError('CODE_VERSION', `${this.name} serves ${this.#life.version}, not ${version}${why}.`)
     }
     this.#callCount++
-    const printed = new Tail()
+    const tail = repair === null ? null : new Tail()
     const carry = async (): Promise<Called> => {
-      const result = await this.#calls.carry({ ...request, printed: this.#record(request, printed) })
-      return { ...result, stale: this.#stale === null ? null : faultOf(this.#stale), repaired: [] }
+      const result = await this.#calls.carry({ ...request, printed: this.#record(request, tail) })
+      return { ...result, stale: this.#reload.stale, repaired: [] }
     }
     try {
       return await carry()
     } catch (error) {
       this.#failCount++
-      const { repair } = this.request.compute
-      if (repair === null || !isRaised(error)) throw error
+      if (repair === null || tail === null || !isRaised(error)) throw error
       // Who wants the code of one version wants no other.
       if (version !== null) throw withoutStanding(error)
-      return await this.#repair(error, repair, request, printed, carry)
-    }
-  }
-
-  /** One after the other: an edit may be what another call needs, too. */
-  async #repair(
-    error: ThawError,
-    repair: ServiceRepair,
-    { fn, kind, body }: CallRequest,
-    printed: Tail,
-    carry: () => Promise<Called>,
-  ): Promise<Called> {
-    const before = this.#repairing
-    let leave!: () => void
-    this.#repairing = new Promise((resolve) => (leave = resolve))
-    using _awake = this.keepAwake()
-    try {
-      await before
-      let raised = error
-      if ((error.details as { version?: string }).version !== this.#version) {
-        try {
-          return await carry()
-        } catch (again) {
-          if (!isRaised(again)) throw again
-          raised = again
-        }
-      }
-      const scope = openScope(this.#shop.log)
-      const { argv, env } = await this.#shop.python(this.request, scope)
-      const given = kind === 'json' ? Buffer.from(body).toString('utf8', 0, LAST_WORDS) : `<${kind}>`
-      const called = await repairCall(
-        {
-          error: raised,
-          about: {
-            id: `svc-${this.name}`,
-            project: this.#root,
-            cwd: this.#root,
-            command: [fn, given],
-            output: printed.text(),
-            env,
-            python: argv[0] as string,
-          },
-          repair,
-          steps: this.#steps,
-          ask: this.#shop.ask,
-          again: carry,
-          apply: async () => {
-            await this.#inTurn(() => this.#sync(scope, false))
-            return this.#stale
-          },
-        },
-        scope,
-      )
-      this.#shop.log.info('A call was repaired.', { service: this.name, fn, edits: called.repaired.length })
-      return called
-    } finally {
-      leave()
+      return await this.#repair(error, repair, request, tail, carry)
     }
   }
 
@@ -289,41 +183,42 @@ export class Service implements AsyncDisposable {
   async deploy(request: ServiceRow['request'], scope: Scope): Promise<void> {
     await this.#inTurn(async () => {
       const before = this.request
-      this.#row = { ...this.#row, request }
+      this.#life.ask(request)
       this.#calls.compute = request.compute
-      this.#shop.journal.services.record(this.#row)
       // Another environment holds from the next start on: two shells are never quite alike.
       const lasting = ({ compute }: ServiceRow['request']) => {
         const { python, engine, pickle, workers, reload, repair } = compute
         return JSON.stringify([python, engine, pickle, workers, reload, repair !== null])
       }
-      if (lasting(before) !== lasting(request)) await this.#end()
-      await this.#rise(scope)
-      if (this.#stale !== null) this.#stale = null
-      await this.#sync(
-        scope,
-        JSON.stringify(before.source.callables) !== JSON.stringify(request.source.callables),
-      )
-      if (this.#stale !== null) throw this.#asError()
+      if (lasting(before) !== lasting(request)) await this.#life.end()
+      await this.#life.rise(scope)
+      this.#reload.forgive()
+      const isRenamed = JSON.stringify(before.source.callables) !== JSON.stringify(request.source.callables)
+      await this.#reload.sync(scope, isRenamed)
+      const { fault } = this.#reload
+      if (fault !== null) throw fault
     })
   }
 
   /** The state is that right after loading. Calls that run end with WORKER_CRASHED. */
   async reset(scope: Scope): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.#state !== 'ready') {
-        await this.#end()
-        return this.#rise(scope)
+      const { host } = this.#life
+      if (this.state !== 'ready' || host === null) {
+        await this.#life.end()
+        return this.#life.rise(scope)
       }
-      await this.#renew(scope)
+      await this.#calls.quiet(RELOAD_PATIENCE)
+      await this.#calls.refresh()
+      await this.#life.renew(host, scope)
     })
   }
 
   /** Everything is loaded anew. */
   async restart(scope: Scope): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#end()
-      await this.#rise(scope)
+      await this.#life.end()
+      await this.#life.rise(scope)
     })
   }
 
@@ -333,17 +228,17 @@ export class Service implements AsyncDisposable {
   }
 
   async thaw(scope: Scope): Promise<void> {
-    await this.#inTurn(() => this.#rise(scope))
+    await this.#inTurn(() => this.#life.rise(scope))
   }
 
   async stop(): Promise<void> {
-    await this.#inTurn(() => this.#end())
+    await this.#inTurn(() => this.#life.end())
   }
 
   /** Nothing of it is left. */
   async remove(): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#end()
+      await this.#life.end()
       this.#shop.journal.services.forget(this.name)
       this.#log.close()
       removeTree(join(this.#shop.logs, this.name))
@@ -357,11 +252,11 @@ export class Service implements AsyncDisposable {
     if (!this.#isDue(ttl)) return
     await this.#inTurn(async () => {
       if (!this.#isDue(ttl)) return
-      if (action === 'stop') return this.#end()
+      if (action === 'stop') return this.#life.end()
       try {
         await this.#freeze(openScope(this.#shop.log))
       } catch (error) {
-        this.#reason = `It could not be frozen: ${(error as Error).message}`
+        this.#life.reason = `It could not be frozen: ${(error as Error).message}`
         this.#lastEnd = performance.now()
       }
     }).catch((error: unknown) => this.#shop.log.warn('A service could not rest.', { name: this.name, error }))
@@ -370,25 +265,72 @@ export class Service implements AsyncDisposable {
   /** At the daemon's end: frozen where that is possible, else ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.#host !== null && this.#host.tree.engine === 'process' && this.#calls.running === 0) {
+      if (this.#life.host?.tree.engine === 'process' && this.#calls.running === 0) {
         await this.#freeze(openScope(this.#shop.log)).catch((error: unknown) =>
           this.#shop.log.warn('A service ends with the daemon.', { name: this.name, error }),
         )
       }
-      await this.#down()
+      await this.#life.down()
     })
     this.#log.close()
   }
 
-  get #root(): string {
-    const { file, root } = this.request.source
-    return root ?? this.#shop.root(file)
+  async #freeze(scope: Scope): Promise<void> {
+    const { host } = this.#life
+    if (this.state === 'frozen') return
+    if (host === null || this.state !== 'ready') {
+      throw new ThawError('WRONG_STATE', `${this.name} is ${this.state}; only what serves can be frozen.`)
+    }
+    if (!(await this.#calls.quiet(FREEZE_PATIENCE))) {
+      throw new ThawError('WRONG_STATE', `${this.name} cannot be frozen while calls run.`)
+    }
+    await this.#calls.refresh()
+    await this.#life.freeze(host, { calls: this.#callCount, failed: this.#failCount }, scope)
+  }
+
+  async #repair(
+    error: ThawError,
+    repair: ServiceRepair,
+    { fn, kind, body }: CallRequest,
+    printed: Tail,
+    carry: () => Promise<Called>,
+  ): Promise<Called> {
+    using _awake = this.keepAwake()
+    const scope = openScope(this.#shop.log)
+    const { root } = this.#life
+    const prepare = async () => {
+      const { argv, env } = await this.#shop.python(this.request, scope)
+      const given = kind === 'json' ? Buffer.from(body).toString('utf8', 0, GIVEN) : `<${kind}>`
+      const about = {
+        id: `svc-${this.name}`,
+        project: root,
+        cwd: root,
+        command: [fn, given],
+        output: printed.text(),
+        env,
+        python: argv[0] as string,
+      }
+      const apply = async () => {
+        await this.#inTurn(() => this.#reload.sync(scope, false))
+        return this.#reload.stale
+      }
+      return { about, repair, steps: this.#steps, ask: this.#shop.ask, apply }
+    }
+    const called = await this.#repairs.repair(error, () => this.#life.version, carry, prepare, scope)
+    const edits = called.repaired.length
+    if (edits > 0) this.#shop.log.info('A call was repaired.', { service: this.name, fn, edits })
+    return called
+  }
+
+  /** Milliseconds since it last had anything to do. */
+  #idle(): number {
+    return performance.now() - Math.max(this.#lastEnd, this.#life.readySince)
   }
 
   #isDue(ttl: number | null): boolean {
-    if (ttl === null || this.#state !== 'ready' || this.#awake > 0) return false
+    if (ttl === null || this.state !== 'ready' || this.#awake > 0) return false
     const { running, waiting } = this.#calls
-    return running === 0 && waiting === 0 && performance.now() - this.#lastEnd >= ttl * 1000
+    return running === 0 && waiting === 0 && this.#idle() >= ttl * 1000
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -411,8 +353,8 @@ export class Service implements AsyncDisposable {
     const scope = openScope(this.#shop.log)
     // Who goes away leaves the start to those who come after.
     const ready = this.#inTurn(async () => {
-      await this.#rise(scope)
-      if (this.request.compute.sync === 'call') await this.#sync(scope, false)
+      await this.#life.rise(scope)
+      if (this.request.compute.sync === 'call') await this.#reload.sync(scope, false)
     })
     ready.catch(() => {})
     let leave!: () => void
@@ -427,317 +369,10 @@ export class Service implements AsyncDisposable {
     }
   }
 
-  /** From whatever it is to ready. */
-  async #rise(scope: Scope): Promise<void> {
-    if (this.#state === 'ready') return
-    if (this.#row.frozen !== null) return this.#thaw(scope)
-    await this.#start(scope)
-  }
-
-  async #start(scope: Scope): Promise<void> {
-    const { compute } = this.request
-    const begun = performance.now()
-    const bounded = withTimeout(scope, compute.launch_timeout * 1000)
-    this.#state = 'starting'
-    this.#lastWords = Buffer.alloc(0)
-    try {
-      const engine = await this.#shop.engine(compute.engine, bounded)
-      const { argv, env } = await this.#shop.python(this.request, bounded)
-      this.#lines = await LineServer.listen(this.#socket, this.#shop.log)
-      const program = join(agentsDirectory(), 'python', 'thaw_agent', 'service_host.py')
-      const setting = { socket: this.#socket, ...settingOf(this.request, this.#root) }
-      const tree = await startTree(
-        this.#shop.site,
-        engine,
-        {
-          id: `svc-${this.name}`,
-          argv: [...argv, program],
-          env: { ...env, THAW_SERVICE: JSON.stringify(setting) },
-          cwd: this.#root,
-          listener: this.#listener,
-        },
-        bounded,
-      )
-      this.#hold(new Host(tree, this.#lines))
-      const host = this.#host as unknown as Host
-      await this.#serve(host, await host.loaded(bounded), bounded)
-      this.#startSeconds = (performance.now() - begun) / 1000
-      this.#stale = null
-    } catch (error) {
-      await this.#down()
-      this.#state = 'failed'
-      const known = this.#launchError(ThawError.from(error))
-      this.#reason = known.message
-      throw known
-    }
-  }
-
-  async #serve(host: Host, loaded: Loaded, scope: Scope): Promise<void> {
-    this.#know(loaded.files, loaded.callables)
-    const forks = Array.from({ length: this.request.compute.workers }, () => host.fork(this.#version, scope))
-    await Promise.all(forks)
-    this.#state = 'ready'
-    this.#reason = null
-    this.#lastEnd = performance.now()
-  }
-
-  #know(files: Readonly<Record<string, string>>, callables: ServiceCallable[]): void {
-    this.#code.loaded(files)
-    this.#version = this.#code.version
-    this.#callables = callables
-  }
-
-  #hold(host: Host): void {
-    this.#host = host
-    host.onGone = () => {
-      void this.#inTurn(async () => {
-        if (this.#host !== host) return
-        await this.#end()
-        this.#reason = `Its processes have ended. ${this.#said()}`
-      })
-    }
-    host.onWorkerGone = (worker) => {
-      if (worker.alone || this.#host !== host || this.#state !== 'ready') return
-      this.#reason = 'A worker has crashed, and was replaced.'
-      // Calls wait meanwhile: nothing could serve them.
-      void this.#inTurn(async () => {
-        if (this.#host === host) await host.fork(this.#version, openScope(this.#shop.log))
-      }).catch((error: unknown) => this.#shop.log.warn('A worker could not be replaced.', { error }))
-    }
-  }
-
-  #launchError(error: ThawError): ThawError {
-    if (error.code === 'TIMEOUT') {
-      const { launch_timeout: limit } = this.request.compute
-      return new ThawError('LAUNCH_TIMEOUT', `${this.name} was not ready within ${limit} s. ${this.#said()}`)
-    }
-    if (error.code !== 'WORKER_CRASHED') return error
-    return new ThawError('SERVICE_FAILED', `${this.name} ended while it started. ${this.#said()}`)
-  }
-
-  #said(): string {
-    const last = this.#lastWords.toString().trim()
-    if (last === '') return 'It printed nothing.'
-    return `It printed last: ${last.split('\n').slice(-8).join(' | ')}`.replace(/[.]?$/, '.')
-  }
-
-  async #thaw(scope: Scope): Promise<void> {
-    const { frozen } = this.#row
-    if (frozen === null) return
-    const begun = performance.now()
-    const directory = join(this.#shop.images, frozen.directory)
-    this.#state = 'thawing'
-    try {
-      const image = ProcessImage.open(directory)
-      this.#lines = await LineServer.listen(this.#socket, this.#shop.log)
-      const about = { id: `svc-${this.name}`, listener: this.#listener }
-      const tree = await thawTree(this.#shop.site, image, about, scope)
-      const host = new Host(tree, this.#lines)
-      this.#hold(host)
-      const bounded = withTimeout(scope, this.request.compute.launch_timeout * 1000)
-      await host.awake(frozen.kept as Kept, bounded)
-      this.#row = { ...this.#row, frozen: null }
-      this.#shop.journal.services.record(this.#row)
-      await this.#shop.site.engine.discard(image)
-      this.#diskBytes = 0
-      this.#state = 'ready'
-      this.#reason = null
-      this.#lastEnd = performance.now()
-      this.#thawSeconds = (performance.now() - begun) / 1000
-    } catch (error) {
-      await this.#down()
-      if (existsSync(directory)) this.#state = 'frozen'
-      else await this.#forgetFrozen()
-      this.#reason = `It could not be thawed: ${(error as Error).message}`
-      throw error
-    }
-  }
-
-  async #freeze(scope: Scope): Promise<void> {
-    const host = this.#host
-    if (this.#state === 'frozen') return
-    if (host === null || this.#state !== 'ready') {
-      throw new ThawError('WRONG_STATE', `${this.name} is ${this.#state}; only what serves can be frozen.`)
-    }
-    if (!(await this.#quiet(FREEZE_PATIENCE))) {
-      throw new ThawError('WRONG_STATE', `${this.name} cannot be frozen while calls run.`)
-    }
-    await this.#calls.refresh()
-    this.#state = 'freezing'
-    const kept = host.describe()
-    let image
-    try {
-      image = await host.freeze(scope)
-    } catch (error) {
-      this.#state = 'ready'
-      throw error
-    }
-    const frozen = {
-      directory: image.directory.slice(this.#shop.images.length + 1),
-      files: this.#code.digests,
-      callables: this.#callables,
-      kept,
-      calls: this.#callCount,
-      failed: this.#failCount,
-    }
-    this.#row = { ...this.#row, frozen }
-    this.#shop.journal.services.record(this.#row)
-    await this.#down()
-    this.#diskBytes = directoryBytes(image.directory)
-    this.#state = 'frozen'
-    this.#reason = null
-  }
-
-  /** Waits until no call runs, or so long. */
-  async #quiet(milliseconds: number): Promise<boolean> {
-    const end = performance.now() + milliseconds
-    while (this.#calls.running > 0 && performance.now() < end)
-      await new Promise((resolve) => setTimeout(resolve, 2))
-    return this.#calls.running === 0
-  }
-
-  /** What of the files is not what serves, and not known to be unfit. */
-  #news(): Changes | null {
-    const changes = this.#code.changes()
-    if (changes === null || this.#stale === null) {
-      if (changes === null) this.#stale = null
-      return changes
-    }
-    const { sources } = this.#stale
-    const isSame = [...changes.sources].every(
-      ([path, content]) => sources.get(path)?.equals(content) === true,
-    )
-    return isSame && sources.size === changes.sources.size ? null : changes
-  }
-
-  /** New code in place of the old, where files have changed. What does not fit is remembered, and the old serves. */
-  async #sync(scope: Scope, renamed: boolean): Promise<void> {
-    const host = this.#host
-    const changes = this.#news()
-    if (host === null || (changes === null && !renamed)) return
-    await this.#quiet(RELOAD_PATIENCE)
-    const begun = performance.now()
-    const sources = changes?.sources ?? new Map<string, Buffer>()
-    const version = changes?.version ?? this.#version
-    const { callables } = this.request.source
-    try {
-      if (changes !== null && this.request.compute.reload === 'exact') {
-        return await this.#reloadExactly(host, sources, begun, scope)
-      }
-      const told = await host.patch(sources, { version, callables }, scope)
-      changes?.settle()
-      this.#stale = null
-      this.#know(told.files, told.callables)
-      await this.#calls.refresh()
-      if (changes !== null) this.#tellReload('patched', begun, told.report)
-    } catch (error) {
-      if (!(error instanceof ThawError) || !['SYNTAX_ERROR', 'RELOAD_FAILED'].includes(error.code))
-        throw error
-      const { file = '', line = 0 } = (error.details ?? {}) as { file?: string; line?: number }
-      this.#stale = { file, line, message: error.message, sources }
-    }
-  }
-
-  /** The state becomes that of a load of the new code. */
-  async #reloadExactly(
-    host: Host,
-    sources: ReadonlyMap<string, Buffer>,
-    begun: number,
-    scope: Scope,
-  ): Promise<void> {
-    const { launch_timeout: limit } = this.request.compute
-    const loaded = await host
-      .rewind(sources, withTimeout(scope, limit * 1000))
-      .catch(async (error: unknown) => {
-        if (error instanceof ThawError && error.code === 'SYNTAX_ERROR') throw error
-        await this.#end()
-        this.#state = 'failed'
-        throw this.#launchError(ThawError.from(error))
-      })
-    if (loaded === null) {
-      await this.#end()
-      await this.#start(scope)
-    } else {
-      await this.#calls.refresh()
-      await this.#serve(host, loaded, scope)
-    }
-    this.#stale = null
-    const report = { patched: [], executed: [], removed: [] }
-    this.#tellReload(loaded === null ? 'loaded' : 'restored', begun, report)
-  }
-
-  #tellReload(
-    how: ServiceReload['how'],
-    begun: number,
-    report: Pick<ServiceReload, 'patched' | 'executed' | 'removed'>,
-  ): void {
-    const seconds = (performance.now() - begun) / 1000
-    this.#reload = { at: new Date().toISOString(), version: this.#version, how, seconds, ...report }
-  }
-
-  #asError(): ThawError {
-    const { file, line, message } = this.#stale as CodeFault
-    return new ThawError('SYNTAX_ERROR', `${message} The code before it serves on.`, {
-      details: { file, line },
-    })
-  }
-
-  /** New workers in place of the old. */
-  async #renew(scope: Scope): Promise<void> {
-    const host = this.#host as Host
-    await this.#quiet(RELOAD_PATIENCE)
-    await this.#calls.refresh()
-    const old = host.workers.filter(({ alone }) => !alone)
-    const { workers } = this.request.compute
-    await Promise.all(Array.from({ length: workers }, () => host.fork(this.#version, scope)))
-    // The memory of a large one takes a while to be given back, which is nobody's wait.
-    for (const worker of old) void host.kill(worker)
-  }
-
-  /** Nothing runs any more, and nothing frozen is kept. */
-  async #end(): Promise<void> {
-    await this.#down()
-    await this.#forgetFrozen()
-  }
-
-  async #forgetFrozen(): Promise<void> {
-    const { frozen } = this.#row
-    this.#state = 'stopped'
-    this.#diskBytes = 0
-    if (frozen === null) return
-    this.#row = { ...this.#row, frozen: null }
-    this.#shop.journal.services.record(this.#row)
-    removeTree(join(this.#shop.images, frozen.directory))
-  }
-
-  /** No process runs any more. */
-  async #down(): Promise<void> {
-    const [host, lines] = [this.#host, this.#lines]
-    this.#host = null
-    this.#lines = null
-    await host?.[Symbol.asyncDispose]()
-    await lines?.[Symbol.asyncDispose]()
-    if (this.#state === 'ready') this.#state = 'stopped'
-  }
-
-  get #socket(): string {
-    return join(this.#shop.sockets, `${this.name}.sock`)
-  }
-
-  get #listener() {
-    return {
-      output: (stream: 'stdout' | 'stderr', bytes: Buffer) => {
-        this.#log.append(stream, bytes)
-        this.#lastWords = Buffer.concat([this.#lastWords, bytes]).subarray(-LAST_WORDS)
-        return true
-      },
-    }
-  }
-
-  #record({ printed }: CallRequest, tail: Tail): CallRequest['printed'] {
+  #record({ printed }: CallRequest, tail: Tail | null): CallRequest['printed'] {
     return (stream, bytes) => {
-      this.#listener.output(stream, bytes)
-      tail.add(stream, bytes)
+      this.#life.said(stream, bytes)
+      tail?.add(stream, bytes)
       return printed(stream, bytes)
     }
   }
@@ -755,8 +390,4 @@ function pidsWithin(pids: readonly number[]): Map<number, number> {
     }
   }
   return found
-}
-
-function faultOf({ file, line, message }: CodeFault): CodeFault {
-  return { file, line, message }
 }
