@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 from .client import Client, ThawError, call_path, decoded, events, problem, raised
 from .compute import Compute
+from .kept import Kept, environment
 
 
 def fn(function: Callable[..., Any], name: str | None = None) -> "Source":
@@ -73,7 +74,7 @@ def inside() -> bool:
     return getattr(builtins, "__thaw_service__", False)
 
 
-class Service:
+class Service(Kept):
     """A service, called like the function it is for; of a class or a module its methods and functions are attributes."""
 
     def __init__(self, source: Source, compute: Compute, client: Client, stream: bool) -> None:
@@ -90,8 +91,7 @@ class Service:
         source = self.source
         compute = self.compute.request()
         compute["python"] = compute["python"] or sys.executable
-        own = {name: value for name, value in os.environ.items() if not name.startswith("THAW_")}
-        compute["env"] = {**own, **compute["env"]}
+        compute["env"] = {**environment(), **compute["env"]}
         found = self.client.json("POST", "/v1/services", {
             "name": source.name,
             "source": {"file": source.file, "callables": source.callables, "class": source.made},
@@ -162,33 +162,6 @@ class Service:
                 self.client.forget()
             raise
         raise ThawError("DAEMON_LOST", "The daemon went away before the call had ended.")
-
-    def show(self) -> dict[str, Any]:
-        """All that is known of it."""
-        return self.client.json("GET", "/v1/services/" + self.name)
-
-    def reset(self) -> dict[str, Any]:
-        """Back to the state right after loading."""
-        return self._does("reset")
-
-    def restart(self) -> dict[str, Any]:
-        return self._does("restart")
-
-    def freeze(self) -> dict[str, Any]:
-        """To disk, with its state; the next call brings it back."""
-        return self._does("freeze")
-
-    def thaw(self) -> dict[str, Any]:
-        return self._does("thaw")
-
-    def stop(self) -> dict[str, Any]:
-        return self._does("stop")
-
-    def remove(self) -> None:
-        self.client.json("DELETE", "/v1/services/" + self.name)
-
-    def _does(self, verb: str) -> dict[str, Any]:
-        return self.client.json("POST", "/v1/services/%s/%s" % (self.name, verb))
 
     async def _later(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hold = self.client.hold()

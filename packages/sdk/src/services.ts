@@ -1,4 +1,11 @@
-import { Service, ServiceAnswer, ServiceList, ThawError, type ServiceRequestInput } from '@thaw/protocol'
+import {
+  Service,
+  ServiceAnswer,
+  ServiceList,
+  ThawError,
+  type AppRequestInput,
+  type ServiceRequestInput,
+} from '@thaw/protocol'
 import { z } from 'zod'
 import { at, query, type Call } from './call.js'
 import type { Transport } from './transport.js'
@@ -60,6 +67,16 @@ export class ServicesClient {
    */
   deploy(request: ServiceRequestInput): Promise<Service> {
     return this.#call('POST', '/v1/services', Service, { body: request })
+  }
+
+  /**
+   * Makes an app, or brings the one of this name to what is asked; returns when it is ready. It is asked over HTTP, at
+   * `/v1/services/NAME/app/` of the daemon.
+   *
+   * @throws ThawError SERVICE_EXISTS, SERVICE_FAILED, LAUNCH_TIMEOUT, COMMAND_NOT_FOUND, DIRECTORY_GONE
+   */
+  deployApp(request: AppRequestInput): Promise<Service> {
+    return this.#call('POST', '/v1/services/apps', Service, { body: request })
   }
 
   /**

@@ -215,7 +215,7 @@ export class Outside {
     const { break_listen: port } = moments
     return (branch, take) => {
       const look = () => {
-        if (port !== null && isListening(branch, port)) stop?.()
+        if (port !== null && isListening(branch.root, port)) stop?.()
       }
       const timer = port === null ? undefined : setInterval(look, LOOK_EVERY)
       void branch.exited.then(() => clearInterval(timer))

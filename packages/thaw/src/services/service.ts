@@ -7,10 +7,13 @@ import { InstanceLog } from '../snapshots/instances/log.js'
 import type { ServiceRow } from '../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
 import { Calls, type CallRequest, type Result } from './calls.js'
+import { Idleness } from './idleness.js'
+import type { Kept } from './kept.js'
 import { Life, type LifeSite } from './life.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
 import { memoryOf } from './tree.js'
+import { Turns } from './turns.js'
 
 /** So long a freeze waits for calls that run. Milliseconds. */
 const FREEZE_PATIENCE = 60_000
@@ -31,7 +34,7 @@ export interface Called extends Result {
   repaired: string[]
 }
 
-export class Service implements AsyncDisposable {
+export class Service implements Kept {
   readonly #shop: Shop
   readonly #log: InstanceLog
   readonly #life: Life
@@ -41,10 +44,8 @@ export class Service implements AsyncDisposable {
   readonly #steps: Steps
   #callCount = 0
   #failCount = 0
-  #lastEnd = performance.now()
-  #awake = 0
-  /** One change at a time; null: none is under way. */
-  #turn: Promise<unknown> | null = null
+  readonly #idleness = new Idleness()
+  readonly #turns = new Turns(() => this.onChange())
   /** Told when it has changed, for those who count. */
   onChange: () => void = () => {}
 
@@ -54,14 +55,14 @@ export class Service implements AsyncDisposable {
     this.#log = new InstanceLog(join(shop.logs, name), shop.log)
     this.#steps = new Steps(join(shop.repairs, name))
     this.#steps.recover()
-    this.#life = new Life(shop, row, this.#log, (change) => this.#inTurn(change))
+    this.#life = new Life(shop, row, this.#log, (change) => this.#turns.run(change))
     this.#calls = new Calls(compute, {
       host: () => this.#life.host,
       version: () => this.#life.version,
-      settled: async () => void (await this.#turn?.catch(() => {})),
+      settled: () => this.#turns.settled(),
       log: shop.log,
     })
-    this.#calls.onQuiet = () => (this.#lastEnd = performance.now())
+    this.#calls.onQuiet = () => this.#idleness.end()
     this.#reload = new Reload(this.#life, this.#calls)
     this.#callCount = row.frozen?.calls ?? 0
     this.#failCount = row.frozen?.failed ?? 0
@@ -89,7 +90,7 @@ export class Service implements AsyncDisposable {
 
   /** Whether it would lose anything with the daemon. */
   get isLive(): boolean {
-    return this.#life.host !== null || this.#turn !== null
+    return this.#life.host !== null || this.#turns.isBusy
   }
 
   /** Pids of all its processes as seen from here, the root first. */
@@ -108,6 +109,7 @@ export class Service implements AsyncDisposable {
       state: this.state,
       reason: this.#life.reason,
       source: this.request.source,
+      app: null,
       compute: { ...compute, env: Object.keys(env).sort(), repair: repair !== null },
       engine: host?.tree.engine ?? (row.frozen === null ? null : 'process'),
       version: version === '' ? null : version,
@@ -130,23 +132,14 @@ export class Service implements AsyncDisposable {
       disk_bytes: this.#life.diskBytes,
       start_seconds: this.#life.startSeconds,
       thaw_seconds: this.#life.thawSeconds,
-      idle_seconds: running > 0 ? null : this.#idle() / 1000,
+      idle_seconds: running > 0 ? null : this.#idleness.since(this.#life.readySince) / 1000,
       created_at: row.created_at,
     }
   }
 
   /** It does not rest while this is held: a shell, a debugger. */
   keepAwake(): Disposable {
-    this.#awake++
-    let isHeld = true
-    return {
-      [Symbol.dispose]: () => {
-        if (!isHeld) return
-        isHeld = false
-        this.#awake--
-        this.#lastEnd = performance.now()
-      },
-    }
+    return this.#idleness.hold()
   }
 
   /**
@@ -155,7 +148,7 @@ export class Service implements AsyncDisposable {
    */
   async call(request: CallRequest, version: string | null): Promise<Called> {
     const { sync, repair } = this.request.compute
-    const isReady = this.#turn === null && this.state === 'ready'
+    const isReady = !this.#turns.isBusy && this.state === 'ready'
     if (!isReady || (sync === 'call' && this.#reload.news() !== null)) await this.#prepare(request)
     if (version !== null && version !== this.#life.version) {
       const { stale } = this.#reload
@@ -181,7 +174,7 @@ export class Service implements AsyncDisposable {
 
   /** What is called is another's, or more; what it is given is as told from now on. It is started. */
   async deploy(request: ServiceRow['request'], scope: Scope): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.run(async () => {
       const before = this.request
       this.#life.ask(request)
       this.#calls.compute = request.compute
@@ -202,7 +195,7 @@ export class Service implements AsyncDisposable {
 
   /** The state is that right after loading. Calls that run end with WORKER_CRASHED. */
   async reset(scope: Scope): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.run(async () => {
       const { host } = this.#life
       if (this.state !== 'ready' || host === null) {
         await this.#life.end()
@@ -216,7 +209,7 @@ export class Service implements AsyncDisposable {
 
   /** Everything is loaded anew. */
   async restart(scope: Scope): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.run(async () => {
       await this.#life.end()
       await this.#life.rise(scope)
     })
@@ -224,20 +217,20 @@ export class Service implements AsyncDisposable {
 
   /** @throws ThawError UNSUPPORTED, and why it cannot be copied; it serves on then */
   async freeze(scope: Scope): Promise<void> {
-    await this.#inTurn(() => this.#freeze(scope))
+    await this.#turns.run(() => this.#freeze(scope))
   }
 
   async thaw(scope: Scope): Promise<void> {
-    await this.#inTurn(() => this.#life.rise(scope))
+    await this.#turns.run(() => this.#life.rise(scope))
   }
 
   async stop(): Promise<void> {
-    await this.#inTurn(() => this.#life.end())
+    await this.#turns.run(() => this.#life.end())
   }
 
   /** Nothing of it is left. */
   async remove(): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.run(async () => {
       await this.#life.end()
       this.#shop.journal.services.forget(this.name)
       this.#log.close()
@@ -250,21 +243,23 @@ export class Service implements AsyncDisposable {
   async rest(): Promise<void> {
     const { inactivity_ttl: ttl, ttl_action: action } = this.request.compute
     if (!this.#isDue(ttl)) return
-    await this.#inTurn(async () => {
-      if (!this.#isDue(ttl)) return
-      if (action === 'stop') return this.#life.end()
-      try {
-        await this.#freeze(openScope(this.#shop.log))
-      } catch (error) {
-        this.#life.reason = `It could not be frozen: ${(error as Error).message}`
-        this.#lastEnd = performance.now()
-      }
-    }).catch((error: unknown) => this.#shop.log.warn('A service could not rest.', { name: this.name, error }))
+    await this.#turns
+      .run(async () => {
+        if (!this.#isDue(ttl)) return
+        if (action === 'stop') return this.#life.end()
+        try {
+          await this.#freeze(openScope(this.#shop.log))
+        } catch (error) {
+          this.#life.reason = `It could not be frozen: ${(error as Error).message}`
+          this.#idleness.end()
+        }
+      })
+      .catch((error: unknown) => this.#shop.log.warn('A service could not rest.', { name: this.name, error }))
   }
 
   /** At the daemon's end: frozen where that is possible, else ended. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.run(async () => {
       if (this.#life.host?.tree.engine === 'process' && this.#calls.running === 0) {
         await this.#freeze(openScope(this.#shop.log)).catch((error: unknown) =>
           this.#shop.log.warn('A service ends with the daemon.', { name: this.name, error }),
@@ -311,7 +306,7 @@ export class Service implements AsyncDisposable {
         python: argv[0] as string,
       }
       const apply = async () => {
-        await this.#inTurn(() => this.#reload.sync(scope, false))
+        await this.#turns.run(() => this.#reload.sync(scope, false))
         return this.#reload.stale
       }
       return { about, repair, steps: this.#steps, ask: this.#shop.ask, apply }
@@ -322,37 +317,17 @@ export class Service implements AsyncDisposable {
     return called
   }
 
-  /** Milliseconds since it last had anything to do. */
-  #idle(): number {
-    return performance.now() - Math.max(this.#lastEnd, this.#life.readySince)
-  }
-
   #isDue(ttl: number | null): boolean {
-    if (ttl === null || this.state !== 'ready' || this.#awake > 0) return false
+    if (this.state !== 'ready') return false
     const { running, waiting } = this.#calls
-    return running === 0 && waiting === 0 && this.#idle() >= ttl * 1000
-  }
-
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.#turn
-    const turn = (async () => {
-      await before?.catch(() => {})
-      return await work()
-    })()
-    this.#turn = turn
-    try {
-      return await turn
-    } finally {
-      if (this.#turn === turn) this.#turn = null
-      this.onChange()
-    }
+    return running === 0 && waiting === 0 && this.#idleness.isOver(ttl, this.#life.readySince)
   }
 
   /** Brings it to where it can be called with the code of now. */
   async #prepare({ signal }: CallRequest): Promise<void> {
     const scope = openScope(this.#shop.log)
     // Who goes away leaves the start to those who come after.
-    const ready = this.#inTurn(async () => {
+    const ready = this.#turns.run(async () => {
       await this.#life.rise(scope)
       if (this.request.compute.sync === 'call') await this.#reload.sync(scope, false)
     })

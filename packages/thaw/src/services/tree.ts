@@ -2,14 +2,26 @@
 import { readFileSync } from 'node:fs'
 import type { OutputListener, StreamsSpec } from '../engines/engine.js'
 import type { ProcessBranch } from '../engines/process/branch.js'
+import { needsUserNamespace } from '../engines/process/criu/provide.js'
 import type { ProcessGroup } from '../engines/process/group.js'
 import type { ProcessImage } from '../engines/process/image.js'
 import { treeOf } from '../engines/process/inspect.js'
+import { isListening } from '../engines/process/listening.js'
 import type { ProcessEngine } from '../engines/process/process.js'
-import { openScope, ownAllowance, startProcess, ThawError, type Scope } from '../system/index.js'
+import { publish } from '../engines/process/publication.js'
+import type { Network } from '../engines/process/sandbox.js'
+import { hasListener } from '../engines/process/sockets.js'
+import {
+  nativeProgram,
+  openScope,
+  ownAllowance,
+  startProcess,
+  ThawError,
+  type Scope,
+} from '../system/index.js'
 
-/** Its stdin ends with the daemon. */
-const STREAMS: StreamsSpec = { stdin: 'stream', joined: false, terminal: null }
+/** The machine's address at which ports of sandboxes are reached. */
+const LOOPBACK = '127.0.0.1'
 
 export interface Site {
   engine: ProcessEngine
@@ -22,6 +34,18 @@ export interface TreeSpec {
   env: Record<string, string>
   cwd: string
   listener: OutputListener
+  /** `stream`: one that ends with the daemon, which is how its processes learn of that. Default. */
+  stdin?: 'stream' | 'null'
+  /** Where it is in a sandbox. Default: `host`. */
+  network?: Network
+}
+
+/** A port of a program, as it is reached from here. */
+export interface Door extends AsyncDisposable {
+  /** Of this machine. */
+  readonly port: number
+  /** Whether the program listens. */
+  isOpen(): boolean
 }
 
 export interface Tree extends AsyncDisposable {
@@ -31,7 +55,16 @@ export interface Tree extends AsyncDisposable {
   readonly exited: Promise<unknown>
   /** On failure it goes on. @throws ThawError UNSUPPORTED, and what the engine throws */
   freeze(scope: Scope): Promise<ProcessImage>
+  /** A copy of now; it goes on. @throws ThawError as `freeze` */
+  copy(scope: Scope): Promise<ProcessImage>
+  open(port: number, scope: Scope): Promise<Door>
 }
+
+const streamsOf = ({ stdin = 'stream' }: Pick<TreeSpec, 'stdin'>): StreamsSpec => ({
+  stdin,
+  joined: false,
+  terminal: null,
+})
 
 export async function startTree(
   site: Site,
@@ -40,7 +73,7 @@ export async function startTree(
   scope: Scope,
 ): Promise<Tree> {
   if (engine === 'plain') return await startPlain(spec, scope)
-  const { id, ...rest } = spec
+  const { id, stdin: _, ...rest } = spec
   const branch = await site.engine.launch(
     site.group,
     {
@@ -48,8 +81,7 @@ export async function startTree(
       branch: id,
       umask: 0o022,
       allowance: ownAllowance(),
-      streams: STREAMS,
-      network: 'host',
+      streams: streamsOf(spec),
       ownTemporary: false,
       // What it writes is the user's own, as of any program.
       accounted: true,
@@ -62,10 +94,11 @@ export async function startTree(
 export async function thawTree(
   site: Site,
   image: ProcessImage,
-  { id, listener }: Pick<TreeSpec, 'id' | 'listener'>,
+  { id, listener, ...rest }: Pick<TreeSpec, 'id' | 'listener' | 'stdin'>,
   scope: Scope,
 ): Promise<Tree> {
-  const spec = { branch: id, streams: STREAMS, listener, view: 'shared', accounted: true } as const
+  const streams = streamsOf(rest)
+  const spec = { branch: id, streams, listener, view: 'shared', accounted: true } as const
   return sandboxed(site, await site.engine.restore(site.group, image, spec, scope))
 }
 
@@ -75,6 +108,16 @@ function sandboxed({ engine, group }: Site, branch: ProcessBranch): Tree {
     pids: () => (branch.over ? [] : treeOf(branch.root)),
     exited: branch.exited,
     freeze: (scope) => engine.checkpoint(group, branch, scope, { stop: true }),
+    copy: (scope) => engine.checkpoint(group, branch, scope),
+    open: async (port, scope) => {
+      if (branch.parts.network === 'host') return doorOf(branch.root, port)
+      const made = await publish(branch, LOOPBACK, [{ port: 0, inner: port }], needsUserNamespace(), scope)
+      return {
+        port: made.ports[0]?.port ?? 0,
+        isOpen: () => hasListener(branch.root, port),
+        [Symbol.asyncDispose]: () => made[Symbol.asyncDispose](),
+      }
+    },
     [Symbol.asyncDispose]: async () => {
       branch.end()
       await branch[Symbol.asyncDispose]()
@@ -82,9 +125,13 @@ function sandboxed({ engine, group }: Site, branch: ProcessBranch): Tree {
   }
 }
 
-async function startPlain({ argv, env, cwd, listener }: TreeSpec, scope: Scope): Promise<Tree> {
+async function startPlain(spec: TreeSpec, scope: Scope): Promise<Tree> {
+  const { argv, env, cwd, listener, stdin = 'stream' } = spec
+  // What does not look at its stdin has to be ended with the daemon, whatever ends that.
+  const own = stdin === 'stream' ? argv : [nativeProgram('sandbox'), 'tied', String(process.pid), ...argv]
+  const stdio = [stdin === 'stream' ? 'pipe' : 'ignore', 'pipe', 'pipe'] as const
   // What ends it is its owner, not the one who asked for it.
-  const child = await startProcess(argv, { cwd, env, grace: 200 }, openScope(scope.log))
+  const child = await startProcess(own, { cwd, env, grace: 200, stdio: [...stdio] }, openScope(scope.log))
   child.stdin?.on('error', () => {})
   child.stdout?.on('data', (bytes: Buffer) => listener.output('stdout', bytes))
   child.stderr?.on('data', (bytes: Buffer) => listener.output('stderr', bytes))
@@ -94,17 +141,27 @@ async function startPlain({ argv, env, cwd, listener }: TreeSpec, scope: Scope):
     engine: 'plain',
     pids: () => (over ? [] : treeOf(child.pid)),
     exited: child.exited,
-    freeze: () =>
-      Promise.reject(
-        new ThawError('UNSUPPORTED', 'It runs as a plain process, which cannot be frozen.', {
-          hint: '`thaw doctor` says what checkpoints of any program need; ttl_action `stop` needs nothing.',
-        }),
-      ),
+    freeze: plainly,
+    copy: plainly,
+    open: (port) => Promise.resolve(doorOf(child.pid, port)),
     [Symbol.asyncDispose]: async () => {
       child.signal('SIGKILL')
       await child.exited
     },
   }
+}
+
+function plainly(): Promise<never> {
+  return Promise.reject(
+    new ThawError('UNSUPPORTED', 'It runs as a plain process, which cannot be frozen.', {
+      hint: '`thaw doctor` says what checkpoints of any program need; ttl_action `stop` needs nothing.',
+    }),
+  )
+}
+
+/** A port of the machine's own network. */
+function doorOf(root: number, port: number): Door {
+  return { port, isOpen: () => isListening(root, port), [Symbol.asyncDispose]: async () => {} }
 }
 
 /** Proportional set size in bytes. */
