@@ -265,6 +265,8 @@ class Worker:
                         slot.interrupt(message["id"])
                 elif do == "patch":
                     line.send(service_calls.patch(self.project, self.service, json.loads(body), message))
+                elif do == "ping":
+                    line.send({"t": "pong"})
                 elif do == "part":
                     forget_memory()
                     line.part()

@@ -18,7 +18,9 @@ export const ServiceSource = z.strictObject({
     .string()
     .regex(/^\/[^\0]*$/, 'an absolute path')
     .max(4096)
-    .describe('Python file with the code, as an absolute path.'),
+    .describe(
+      'Python file, or module of Node (.mjs, .cjs, .js, .ts, .mts), with the code, as an absolute path.',
+    ),
   root: z
     .string()
     .regex(/^\/[^\0]*$/, 'an absolute path')

@@ -32,7 +32,7 @@ export interface CallOptions {
 /** A service, as one calls it from a program. */
 export interface ServiceInput {
   name: string
-  /** Python file, as an absolute path. */
+  /** Python file or Node module, as an absolute path. */
   module: string
   /** Seconds, or a text as `10m`. */
   inactivityTtl?: number | string

@@ -8,6 +8,9 @@ import type { Worker } from './worker.js'
 /** How long a call that is cancelled may take to end. Milliseconds. */
 const CANCEL_GRACE = 1000
 
+/** How long a worker may take to answer while a call cannot be interrupted. Milliseconds. */
+const PONG_PATIENCE = 2000
+
 export interface CallRequest {
   fn: string
   kind: 'json' | 'bytes' | 'pickle'
@@ -226,16 +229,18 @@ export class Calls {
     }
     worker.cancel(slot, id)
     const ended = await Promise.race([carried.catch(() => null), after(CANCEL_GRACE)])
-    if (ended === LATE) this.#stuck(host, worker, slot)
+    if (ended === LATE) await this.#stuck(host, worker, slot)
     throw signal.aborted ? new ThawError('CANCELLED', 'The caller went away.') : late(request)
   }
 
-  /** A call that cannot be interrupted keeps its place. A worker in which there is no other is replaced. */
-  #stuck(host: Host, worker: Worker, slot: Slot): void {
+  /** A call that cannot be interrupted keeps its place. A worker in which there is no other, or that it holds up, is replaced. */
+  async #stuck(host: Host, worker: Worker, slot: Slot): Promise<void> {
     slot.stuck = true
     const { concurrency } = this.compute
-    if (worker.slots.filter((one) => one.stuck && one.taken).length < concurrency) return
-    this.#supply.log.warn('All calls of a worker are stuck; it is replaced.', { worker: worker.name })
+    const isFull = worker.slots.filter((one) => one.stuck && one.taken).length >= concurrency
+    if (!isFull && (await worker.responds(PONG_PATIENCE))) return
+    if (worker.gone) return
+    this.#supply.log.warn('A worker is stuck in its calls; it is replaced.', { worker: worker.name })
     void host.replace(worker).catch(() => {})
   }
 }

@@ -19,6 +19,7 @@ import { directoryBytes } from './disk.js'
 import { Host, settingOf, type Kept, type Loaded } from './host.js'
 import { LastWords } from './last-words.js'
 import { LineServer } from './line.js'
+import { isNode, nodeHost } from './node.js'
 import { startTree, thawTree, type Site } from './tree.js'
 
 /** What the processes of services need of the daemon. */
@@ -118,16 +119,15 @@ export class Life {
     this.#lastWords.clear()
     try {
       const engine = await this.#site.engine(compute.engine, bounded)
-      const { argv, env } = await this.#site.python(this.request, bounded)
+      const { argv, env, setting: more } = await this.#command(bounded)
       this.#lines = await LineServer.listen(this.#socket, this.#site.log)
-      const program = join(agentsDirectory(), 'python', 'thaw_agent', 'service_host.py')
-      const setting = { socket: this.#socket, ...settingOf(this.request, this.root) }
+      const setting = { socket: this.#socket, ...settingOf(this.request, this.root), ...more }
       const tree = await startTree(
         this.#site.site,
         engine,
         {
           id: `svc-${this.request.name}`,
-          argv: [...argv, program],
+          argv,
           env: { ...env, THAW_SERVICE: JSON.stringify(setting) },
           cwd: this.root,
           listener: this.#listener,
@@ -295,6 +295,16 @@ export class Life {
         if (this.#host === host) await host.fork(this.version, openScope(this.#site.log))
       }).catch((error: unknown) => this.#site.log.warn('A worker could not be replaced.', { error }))
     }
+  }
+
+  /** What is started, by the language of the file. */
+  async #command(
+    scope: Scope,
+  ): Promise<{ argv: string[]; env: Record<string, string>; setting: Record<string, unknown> }> {
+    if (isNode(this.request.source.file)) return nodeHost(this.request)
+    const { argv, env } = await this.#site.python(this.request, scope)
+    const program = join(agentsDirectory(), 'python', 'thaw_agent', 'service_host.py')
+    return { argv: [...argv, program], env, setting: {} }
   }
 
   #failed(error: unknown): ThawError {

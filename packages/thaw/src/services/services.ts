@@ -20,6 +20,7 @@ import { App, type Entrance } from './apps/app.js'
 import type { Kept } from './kept.js'
 import type { Called } from './service.js'
 import type { CallRequest } from './calls.js'
+import { checkNode, isNode } from './node.js'
 import type { AskForEdit } from './repair.js'
 import { Service, type Shop } from './service.js'
 
@@ -117,7 +118,7 @@ export class Services implements AsyncDisposable {
    * @throws ThawError SERVICE_EXISTS, FILE_UNREADABLE, UNSUPPORTED, SERVICE_FAILED, SYNTAX_ERROR, LAUNCH_TIMEOUT
    */
   async deploy({ replace, ...request }: ServiceRequest, scope: Scope): Promise<ServiceDocument> {
-    checkFile(request.source.file)
+    checkSource(request)
     const there = await this.#there(request, replace)
     const known = there instanceof Service ? there : null
     const service = known ?? new Service(this.#shop, begun(request))
@@ -239,17 +240,18 @@ export class Services implements AsyncDisposable {
   }
 }
 
-function checkFile(file: string): void {
-  if (/\.[cm]?[jt]sx?$/.test(file)) {
-    throw new ThawError('UNSUPPORTED', `${file} is a Node module; services are made of Python files.`, {
-      hint: 'Call it from a Python file, or keep it as an instance (`thaw instance`).',
-    })
-  }
+/** @throws ThawError FILE_UNREADABLE, UNSUPPORTED */
+function checkSource(request: Asked): void {
+  const { file } = request.source
   if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
     throw new ThawError('FILE_UNREADABLE', `${file} is no file that can be read.`)
   }
+  if (isNode(file)) return checkNode(request)
   if (file.endsWith('.py')) return
-  throw new ThawError('UNSUPPORTED', `${file} is no Python file; services are made of files that end in .py.`)
+  throw new ThawError(
+    'UNSUPPORTED',
+    `${file} is no file of Python or Node: services are made of .py, .mjs, .cjs, .js, .ts and .mts.`,
+  )
 }
 
 type Asked = ServiceRow['request']

@@ -50,6 +50,16 @@ export class Worker {
     return slot.line === null ? null : slot
   }
 
+  /** Whether it answers within so long, whatever its calls do. Milliseconds. */
+  async responds(milliseconds: number): Promise<boolean> {
+    const late = new Promise<false>((resolve) => setTimeout(resolve, milliseconds, false).unref())
+    const answer = this.control.ask({ do: 'ping' }).then(
+      () => true,
+      () => true,
+    )
+    return await Promise.race([answer, late])
+  }
+
   cancel(slot: Slot, id: number): void {
     this.control.line?.send({ do: 'cancel', slot: this.slots.indexOf(slot), id })
   }
