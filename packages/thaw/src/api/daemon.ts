@@ -186,6 +186,8 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
     connections.add(socket)
     socket.on('close', () => connections.delete(socket))
   })
+  server.server.on('request', (_, response) => idle.hold(response))
+  server.server.on('upgrade', (_, socket) => idle.hold(socket))
   // Only the holder of the lock gets here, so a socket that is there belongs to a daemon that has gone.
   rmSync(paths.socket, { force: true })
   await server.listen({ path: paths.socket })

@@ -1,9 +1,13 @@
+import type { EventEmitter } from 'node:events'
+
 /** Calls `exit` once nothing has been in the works for so many seconds. */
 export class IdleExit implements Disposable {
   readonly #seconds: number
   readonly #busy: () => boolean
   readonly #timer: NodeJS.Timeout | undefined
   #since = performance.now()
+  /** Requests and streams that have not ended. */
+  #held = 0
 
   /**
    * @param seconds 0: never
@@ -15,7 +19,7 @@ export class IdleExit implements Disposable {
     if (seconds === 0) return
     const every = Math.min(Math.max((seconds * 1000) / 10, 20), 10_000)
     this.#timer = setInterval(() => {
-      if (this.#busy()) this.touch()
+      if (this.#busy() || this.#held > 0) this.touch()
       else if ((this.secondsLeft() ?? 1) <= 0) exit()
     }, every)
   }
@@ -23,6 +27,15 @@ export class IdleExit implements Disposable {
   /** Something was asked for. */
   touch(): void {
     this.#since = performance.now()
+  }
+
+  /** No exit before this has closed: a request, a stream. It does not count as something that lives. */
+  hold(closing: EventEmitter): void {
+    this.#held++
+    closing.once('close', () => {
+      this.#held--
+      this.touch()
+    })
   }
 
   /** Until the exit; null when there is none in sight. */
