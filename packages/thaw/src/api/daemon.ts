@@ -201,6 +201,7 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
   cleanup.add(() => rmSync(paths.socket, { force: true }))
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
   log.info('ready', { pid: process.pid, version: VERSION, build: BUILD, socket: paths.socket })
+  idle.begin()
   tell({ t: 'ready', pid: process.pid })
 }
 

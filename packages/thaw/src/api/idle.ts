@@ -4,7 +4,8 @@ import type { EventEmitter } from 'node:events'
 export class IdleExit implements Disposable {
   readonly #seconds: number
   readonly #busy: () => boolean
-  readonly #timer: NodeJS.Timeout | undefined
+  readonly #exit: () => void
+  #timer: NodeJS.Timeout | undefined
   #since = performance.now()
   /** Requests and streams that have not ended. */
   #held = 0
@@ -16,11 +17,17 @@ export class IdleExit implements Disposable {
   constructor(seconds: number, busy: () => boolean, exit: () => void) {
     this.#seconds = seconds
     this.#busy = busy
-    if (seconds === 0) return
-    const every = Math.min(Math.max((seconds * 1000) / 10, 20), 10_000)
+    this.#exit = exit
+  }
+
+  /** The daemon can be asked: what its start took does not count. */
+  begin(): void {
+    if (this.#seconds === 0) return
+    this.touch()
+    const every = Math.min(Math.max((this.#seconds * 1000) / 10, 20), 10_000)
     this.#timer = setInterval(() => {
       if (this.#busy() || this.#held > 0) this.touch()
-      else if ((this.secondsLeft() ?? 1) <= 0) exit()
+      else if ((this.secondsLeft() ?? 1) <= 0) this.#exit()
     }, every)
   }
 
