@@ -10,6 +10,7 @@ import { Calls, type CallRequest, type Result } from './calls.js'
 import { Life, type LifeSite } from './life.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
+import { Stops } from './stops.js'
 import { memoryOf } from './tree.js'
 
 /** So long a freeze waits for calls that run. Milliseconds. */
@@ -37,6 +38,8 @@ export class Service implements AsyncDisposable {
   readonly #life: Life
   readonly #calls: Calls
   readonly #reload: Reload
+  /** Calls at breakpoints. */
+  readonly stops: Stops
   readonly #repairs = new Repairs()
   readonly #steps: Steps
   #callCount = 0
@@ -54,11 +57,25 @@ export class Service implements AsyncDisposable {
     this.#log = new InstanceLog(join(shop.logs, name), shop.log)
     this.#steps = new Steps(join(shop.repairs, name))
     this.#steps.recover()
-    this.#life = new Life(shop, row, this.#log, (change) => this.#inTurn(change))
+    this.stops = new Stops({
+      name,
+      limit: () => this.request.compute.debug_timeout,
+      slot: (call) => this.#life.host?.slot(call),
+      number: () => this.#calls.number(),
+      now: () => {
+        const { code, version } = this.#life
+        const { callables } = this.request.source
+        return { version: code.changes()?.version ?? version, callables, files: code.files }
+      },
+      kill: (pid) => this.#life.host?.end(pid),
+      keepAwake: () => this.keepAwake(),
+    })
+    this.#life = new Life(shop, row, this.#log, this.stops, (change) => this.#inTurn(change))
     this.#calls = new Calls(compute, {
       host: () => this.#life.host,
       version: () => this.#life.version,
       settled: async () => void (await this.#turn?.catch(() => {})),
+      stops: this.stops,
       log: shop.log,
     })
     this.#calls.onQuiet = () => (this.#lastEnd = performance.now())
@@ -119,6 +136,7 @@ export class Service implements AsyncDisposable {
       failed: this.#failCount,
       running,
       waiting,
+      stops: this.stops.list().length,
       workers: (host?.workers ?? [])
         .filter(({ alone }) => !alone)
         .map((worker) => {
