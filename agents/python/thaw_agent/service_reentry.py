@@ -89,7 +89,7 @@ class Entry:
             twin = after[before.index(stood)]
             follower = twin.end_lineno + 1
         else:
-            follower = moved(self.source, self.project.units[self.path].source, old, new, stood.end_lineno + 1)
+            follower = moved(self.source, self.project.units[self.path].source, old, new, stood)
         rest = [one.lineno for one in statements(new) if one.lineno >= follower]
         return min(rest, default=None)
 
@@ -129,15 +129,15 @@ def breakpoints(node):
     return [one for one in statements(node) if isinstance(one, ast.Expr) and isinstance(one.value, ast.Call) and ast.unparse(one.value.func) in ("breakpoint", "pdb.set_trace", "set_trace")]
 
 
-def moved(old_source, new_source, old, new, line):
-    """Where a line of the old function is in the new one, by what the two have in common."""
+def moved(old_source, new_source, old, new, stood):
+    """Where what stands behind a statement of the old function is in the new one, by what the two have in common."""
     before, after = (
         source.decode("utf-8", "replace").split("\n")[one.lineno - 1 : one.end_lineno] for source, one in ((old_source, old), (new_source, new))
     )
-    at = line - old.lineno
+    at = stood.end_lineno + 1 - old.lineno
     for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if a <= at < b or a == at:
-            if tag != "equal" and a < at:
+            if tag != "equal" and a < stood.lineno - old.lineno:
                 raise Impossible("the lines around its breakpoint were edited; keep the line of breakpoint()")
             return new.lineno + c + (at - a if tag == "equal" else 0)
     return new.end_lineno + 1
