@@ -269,7 +269,8 @@ function late({ fn, timeout }: CallRequest): ThawError {
   return new ThawError('CALL_TIMEOUT', `${fn} did not end within ${timeout} s.`)
 }
 
-function asResult(outcome: Outcome): Result {
+/** @throws ThawError what the call ended with */
+export function asResult(outcome: Outcome): Result {
   if (outcome.t === 'result') return outcome
   const { error, version } = outcome
   if (error.kind !== 'raised' && error.kind !== 'syntax') throw asError(error)

@@ -6,7 +6,9 @@ import { Steps } from '../repair/steps.js'
 import { InstanceLog } from '../snapshots/instances/log.js'
 import type { ServiceRow } from '../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
-import { Calls, type CallRequest, type Result } from './calls.js'
+import type { Beside } from '../snapshots/instances/body.js'
+import type { BesideSpec } from './beside.js'
+import { asResult, Calls, type CallRequest, type Result } from './calls.js'
 import { Life, type LifeSite } from './life.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
@@ -194,6 +196,44 @@ export class Service implements AsyncDisposable {
       // Who wants the code of one version wants no other.
       if (version !== null) throw withoutStanding(error)
       return await this.#repair(error, repair, request, tail, carry)
+    }
+  }
+
+  /**
+   * The call that stopped at a breakpoint last goes on from there once more, with the code of now. Nothing of it is in the state of
+   * the service.
+   *
+   * @throws ThawError NO_BREAKPOINT, CANCELLED, and what a call throws
+   */
+  async again(printed: CallRequest['printed'], signal: AbortSignal): Promise<Result> {
+    try {
+      return asResult(await this.stops.again(printed, signal))
+    } catch (error) {
+      throw signal.aborted ? new ThawError('CANCELLED', 'The caller went away.') : error
+    }
+  }
+
+  /**
+   * A program in its environment, which is brought up for it and stays while it runs.
+   *
+   * @param given.cwd null: where its code lies
+   * @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, and what bringing it up throws
+   */
+  async exec(given: Omit<BesideSpec, 'cwd'> & { cwd: string | null }, scope: Scope): Promise<Beside> {
+    const awake = this.keepAwake()
+    try {
+      await this.#inTurn(() => this.#life.rise(scope))
+      const tree = this.#life.host?.tree
+      if (tree === undefined) throw new ThawError('WRONG_STATE', `${this.name} has ended.`)
+      const { env } = await this.#shop.python(this.request, scope)
+      const terminal = given.streams.terminal === null ? {} : { TERM: 'xterm' }
+      const spec = { ...given, env: { ...env, ...terminal, ...given.env }, cwd: given.cwd ?? this.#life.root }
+      const program = await tree.start(spec, scope)
+      void program.exited.finally(() => awake[Symbol.dispose]())
+      return program
+    } catch (error) {
+      awake[Symbol.dispose]()
+      throw error
     }
   }
 
