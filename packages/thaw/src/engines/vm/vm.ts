@@ -139,7 +139,7 @@ export class VmEngine {
     } catch (error) {
       const failure = withLastWords(error, machine)
       await cleanup[Symbol.asyncDispose]()
-      throw failure
+      throw (await outOfRoom(machine)) ?? failure
     }
   }
 
@@ -187,7 +187,7 @@ export class VmEngine {
         } catch (error) {
           const failure = withLastWords(error, machine)
           await cleanup[Symbol.asyncDispose]()
-          throw failure
+          throw (await outOfRoom(machine)) ?? failure
         }
       },
       [Symbol.asyncDispose]: () => cleanup[Symbol.asyncDispose](),
@@ -291,6 +291,12 @@ async function goOn({ machine, guest }: VmBranch, scope: Scope): Promise<void> {
   } catch (error) {
     scope.log.warn('A machine did not go on after a failed checkpoint.', { error })
   }
+}
+
+/** A machine's memory is a file: the kernel ends a monitor that writes where the disk has no room for it. */
+async function outOfRoom({ exited }: Machine): Promise<ThawError | null> {
+  if ((await exited).signal !== 'SIGBUS') return null
+  return new ThawError('DISK_FULL', 'There is no room on the disk for the memory of a machine.')
 }
 
 function withLastWords(error: unknown, machine: Machine): ThawError {
