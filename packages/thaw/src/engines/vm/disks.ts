@@ -5,7 +5,7 @@
 import { existsSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { link } from 'node:fs/promises'
 import { join } from 'node:path'
-import { removeTree, startProcess, ThawError, type Scope } from '../../system/index.js'
+import { removeTree, startProcess, ThawError, type Exit, type Scope } from '../../system/index.js'
 import type { VmTools } from './tools.js'
 
 /** Bytes of a root file system, most of which are never there. */
@@ -82,4 +82,10 @@ export async function copySparse(from: string, to: string, scope: Scope): Promis
   removeTree(to)
   const full = said.includes('No space left')
   throw new ThawError(full ? 'DISK_FULL' : 'ENGINE_FAILED', `${to} could not be written: ${said.trim()}.`)
+}
+
+/** A machine's memory is a file: the kernel ends a monitor that writes where the disk has no room for it. */
+export async function outOfRoom({ exited }: { exited: Promise<Exit> }): Promise<ThawError | null> {
+  if ((await exited).signal !== 'SIGBUS') return null
+  return new ThawError('DISK_FULL', 'There is no room on the disk for the memory of a machine.')
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Disposables, removeTree, ThawError, withTimeout, type Scope } from '../../system/index.js'
 import type { Ability, AnyImage, OutputListener } from '../engine.js'
 import { processorDigest } from '../process/image.js'
-import { makeDisk } from './disks.js'
+import { makeDisk, outOfRoom } from './disks.js'
 import { FirecrackerMonitor } from './firecracker/machine.js'
 import { namedFirecracker } from './firecracker/versions.js'
 import { Guest, type GuestProgram } from './guest/guest.js'
@@ -291,12 +291,6 @@ async function goOn({ machine, guest }: VmBranch, scope: Scope): Promise<void> {
   } catch (error) {
     scope.log.warn('A machine did not go on after a failed checkpoint.', { error })
   }
-}
-
-/** A machine's memory is a file: the kernel ends a monitor that writes where the disk has no room for it. */
-async function outOfRoom({ exited }: Machine): Promise<ThawError | null> {
-  if ((await exited).signal !== 'SIGBUS') return null
-  return new ThawError('DISK_FULL', 'There is no room on the disk for the memory of a machine.')
 }
 
 function withLastWords(error: unknown, machine: Machine): ThawError {

@@ -2,7 +2,7 @@
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkScope, ThawError, withTimeout, type Exit, type Scope } from '../../../system/index.js'
-import { addLayer, chainOf, copySparse, diskName, linkChain, linkFile } from '../disks.js'
+import { addLayer, chainOf, copySparse, diskName, linkChain, linkFile, outOfRoom } from '../disks.js'
 import type {
   Machine,
   MachineRestore,
@@ -85,8 +85,10 @@ export class QemuMonitor implements Monitor {
       try {
         await receive(qemu.qmp, stream, false, scope)
         await send(qemu.qmp, join(directory, STATE), true, scope)
-      } finally {
         await qemu[Symbol.asyncDispose]()
+      } catch (error) {
+        await qemu[Symbol.asyncDispose]()
+        throw (await outOfRoom(qemu)) ?? error
       }
     } finally {
       rmSync(join(directory, diskName(disks)), { force: true })
