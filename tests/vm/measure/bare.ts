@@ -36,7 +36,9 @@ export async function restoreBare(
   const [qemu = '', ...given] = [
     ...tools.command('usr/bin/qemu-system-x86_64'),
     ...machineWords(line, files),
-    ...['-S', '-incoming', 'defer'],
+    '-S',
+    '-incoming',
+    'defer',
   ]
   const child = spawn(qemu, given, { stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'] })
   const gone = new Promise((resolve) => child.once('close', resolve))
