@@ -87,7 +87,7 @@ export class Launch {
     parent: Checkpoint | null,
     how: Pick<BranchRecord, 'engine' | 'watched'> = { engine: 'fork', watched: true },
   ): BranchRecord {
-    if (how.engine === 'process') this.engine = how.engine
+    if (how.engine !== 'fork') this.engine = how.engine
     return newBranch({
       id: this.id,
       root,
