@@ -56,6 +56,11 @@ export class Machines {
         hint: 'Leave --net out: a machine has its own loopback, and no other network.',
       })
     }
+    if (request.breaks.length > 0) {
+      throw new ThawError('UNSUPPORTED', 'A program in a machine cannot stop at a place in its code.', {
+        hint: 'Stop it with --break-output or --break-listen.',
+      })
+    }
     const { env, cwd, command: argv, stdin, joined: together, terminal } = request
     const record = launch.newRecord(root, env, null, IN_MACHINE)
     const execution = launch.newExecution(record)
