@@ -217,14 +217,20 @@ export class Resumer {
       stdin: { samePrefix: () => Promise.resolve(true), sameWhole: () => Promise.resolve(false) },
       disk: run.disk,
       effects: 'keep',
-      filesProblem: run.filesProblem,
+      // In a machine they are part of the checkpoint.
+      filesProblem: this.#inMachine ? () => null : run.filesProblem,
       refused: new Map(),
       stops: [],
       replayable: () => false,
     }
   }
 
+  get #inMachine(): boolean {
+    return this.#checkpoint.branch.engine === 'vm'
+  }
+
   #takeFilesBack(): void {
+    if (this.#inMachine) return
     const { branch, seq } = this.#checkpoint
     const run = this.#run
     const written = writtenUntil(branch, seq)

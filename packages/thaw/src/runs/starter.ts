@@ -121,7 +121,14 @@ export class Starter {
     const { agent, plainReason } = this.#adapted
     if (this.#request.engine === 'vm') {
       const machines = new Machines(this.#shop, this.#run, this.#scope)
-      return machines.start(this.#launch, this.#request, this.#root(), this.#began)
+      if (agent === null || this.#request.breaks.length === 0)
+        return machines.start(this.#launch, this.#request, this.#root(), this.#began)
+      const group = this.#launch.apart
+        ? await this.#shop.newWatchers(this.#run, this.#root(), this.#scope)
+        : await this.#watchers()
+      await this.#findStops(group)
+      const how = { ...this.#request, stops: this.#stops }
+      return machines.startWatched(this.#launch, group, this.#base(), how, this.#began)
     }
     if (this.#outside) {
       if (this.#request.breaks.length > 0) {

@@ -15,6 +15,7 @@ import { MachineBases } from '../engines/vm/base.js'
 import { VmImage } from '../engines/vm/image.js'
 import { VmToolsProvider } from '../engines/vm/tools.js'
 import { VmEngine } from '../engines/vm/vm.js'
+import { WatchedMachines } from '../engines/vm/watched.js'
 import { ContentHashes } from '../files/signature.js'
 import { describeInterpreter, findProgram } from '../languages/index.js'
 import type { CheckpointRow, Journal } from '../store/index.js'
@@ -46,6 +47,7 @@ export class Workshop {
   readonly roots: Roots
   readonly machines: VmEngine
   readonly bases: MachineBases
+  readonly watchedMachines: WatchedMachines
   readonly keeper: ImageKeeper
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
@@ -77,6 +79,7 @@ export class Workshop {
     const say = (what: string) => log.info(what)
     this.machines = new VmEngine(tools, say)
     this.bases = new MachineBases(this.machines, tools, say)
+    this.watchedMachines = new WatchedMachines(this.machines)
   }
 
   newId(kind: 'r' | 'b' | 'c' | 'v'): string {

@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { agentsDirectory, Disposables, type Scope } from '../../system/index.js'
+import { agentsDirectory, Disposables, within, type Scope } from '../../system/index.js'
 import { MANIFEST } from '../sealed.js'
+import { GuestRefused, type Guest } from './guest/guest.js'
 import { VmImage } from './image.js'
 import { MachineProject } from './project.js'
 import type { MachineShape } from './monitor.js'
@@ -12,6 +13,8 @@ import type { VmEngine, VmGroup } from './vm.js'
 
 /** Of machines that programs of runs get. */
 export const RUN_SHAPE: MachineShape = { memory: 1024 ** 3, cpus: 1, network: 'none' }
+/** Raised when the same parts give another machine. */
+const RECIPE = 1
 /** As the seed has it: `reboot` ends a machine, whatever it has of an init. */
 const REBOOT = '#!/bin/sh\nsync\necho b > /proc/sysrq-trigger\n'
 const REBOOT_AT = '/usr/local/sbin/reboot'
@@ -69,6 +72,7 @@ export class MachineBases {
     cleanup.use(branch)
     const { guest } = branch
     await new MachineProject(agents()).carryIn(guest, () => false, scope)
+    await compile(guest, scope)
     await guest.writeFile(REBOOT_AT, once(REBOOT), 0o755, scope)
     const image = await this.#engine.checkpoint(group, branch, { stop: true }, scope)
     const path = join(this.#directory, key)
@@ -85,8 +89,33 @@ export class MachineBases {
     const tools = await this.#provider.get(this.#say, scope)
     const { release, initrd } = await tools.kernel()
     const monitor = await (await this.#engine.monitor(scope)).identity(scope)
-    const parts = [directory, key, RUN_SHAPE, release, initrd, monitor, REBOOT, agents(), digestOf(agents())]
+    const parts = [
+      RECIPE,
+      directory,
+      key,
+      RUN_SHAPE,
+      release,
+      initrd,
+      monitor,
+      REBOOT,
+      agents(),
+      digestOf(agents()),
+    ]
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
+  }
+}
+
+/** Python, where there is one, need not do so in each copy. */
+async function compile(guest: Guest, scope: Scope): Promise<void> {
+  const argv = ['python3', '-m', 'compileall', '-q', agents()]
+  const env = { PATH: '/usr/local/bin:/usr/bin:/bin' }
+  const spec = { argv, env, cwd: '/', user: null, terminal: null, joined: true }
+  try {
+    const program = await guest.start(spec, { output: () => true }, scope)
+    program.endStdin()
+    await within(scope, 'compiling the agents', program.exited)
+  } catch (error) {
+    if (!(error instanceof GuestRefused)) throw error
   }
 }
 

@@ -1,10 +1,11 @@
 /** A program of a run in a machine that is there for it. */
 import { constants } from 'node:os'
-import { ThawError, type ErrorCode, type Scope } from '../../system/index.js'
-import type { Branch, BranchExit, TerminalSize } from '../engine.js'
+import { openScope, ThawError, type ErrorCode, type Scope } from '../../system/index.js'
+import type { Branch, BranchExit, OutputListener, TerminalSize } from '../engine.js'
+import type { Carried } from './carried.js'
 import { GuestRefused, type GuestExit, type GuestProgram, type GuestProgramSpec } from './guest/guest.js'
-import type { OutputListener } from '../engine.js'
-import type { VmBranch } from './vm.js'
+import type { VmImage } from './image.js'
+import type { VmBranch, VmEngine, VmGroup } from './vm.js'
 
 const ENOENT = 2
 
@@ -32,25 +33,51 @@ export class MachineBranch implements Branch, AsyncDisposable {
   /** What kept the end from being what the program's was: its machine died, or its files could not be carried back. */
   failure: ThawError | null = null
   readonly #program: GuestProgram
+  readonly #carried: Carried
   /** It is being copied, and ends with that. */
-  stopping = false
+  #stopping = false
+  #over = false
   #sent = 0
 
-  /** @param atEnd called when the program has ended and its machine is there still */
-  constructor(id: string, machine: VmBranch, program: GuestProgram, atEnd: () => Promise<void>) {
+  /** @param carried brought back when the program has ended, and at stops */
+  constructor(id: string, machine: VmBranch, program: GuestProgram, carried: Carried) {
     this.id = id
     this.machine = machine
     this.#program = program
-    this.exited = this.#follow(atEnd)
+    this.#carried = carried
+    this.exited = this.#follow()
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  get notes(): readonly string[] {
+    return this.#carried.notes
+  }
+
+  /** It runs on, also on failure; with `stop` it ends once it is copied. @throws ThawError as VmEngine.checkpoint */
+  async copy(
+    engine: VmEngine,
+    group: VmGroup,
+    { stop, cut }: { stop: boolean; cut: (crossed: { stdin: number }) => void },
+    scope: Scope,
+  ): Promise<VmImage> {
+    // So that whoever looks at a stop finds here what is there.
+    if (stop) await this.#carried.back(this.machine.guest, scope)
+    this.#stopping = stop
+    try {
+      // Unread or read: what was sent is in the copy.
+      const how = { stop, beside: this.#carried.beside(), cut: () => cut({ stdin: this.#sent }) }
+      return await engine.checkpoint(group, this.machine, how, scope)
+    } catch (error) {
+      this.#stopping = false
+      throw error
+    }
   }
 
   get pid(): number {
     return this.machine.machine.pid
-  }
-
-  /** Bytes of stdin that are in the machine, read or not: a copy has them, too. */
-  get taken(): number {
-    return this.#sent
   }
 
   async writeStdin(bytes: Uint8Array): Promise<void> {
@@ -89,13 +116,14 @@ export class MachineBranch implements Branch, AsyncDisposable {
     await this.machine[Symbol.asyncDispose]()
   }
 
-  async #follow(atEnd: () => Promise<void>): Promise<BranchExit> {
+  async #follow(): Promise<BranchExit> {
     const exit = await this.#program.exited
+    this.#over = true
     if (this.machine.guest.lost) {
-      if (!this.stopping) this.failure = ended()
+      if (!this.#stopping) this.failure = ended()
     } else {
       try {
-        await atEnd()
+        await this.#carried.back(this.machine.guest, openScope())
       } catch (error) {
         this.failure = ThawError.from(error)
       }

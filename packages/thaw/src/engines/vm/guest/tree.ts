@@ -98,6 +98,13 @@ function checkExit(what: string, code: number | null): void {
   if (code !== 0) throw new GuestRefused(what, code)
 }
 
+/** Makes a directory, and those above it. @throws GuestRefused */
+export async function makeTree(guest: Guest, root: string, scope: Scope): Promise<void> {
+  const program = await guest.builtin(['unpack', root], { output: () => true }, scope)
+  program.endStdin()
+  checkExit('unpack', (await within(scope, `making ${root}`, program.exited)).code)
+}
+
 async function read(
   guest: Guest,
   argv: readonly string[],
