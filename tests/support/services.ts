@@ -64,6 +64,7 @@ export class ServiceBench implements AsyncDisposable {
 
   request(fn: string, input: unknown = [], how: Partial<CallRequest> = {}): CallRequest {
     return {
+      id: 'test',
       fn,
       kind: 'json',
       body: Buffer.from(typeof input === 'string' ? input : JSON.stringify(input)),

@@ -11,8 +11,10 @@ from . import service_code, telling
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-# Of one error's traceback. Characters.
+# Of one error's traceback, or text. Characters.
 LONGEST = 50_000
+# Of a result, and of what is told of one: frames are held in memory (packages/thaw/src/services/line.ts). Bytes.
+LARGEST = 256 * 1024 * 1024 - 64 * 1024
 
 
 class Refused(Exception):
@@ -95,7 +97,10 @@ def arguments(kind, body, pickle):
             raise Refused("arguments", "This service takes no pickle: it was deployed without.")
         import pickle as module
 
-        args, kwargs = module.loads(body)
+        try:
+            args, kwargs = module.loads(body)
+        except Exception as error:
+            raise Refused("arguments", "The arguments cannot be unpickled: %s" % error) from None
         return args, kwargs
     if not body:
         return (), {}
@@ -116,10 +121,20 @@ def arguments(kind, body, pickle):
 
 def encoded(value, pickle):
     """What a result is on the wire: its kind and its bytes."""
+    kind, content = _encoded(value, pickle)
+    if len(content) > LARGEST:
+        raise Refused("result", "The result takes %d bytes; no more than %d can be sent." % (len(content), LARGEST))
+    return kind, content
+
+
+def _encoded(value, pickle):
     if pickle:
         import pickle as module
 
-        return "pickle", module.dumps(value)
+        try:
+            return "pickle", module.dumps(value)
+        except Exception as error:
+            raise Refused("result", "The result, of type %s, cannot be pickled: %s" % (type(value).__name__, error)) from None
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "bytes", bytes(value)
     if hasattr(value, "read") and hasattr(value, "close"):
@@ -158,8 +173,10 @@ def describe(error, root=None):
     if isinstance(error, SyntaxError):
         told.update(kind="syntax", file=error.filename or "", line=error.lineno or 0)
     try:
-        told["args"] = json.loads(_encode(error.args))
-    except (TypeError, ValueError, RecursionError):
+        args = _encode(error.args)
+        if len(args) <= LONGEST:
+            told["args"] = json.loads(args)
+    except Exception:
         pass
     if root is not None:
         told["exceptions"] = standing(error, root)
@@ -191,7 +208,8 @@ def told_by(error):
 
 def text(error):
     try:
-        return str(error)
+        whole = str(error)
+        return whole if len(whole) <= LONGEST else whole[:LONGEST] + "..."
     except Exception:
         return "(its text cannot be made)"
 

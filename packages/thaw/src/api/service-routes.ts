@@ -15,6 +15,7 @@ import { openScope, ThawError } from '../system/index.js'
 import { callerSignal } from './caller.js'
 import type { ApiContext } from './context.js'
 import { LogBytes } from './logs.js'
+import { requestId } from './request-id.js'
 import type { Routes } from './server.js'
 import { streamCall } from './service-stream.js'
 
@@ -189,6 +190,7 @@ async function call(
   }
   const { compute } = services.get(id).request
   const given = {
+    id: requestId(request),
     fn,
     kind,
     body: (request.body as Buffer | undefined) ?? new Uint8Array(0),

@@ -207,6 +207,7 @@ export class Life {
       image = await host.freeze(scope)
     } catch (error) {
       this.state = 'ready'
+      await this.#replenish(host)
       throw error
     }
     const frozen = {
@@ -294,8 +295,16 @@ export class Life {
       this.reason = 'A worker has crashed, and was replaced.'
       // Calls wait meanwhile: nothing could serve them.
       void this.#inTurn(async () => {
-        if (this.#host === host) await host.fork(this.version, openScope(this.#site.log))
+        await this.#replenish(host)
       }).catch((error: unknown) => this.#site.log.warn('A worker could not be replaced.', { error }))
+    }
+  }
+
+  /** As many workers as there are to be. */
+  async #replenish(host: Host): Promise<void> {
+    while (this.#host === host) {
+      if (host.workers.filter(({ alone }) => !alone).length >= this.request.compute.workers) return
+      await host.fork(this.version, openScope(this.#site.log))
     }
   }
 

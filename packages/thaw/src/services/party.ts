@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import { KeeperMessage, SlotMessage, type HostError } from '@thaw/protocol/service-host'
 import { ThawError } from '../system/index.js'
+import type { CallRequest } from './calls.js'
 import type { Line } from './line.js'
 
 export class Party {
@@ -145,13 +146,19 @@ export class Slot extends Party {
   }
 
   /** Prerequisite: it is connected and carries none. @throws ThawError WORKER_CRASHED */
-  carry(id: number, fn: string, kind: string, body: Uint8Array, printed: Printed): Promise<Outcome> {
+  carry(id: number, { id: request, fn, kind, body, printed }: CallRequest): Promise<Outcome> {
     const { line } = this
     return new Promise((resolve, reject) => {
       if (line === null) return reject(crashed())
       this.#current = { id, printed, resolve, reject }
-      line.send({ do: 'call', id, fn, kind }, body)
+      line.send({ do: 'call', id, fn, kind, request }, body)
     })
+  }
+
+  /** What its call prints from now on is for nobody. */
+  mute(): void {
+    if (this.#current !== null) this.#current.printed = () => undefined
+    this.line?.resume()
   }
 
   protected override take(raw: unknown, body: Buffer): void {

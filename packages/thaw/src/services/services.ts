@@ -31,6 +31,7 @@ export class Services implements AsyncDisposable {
   readonly #group: ProcessGroup
   readonly #all = new Map<string, Service>()
   readonly #metrics: Metrics
+  readonly #log: Log
   readonly #timer: NodeJS.Timeout
 
   /** Frozen services of an earlier daemon are there again; others begin anew at their next call. */
@@ -49,6 +50,7 @@ export class Services implements AsyncDisposable {
     for (const one of [directory, sockets]) preparePrivate(one)
     const engine = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
     this.#metrics = metrics
+    this.#log = log
     this.#group = ProcessGroup.open(images, join(directory, 'work'), log)
     const logs = join(directory, 'logs')
     mkdirSync(logs, { recursive: true, mode: 0o700 })
@@ -134,11 +136,13 @@ export class Services implements AsyncDisposable {
       this.#metrics.serviceCall(name, 'ok', (performance.now() - begun) / 1000)
       return called
     } catch (error) {
-      const { code } = ThawError.from(error)
+      const told = withRequest(ThawError.from(error), request.id)
+      const { code } = told
       if (code !== 'SERVICE_NOT_FOUND') {
         this.#metrics.serviceCall(name, code, (performance.now() - begun) / 1000)
       }
-      throw error
+      this.#log.info('A call failed.', { service: name, fn: request.fn, request: request.id, code })
+      throw told
     }
   }
 
@@ -167,6 +171,12 @@ export class Services implements AsyncDisposable {
     this.#shop.journal.services.record(lost)
     return lost
   }
+}
+
+/** So that who reads the error finds the call in the logs. */
+function withRequest(error: ThawError, request: string): ThawError {
+  const { code, message, hint, cause } = error
+  return new ThawError(code, message, { hint, cause, details: { ...error.details, request } })
 }
 
 function checkFile(file: string): void {
