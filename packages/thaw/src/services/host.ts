@@ -19,6 +19,8 @@ export type Patched = Extract<KeeperMessage, { t: 'patched' }>
 
 /** How long what was said before an end may take to be read. Milliseconds. */
 const LAST_READ = 100
+/** How long the others may come after the first, when all are thawed. Milliseconds. */
+const AWAKE_PATIENCE = 10_000
 /** How long a worker may take to put new code in place. Milliseconds. */
 const PATCH_PATIENCE = 10_000
 
@@ -212,7 +214,14 @@ export class Host implements AsyncDisposable {
     }
     for (const one of kept.parked) this.#park({ ...one, party: new Asked() })
     this.#lines.hear((hello, line) => this.#hear(hello, line))
-    await within(scope, 'waking up', Promise.all(this.#parties().map((one) => one.arrived())))
+    await within(scope, 'waking up', this.#keeper.arrived())
+    // One that had ended while it was frozen does not come.
+    const others = Promise.all(this.#parties().map((one) => one.arrived()))
+    await within(withTimeout(scope, AWAKE_PATIENCE), 'waking up', others).catch(() => {})
+    for (const worker of this.#workers) {
+      if (worker.parties.some(({ line }) => line === null)) void this.kill(worker)
+    }
+    for (const { party } of this.#parked) if (party.line === null) party.end()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -201,9 +201,11 @@ export class Life {
    */
   async freeze(host: Host, counts: { calls: number; failed: number }, scope: Scope): Promise<void> {
     this.state = 'freezing'
-    const kept = host.describe()
-    let image
+    let kept, image
     try {
+      // One that has crashed just now is not to be missing later.
+      await this.#replenish(host)
+      kept = host.describe()
       image = await host.freeze(scope)
     } catch (error) {
       this.state = 'ready'
@@ -261,6 +263,7 @@ export class Life {
       this.#hold(host)
       const bounded = withTimeout(scope, this.request.compute.launch_timeout * 1000)
       await host.awake(frozen.kept as Kept, bounded)
+      await this.#replenish(host)
       this.#record({ ...this.#row, frozen: null })
       await this.#site.site.engine.discard(image)
       this.diskBytes = 0
