@@ -2,7 +2,7 @@
 import type { ServiceCompute } from '@thaw/protocol'
 import { ThawError, type Log } from '../system/index.js'
 import { asError, type Host } from './host.js'
-import type { Outcome, Printed, Slot } from './party.js'
+import type { CallRequest, Outcome, Slot } from './party.js'
 import type { Worker } from './worker.js'
 
 /** How long a call that is cancelled may take to end. Milliseconds. */
@@ -11,20 +11,6 @@ const CANCEL_GRACE = 1000
 const PING_PATIENCE = 2000
 /** The longest that a timer of Node can wait. Milliseconds. */
 const LONGEST_TIMER = 2 ** 31 - 1
-
-export interface CallRequest {
-  /** Id of the request, as its caller knows it. */
-  id: string
-  fn: string
-  kind: 'json' | 'bytes' | 'pickle'
-  body: Uint8Array
-  /** Seconds; null: as long as it likes. */
-  timeout: number | null
-  isolation: 'service' | 'call'
-  /** Aborted when nobody waits for it any more. */
-  signal: AbortSignal
-  printed: Printed
-}
 
 export type Result = Extract<Outcome, { t: 'result' }>
 

@@ -2,7 +2,6 @@
 import type { z } from 'zod'
 import { KeeperMessage, SlotMessage, type HostError } from '@thaw/protocol/service-host'
 import { ThawError } from '../system/index.js'
-import type { CallRequest } from './calls.js'
 import type { Line } from './line.js'
 
 export class Party {
@@ -124,6 +123,20 @@ export type Outcome =
 
 /** Told what a call prints. Returns a promise when it has to wait. */
 export type Printed = (stream: 'stdout' | 'stderr', bytes: Buffer) => Promise<void> | undefined
+
+export interface CallRequest {
+  /** Id of the request, as its caller knows it. */
+  id: string
+  fn: string
+  kind: 'json' | 'bytes' | 'pickle'
+  body: Uint8Array
+  /** Seconds; null: as long as it likes. */
+  timeout: number | null
+  isolation: 'service' | 'call'
+  /** Aborted when nobody waits for it any more. */
+  signal: AbortSignal
+  printed: Printed
+}
 
 interface Current {
   id: number

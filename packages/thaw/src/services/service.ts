@@ -6,8 +6,9 @@ import { Steps } from '../repair/steps.js'
 import { InstanceLog } from '../snapshots/instances/log.js'
 import type { ServiceRow } from '../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
-import { Calls, type CallRequest, type Result } from './calls.js'
+import { Calls, type Result } from './calls.js'
 import { Life, type LifeSite } from './life.js'
+import type { CallRequest } from './party.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
 import { memoryOf } from './tree.js'
@@ -232,6 +233,11 @@ export class Service implements AsyncDisposable {
 
   async stop(): Promise<void> {
     await this.#inTurn(() => this.#life.end())
+  }
+
+  /** Its files are changed, while no call begins. */
+  async change(work: () => void): Promise<void> {
+    await this.#inTurn(async () => work())
   }
 
   /** Nothing of it is left. */
