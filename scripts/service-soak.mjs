@@ -107,7 +107,7 @@ const count = (what) => (counts[what] = (counts[what] ?? 0) + 1)
 const bumps = new Map()
 let asked = 0
 let answered = 0
-let isOver = false
+const over = new AbortController()
 
 /** Everything that may be asked, and what may come of it. Weights are of a hundred. */
 const KINDS = [
@@ -153,7 +153,7 @@ async function client(number) {
   const random = randomOf(SEED * 1000 + number)
   const caller = new Caller(daemon.socket, NAME, disturbances)
   try {
-    while (asked < CALLS && elapsed() < SECONDS && !isOver) {
+    while (asked < CALLS && elapsed() < SECONDS) {
       asked++
       await one(caller, random)
     }
@@ -168,7 +168,7 @@ async function changes(isFrozen) {
   const kinds = [['main', 40], ['helper', 25], ['broken', 8], ['reset', 10], ['restart', 3], ['stop', 2], ['freeze', isFrozen ? 6 : 0], ['deploy', 3], ['kill', 3]] // prettier-ignore
   // Spread over all calls, however fast they are.
   const gap = Math.max(20, CALLS / 200)
-  for (let next = gap; !isOver;) {
+  for (let next = gap; !over.signal.aborted;) {
     if (answered < next) {
       await pause(20)
       continue
@@ -209,7 +209,7 @@ try {
   const before = await daemon.measure(NAME)
   const changing = changes(service.engine === 'process')
   await Promise.all(Array.from({ length: CLIENTS }, (_, number) => client(number)))
-  isOver = true
+  over.abort()
   await changing
   if (answered !== asked) fault(`${asked - answered} calls were lost`)
   const seconds = elapsed()

@@ -30,8 +30,8 @@ export class Caller {
     switch (kind) {
       case 'echo': {
         const sent = [random.next(), 'x'.repeat(random.below(60_000)), { a: [null, true] }]
-        const { result, ...rest } = same(sent)(await this.#post('echo', sent))
-        return rest
+        const { code, message, version, wrong, expected } = same(sent)(await this.#post('echo', sent))
+        return { code, message, version, wrong, expected }
       }
       case 'nap':
       case 'later': {
@@ -104,11 +104,7 @@ export class Caller {
         answer.on('close', () => {
           clearTimeout(timer)
           if (left) return resolve({ code: 'gone' })
-          try {
-            resolve(accept === 'text/event-stream' ? streamed(all, lines) : JSON.parse(all))
-          } catch {
-            resolve({ code: 'BROKEN', all: all.slice(0, 200) })
-          }
+          resolve(accept === 'text/event-stream' ? streamed(all, lines) : parsed(all))
         })
       })
       asked.on('error', (error) => {
@@ -126,6 +122,14 @@ export class Caller {
       }
       asked.end(body)
     })
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return { code: 'BROKEN', text: text.slice(0, 200) }
   }
 }
 
