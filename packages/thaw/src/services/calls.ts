@@ -3,6 +3,7 @@ import type { ServiceCompute } from '@thaw/protocol'
 import { ThawError, type Log } from '../system/index.js'
 import { asError, type Host } from './host.js'
 import type { CallRequest, Outcome, Slot } from './party.js'
+import type { Stops } from './stops.js'
 import type { Worker } from './worker.js'
 
 /** How long a call that is cancelled may take to end. Milliseconds. */
@@ -32,6 +33,8 @@ export interface Supply {
    * @param first whether the caller has not waited for it before: a start that had begun before may fail without him
    */
   open(first: boolean): Promise<void>
+  /** Calls at breakpoints: their time stands still. */
+  stops: Pick<Stops, 'holds' | 'release'>
   log: Log
 }
 
@@ -60,6 +63,11 @@ export class Calls {
 
   get waiting(): number {
     return this.#pending
+  }
+
+  /** For one more call. */
+  number(): number {
+    return ++this.#last
   }
 
   /**
@@ -218,7 +226,7 @@ export class Calls {
 
   async #on(host: Host, worker: Worker, slot: Slot, request: CallRequest, place: Place): Promise<Result> {
     const { fn, timeout, signal } = request
-    const id = ++this.#last
+    const id = this.number()
     const carried = slot.carry(id, request)
     place.begun = true
     const free = () => {
@@ -226,12 +234,16 @@ export class Calls {
       place.leave()
     }
     carried.then(free, free)
-    const timer = timeout === null ? null : after(timeout * 1000)
+    let timer = timeout === null ? null : after(timeout * 1000)
     try {
       // The common case needs no timer.
-      const ends = timer === null ? [] : [timer.over]
-      const given = await Promise.race([carried, gone(signal), ...ends])
-      if (given !== GONE && given !== LATE) return asResult(given)
+      for (;;) {
+        const ends = timer === null ? [] : [timer.over]
+        const given = await Promise.race([carried, gone(signal), ...ends])
+        if (given !== GONE && given !== LATE) return asResult(given)
+        if (given === GONE || timeout === null || !this.#supply.stops.holds(id)) break
+        timer = after(timeout * 1000)
+      }
     } catch (error) {
       if (!(error instanceof ThawError) || error.code !== 'WORKER_CRASHED') throw error
       throw new ThawError('WORKER_CRASHED', `The process that served ${fn} ${await host.ending(worker)}.`)
@@ -241,6 +253,7 @@ export class Calls {
     // A process that waits until what it prints is taken could not be interrupted.
     slot.mute()
     worker.cancel(slot, id)
+    this.#supply.stops.release(id)
     const grace = after(CANCEL_GRACE)
     const ended = await Promise.race([carried.catch(() => null), grace.over])
     grace.clear()
@@ -293,7 +306,8 @@ function late({ fn, timeout }: CallRequest): ThawError {
   return new ThawError('CALL_TIMEOUT', `${fn} did not end within ${timeout} s.`)
 }
 
-function asResult(outcome: Outcome): Result {
+/** @throws ThawError what the call ended with */
+export function asResult(outcome: Outcome): Result {
   if (outcome.t === 'result') return outcome
   const { error, version } = outcome
   if (error.kind !== 'raised' && error.kind !== 'syntax') throw asError(error)
