@@ -82,9 +82,18 @@ def find(module, name):
 
 def signature(function):
     try:
-        return str(inspect.signature(function))[:1000]
+        return str(_signature(function))[:1000]
     except (TypeError, ValueError):
         return "(...)"
+
+
+def _signature(function):
+    if sys.version_info < (3, 14):
+        return inspect.signature(function)
+    # Annotations may name what is not there.
+    import annotationlib
+
+    return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
 
 
 def arguments(kind, body, pickle):
@@ -152,7 +161,7 @@ def misfit(function, args, kwargs, error):
     if not isinstance(error, TypeError) or error.__traceback__ is None or error.__traceback__.tb_next is not None:
         return None
     try:
-        inspect.signature(function).bind(*args, **kwargs)
+        _signature(function).bind(*args, **kwargs)
     except TypeError as why:
         return "%s, and the signature is %s" % (why, signature(function))
     except ValueError:
