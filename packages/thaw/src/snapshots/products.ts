@@ -1,7 +1,13 @@
 /** Images, and what is made of them. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { DaemonSettings, Image } from '@thaw/protocol'
+import type {
+  DaemonSettings,
+  ExportedSnapshot,
+  Image,
+  ImportedSnapshot,
+  SnapshotImportRequest,
+} from '@thaw/protocol'
 import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
 import { ImageKeeper } from '../engines/process/keeper.js'
@@ -10,9 +16,10 @@ import { VmToolsProvider } from '../engines/vm/tools.js'
 import { VmEngine } from '../engines/vm/vm.js'
 import type { Journal } from '../store/index.js'
 import type { PagesCollected } from '../store/pages.js'
-import { Disposables, ThawError, type Log, type Metrics, type Paths } from '../system/index.js'
+import { Disposables, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import { Images } from './images/images.js'
 import { checkpointsOf, Instances } from './instances/instances.js'
+import { exportSnapshot, importSnapshot, type Exchange } from './kept/exchange.js'
 import { Snapshots } from './kept/snapshots.js'
 import { Pools } from './pools/pools.js'
 import { Provision } from './provision.js'
@@ -26,6 +33,7 @@ export class Products implements AsyncDisposable {
   readonly pools: Pools
   readonly provision: Provision
   readonly #keeper: ImageKeeper
+  readonly #exchange: Exchange
   readonly #cleanup = new Disposables()
 
   /**
@@ -89,6 +97,7 @@ export class Products implements AsyncDisposable {
         log,
       }),
     )
+    this.#exchange = { snapshots: this.snapshots, images: this.images, machines, keeper: this.#keeper }
     this.pools = this.#cleanup.use(
       new Pools({
         journal,
@@ -133,6 +142,16 @@ export class Products implements AsyncDisposable {
     }
     this.images.remove(image)
     return image
+  }
+
+  /** Writes a snapshot into a file. @throws as exportSnapshot */
+  export(snapshot: string, file: string, scope: Scope): Promise<ExportedSnapshot> {
+    return exportSnapshot(this.#exchange, snapshot, file, scope)
+  }
+
+  /** Makes a snapshot of a file. @throws as importSnapshot */
+  import(request: SnapshotImportRequest, scope: Scope): Promise<ImportedSnapshot> {
+    return importSnapshot(this.#exchange, request, scope)
   }
 
   /** Removes pages of snapshots and checkpoints that are gone. */

@@ -10,7 +10,7 @@ import type { MachineShape, MonitorIdentity } from './monitor.js'
 /** Raised when what is written could not be read by an older thaw. */
 const FORMAT = 2
 
-const Manifest = z.object({
+export const Manifest = z.object({
   format: z.literal(FORMAT),
   engine: z.literal('vm'),
   /** Where it can be restored. */
