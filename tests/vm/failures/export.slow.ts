@@ -63,7 +63,7 @@ describe.skipIf(reason !== null)('a snapshot of a machine', () => {
     const one = await there.json<Instance>(['instance', 'create', 'counter', '--name', 'far'])
     expect(one).toMatchObject({ boot_method: 'warm', from: snapshot.id, boot_reason: null })
     expect(await askCounter(one)).toMatchObject({ count: 1, host: 'far' })
-    const told = await there.run(['instance', 'exec', 'far', '--', 'cat', '/count'])
+    const told = await there.run(['instance', 'exec', 'far', 'cat', '/count'])
     expect(told).toMatchObject({ code: 0, stdout: '1 far\n', stderr: '' })
     expect((await there.run(['snapshot', 'verify', 'web'])).code).toBe(0)
     const twice = await there.run(['snapshot', 'import', file])

@@ -6,6 +6,7 @@ import type {
   ExportedSnapshot,
   Image,
   ImportedSnapshot,
+  RootFiles,
   SnapshotImportRequest,
 } from '@thaw/protocol'
 import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
@@ -18,6 +19,7 @@ import type { Journal } from '../store/index.js'
 import type { PagesCollected } from '../store/pages.js'
 import { Disposables, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import { Images } from './images/images.js'
+import { machineRoot } from './images/machine-root.js'
 import { checkpointsOf, Instances } from './instances/instances.js'
 import { exportSnapshot, importSnapshot, type Exchange } from './kept/exchange.js'
 import { Snapshots } from './kept/snapshots.js'
@@ -32,6 +34,8 @@ export class Products implements AsyncDisposable {
   readonly snapshots: Snapshots
   readonly pools: Pools
   readonly provision: Provision
+  /** The root file system of machines that runs get where no image is named. */
+  readonly machineRoot: (scope: Scope) => Promise<RootFiles>
   readonly #keeper: ImageKeeper
   readonly #exchange: Exchange
   readonly #cleanup = new Disposables()
@@ -73,7 +77,9 @@ export class Products implements AsyncDisposable {
         `pool_size = ${settings.pool_size}: it has to be from 1 to ${settings.pool_limit} (pool_limit).`,
       )
     }
-    const machines = new VmEngine(new VmToolsProvider(cache), (what) => log.info(what))
+    const tools = new VmToolsProvider(cache)
+    const machines = new VmEngine(tools, (what) => log.info(what))
+    this.machineRoot = (scope) => machineRoot(machines, tools.directory, scope)
     this.images = new Images(journal, join(state, 'images'), machines, log)
     this.instances = this.#cleanup.use(
       new Instances({ journal, images: this.images, engine, machines, care, directory: instances, log }),
