@@ -2,7 +2,16 @@
  * Disks of machines: `disk-0` is the root file system and never written, each further one a layer over the one before
  * (qcow2). A directory has its whole chain, as hard links with relative names, so that it needs no other directory.
  */
-import { existsSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { link } from 'node:fs/promises'
 import { join } from 'node:path'
 import { removeTree, startProcess, ThawError, type Exit, type Scope } from '../../system/index.js'
@@ -69,6 +78,59 @@ export async function addLayer(tools: VmTools, directory: string, scope: Scope):
   const words = ['create', '-q', '-f', 'qcow2', '-F', format, '-b', diskName(count - 1), file]
   await tools.run('usr/bin/qemu-img', words, 'making a layer of a disk', scope)
   return file
+}
+
+/**
+ * That the layers of a chain which somebody else has made name nothing but each other: QEMU opens whatever they name.
+ *
+ * @throws ThawError IMPORT_REFUSED
+ */
+export function checkChain(directory: string): void {
+  for (let index = 1; index < chainOf(directory); index++) {
+    const head = Buffer.alloc(HEAD)
+    const fd = openSync(join(directory, diskName(index)), 'r')
+    try {
+      readSync(fd, head, 0, HEAD, 0)
+    } finally {
+      closeSync(fd)
+    }
+    const below = diskName(index - 1)
+    const format = index === 1 ? 'raw' : 'qcow2'
+    if (isPlainLayer(head) && backingName(head) === below && backingFormat(head) === format) continue
+    throw new ThawError(
+      'IMPORT_REFUSED',
+      `The file was not imported: ${diskName(index)} is no layer over ${below}.`,
+    )
+  }
+}
+
+/** Of qcow2: docs/interop/qcow2.txt in QEMU's sources. Numbers are big-endian. */
+const HEAD = 65_536
+const QCOW2 = 0x514649fb
+const EXTERNAL_DATA = 1 << 2
+const BACKING_FORMAT = 0xe2792aca
+
+function isPlainLayer(head: Buffer): boolean {
+  return (
+    head.readUInt32BE(0) === QCOW2 &&
+    head.readUInt32BE(4) === 3 &&
+    (head.readUInt32BE(76) & EXTERNAL_DATA) === 0
+  )
+}
+
+function backingName(head: Buffer): string {
+  const at = Number(head.readBigUInt64BE(8))
+  return head.toString('latin1', at, at + head.readUInt32BE(16))
+}
+
+function backingFormat(head: Buffer): string | null {
+  for (let at = head.readUInt32BE(100); at + 8 <= HEAD;) {
+    const [type, length] = [head.readUInt32BE(at), head.readUInt32BE(at + 4)]
+    if (type === 0) return null
+    if (type === BACKING_FORMAT) return head.toString('latin1', at + 8, at + 8 + length)
+    at += 8 + Math.ceil(length / 8) * 8
+  }
+  return null
 }
 
 /** A copy of a file with holes where it has them, and sharing what can be shared. @throws ThawError DISK_FULL */

@@ -167,7 +167,7 @@ export class VmEngine {
     if (!(image instanceof VmImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     if (!image.alive) throw new ThawError('CHECKPOINT_GONE', 'The checkpoint is not there any more.')
     const monitor = await this.monitor(scope)
-    const differences = image.differences(await this.#identity(monitor, scope))
+    const differences = await this.differences(image, scope)
     if (differences.length > 0) {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
@@ -199,6 +199,11 @@ export class VmEngine {
       },
       [Symbol.asyncDispose]: () => cleanup[Symbol.asyncDispose](),
     }
+  }
+
+  /** What here differs from where a copy was made, in words; none: it can be restored. */
+  async differences(image: VmImage, scope: Scope): Promise<string[]> {
+    return image.differences(await this.#identity(await this.monitor(scope), scope))
   }
 
   /**
