@@ -78,6 +78,9 @@ export const ServiceCompute = z.strictObject({
   timeout: Seconds.nullable()
     .default(null)
     .describe('Seconds that a call may take; null: as long as it likes.'),
+  debug_timeout: Seconds.default(60).describe(
+    'Seconds that a call waits at a breakpoint while nobody is attached; then it goes on.',
+  ),
   isolation: z
     .enum(['service', 'call'])
     .default('service')
@@ -189,6 +192,7 @@ export const Service = z.object({
   compute: z.union([
     ServiceCompute.omit({ env: true }).extend({
       ...TOLD,
+      debug_timeout: z.number(),
       repair: z.boolean().describe('Whether calls that raise an error are repaired.'),
     }),
     AppCompute.omit({ env: true }).extend(TOLD),
@@ -203,6 +207,7 @@ export const Service = z.object({
   failed: z.number().int().describe('Of those, such that raised an error.'),
   running: z.number().int(),
   waiting: z.number().int(),
+  stops: z.number().int().describe('Calls that stand at a breakpoint.'),
   workers: z.array(
     z.object({ pid: z.number().int(), running: z.number().int(), memory_bytes: z.number().int() }),
   ),

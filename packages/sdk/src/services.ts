@@ -1,10 +1,14 @@
 import {
+  CodeState,
   Service,
   ServiceAnswer,
   ServiceList,
+  ServiceStopList,
   ThawError,
   type AppRequestInput,
+  type CodeFile,
   type ServiceRequestInput,
+  type ServiceStop,
 } from '@thaw/protocol'
 import { z } from 'zod'
 import { at, query, type Call } from './call.js'
@@ -38,6 +42,12 @@ export interface ServiceInput {
   inactivityTtl?: number | string
   launchTimeout?: number | string
   compute?: ServiceRequestInput['compute']
+}
+
+/** A file of the code that `upload` sends. */
+export interface CodeToSend extends CodeFile {
+  /** Called where its content is missing there. */
+  read(): Promise<Blob>
 }
 
 const Streamed = ServiceAnswer.extend({ kind: z.enum(['json', 'bytes', 'pickle']) })
@@ -77,6 +87,37 @@ export class ServicesClient {
    */
   deployApp(request: AppRequestInput): Promise<Service> {
     return this.#call('POST', '/v1/services/apps', Service, { body: request })
+  }
+
+  /**
+   * Sends code to a daemon on another machine: of what it has already nothing travels. `root` of what it returns is where the code is
+   * there, to be deployed from.
+   *
+   * @param origin machine and directory that it is from
+   * @throws ThawError PAYLOAD_TOO_LARGE, INVALID_REQUEST, DISK_FULL
+   */
+  async upload(
+    name: string,
+    origin: string,
+    files: readonly CodeToSend[],
+  ): Promise<{ root: string; sent: CodeFile[] }> {
+    const path = `/v1/services/${at(name)}/code`
+    const manifest = {
+      origin,
+      files: files.map(({ path: file, sha256, bytes }) => ({ path: file, sha256, bytes })),
+    }
+    const first = await this.#call('PUT', path, CodeState, { body: manifest })
+    if (first.missing.length === 0) return { root: first.root, sent: [] }
+    const sent: CodeFile[] = []
+    for (const sha256 of first.missing) {
+      const file = files.find((one) => one.sha256 === sha256)
+      if (file === undefined) continue
+      await this.#call('PUT', `${path}/${sha256}`, z.unknown(), { content: await file.read() })
+      sent.push({ path: file.path, sha256, bytes: file.bytes })
+    }
+    const { root, missing } = await this.#call('PUT', path, CodeState, { body: manifest })
+    if (missing.length === 0) return { root, sent }
+    throw new ThawError('INTERNAL', `${missing.length} contents that were sent have not arrived.`)
   }
 
   /**
@@ -131,6 +172,11 @@ export class ServicesClient {
 
   stop(name: string): Promise<Service> {
     return this.#does(name, 'stop')
+  }
+
+  /** Calls that stand at a breakpoint, the one that waits longest first. */
+  async stops(name: string): Promise<ServiceStop[]> {
+    return (await this.#call('GET', `/v1/services/${at(name)}/stops`, ServiceStopList)).stops
   }
 
   logs(name: string, how: { follow?: boolean; signal?: AbortSignal } = {}): AsyncIterable<Uint8Array> {

@@ -32,6 +32,7 @@ export function describeServices(
     .option('--workers <N>', 'processes, forked after loading (1)')
     .option('--queue <N>', 'calls that may wait (100)')
     .option('--timeout <time>', 'most time of a call')
+    .option('--debug-timeout <time>', 'how long a call waits at a breakpoint for a debugger (60s)')
     .addOption(
       choice('--isolation <what>', 'call: every call has a fresh copy of the state', 'service', 'call'),
     )
@@ -46,6 +47,7 @@ export function describeServices(
     .option('--port <N>', 'port that the command listens on; it is told PORT')
     .option('--ready <path>', 'path that answers when the app is ready; else it is when the port is open')
     .addOption(choice('--net <network>', 'of the app (private)', 'private', 'private+out', 'host'))
+    .option('--upload', "send the code, as is done where THAW_URL names another machine's daemon")
     .option('--replace', 'take the place of a service of this name for other code')
     .option(...json)
     .action(to(async () => (await services()).deploy))
@@ -58,6 +60,16 @@ export function describeServices(
   service('logs <service>', 'print what it has printed')
     .option('-f, --follow', 'go on while it is there')
     .action(to(async () => (await services()).logs))
+  service('shell <service>', 'a shell in its environment, which it is kept up for').action(
+    to(async () => (await services()).shell),
+  )
+  service(
+    'exec <service> <command...>',
+    'run a command in its environment, with these streams and its exit code',
+  )
+    .passThroughOptions()
+    .option('-t, --terminal', 'it has a terminal: this one')
+    .action(to(async () => (await services()).exec))
   const verbs = {
     reset: 'go back to the state right after loading',
     restart: 'load everything anew',
@@ -73,6 +85,16 @@ export function describeServices(
   service('rm <service...>', 'end it, and forget its state')
     .option(...json)
     .action(to(async () => (await services()).rm))
+  verb('debug <service>', 'attach pdb to a call that stands at breakpoint(); the end of input detaches')
+    .option('--call <number>', 'which call; else the one that waits longest')
+    .option('--list', 'instead: which calls stand where')
+    .option('--dap', 'instead: a port for an editor, by debugpy')
+    .option(
+      '--again',
+      'instead: the call that stopped last goes on once more from there, with the code of now',
+    )
+    .option(...json)
+    .action(to(async () => (await import('./commands/debug.js')).debug))
   verb(
     'call <service> <function> [arguments...]',
     'call a function: values are JSON or texts, NAME=VALUE names one',

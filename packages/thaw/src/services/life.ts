@@ -20,6 +20,7 @@ import { Host, settingOf, type Kept, type Loaded } from './host.js'
 import { LastWords } from './last-words.js'
 import { LineServer } from './line.js'
 import { isNode, nodeHost } from './node.js'
+import type { Stops } from './stops.js'
 import { startTree, thawTree, type Site } from './tree.js'
 
 /** What the processes of services need of the daemon. */
@@ -44,6 +45,7 @@ export interface LifeSite {
 export class Life {
   readonly #site: LifeSite
   readonly #log: InstanceLog
+  readonly #stops: Stops
   #row: ServiceRow
   #host: Host | null = null
   #lines: LineServer | null = null
@@ -67,8 +69,10 @@ export class Life {
     site: LifeSite,
     row: ServiceRow,
     log: InstanceLog,
+    stops: Stops,
     inTurn: (change: () => Promise<void>) => Promise<void>,
   ) {
+    this.#stops = stops
     this.#site = site
     this.#row = row
     this.#log = log
@@ -199,12 +203,16 @@ export class Life {
    */
   async freeze(host: Host, counts: { calls: number; failed: number }, scope: Scope): Promise<void> {
     this.state = 'freezing'
-    const kept = host.describe()
-    let image
+    let kept, image
     try {
+      await this.#stops.drop()
+      // One that has crashed just now is not to be missing later.
+      await this.#replenish(host)
+      kept = host.describe()
       image = await host.freeze(scope)
     } catch (error) {
       this.state = 'ready'
+      await this.#replenish(host)
       throw error
     }
     const frozen = {
@@ -258,6 +266,7 @@ export class Life {
       this.#hold(host)
       const bounded = withTimeout(scope, this.request.compute.launch_timeout * 1000)
       await host.awake(frozen.kept as Kept, bounded)
+      await this.#replenish(host)
       this.#record({ ...this.#row, frozen: null })
       await this.#site.site.engine.discard(image)
       this.diskBytes = 0
@@ -280,6 +289,7 @@ export class Life {
 
   #hold(host: Host): void {
     this.#host = host
+    host.onDebug = (hello, line) => this.#stops.hear(hello, line)
     host.onGone = () => {
       void this.#inTurn(async () => {
         if (this.#host !== host) return
@@ -292,7 +302,7 @@ export class Life {
       this.reason = 'A worker has crashed, and was replaced.'
       // Calls wait meanwhile: nothing could serve them.
       void this.#inTurn(async () => {
-        if (this.#host === host) await host.fork(this.version, openScope(this.#site.log))
+        await this.#replenish(host)
       }).catch((error: unknown) => this.#site.log.warn('A worker could not be replaced.', { error }))
     }
   }
@@ -305,6 +315,14 @@ export class Life {
     const { argv, env } = await this.#site.python(this.request, scope)
     const program = join(agentsDirectory(), 'python', 'thaw_agent', 'service_host.py')
     return { argv: [...argv, program], env, setting: {} }
+  }
+
+  /** As many workers as there are to be. */
+  async #replenish(host: Host): Promise<void> {
+    while (this.#host === host) {
+      if (host.workers.filter(({ alone }) => !alone).length >= this.request.compute.workers) return
+      await host.fork(this.version, openScope(this.#site.log))
+    }
   }
 
   #failed(error: unknown): ThawError {

@@ -6,14 +6,16 @@ import { Steps } from '../repair/steps.js'
 import { InstanceLog } from '../snapshots/instances/log.js'
 import type { ServiceRow } from '../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
-import { Calls, type CallRequest, type Result } from './calls.js'
-import { Idleness } from './idleness.js'
+import type { Beside } from '../snapshots/instances/body.js'
+import type { BesideSpec } from './beside.js'
+import { asResult, Calls, type Result } from './calls.js'
 import type { Kept } from './kept.js'
 import { Life, type LifeSite } from './life.js'
+import type { CallRequest } from './party.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
+import { Stops } from './stops.js'
 import { memoryOf } from './tree.js'
-import { Turns } from './turns.js'
 
 /** So long a freeze waits for calls that run. Milliseconds. */
 const FREEZE_PATIENCE = 60_000
@@ -40,12 +42,20 @@ export class Service implements Kept {
   readonly #life: Life
   readonly #calls: Calls
   readonly #reload: Reload
+  /** Calls at breakpoints. */
+  readonly stops: Stops
   readonly #repairs = new Repairs()
   readonly #steps: Steps
   #callCount = 0
   #failCount = 0
-  readonly #idleness = new Idleness()
-  readonly #turns = new Turns(() => this.onChange())
+  #lastEnd = performance.now()
+  #awake = 0
+  /** One change at a time; null: none is under way. */
+  #turn: Promise<unknown> | null = null
+  /** What is said to those who come after its end; null: it has not ended. */
+  #over: (() => ThawError) | null = null
+  /** Being brought to where it can be called; null: it is not. */
+  #opening: Promise<void> | null = null
   /** Told when it has changed, for those who count. */
   onChange: () => void = () => {}
 
@@ -55,14 +65,29 @@ export class Service implements Kept {
     this.#log = new InstanceLog(join(shop.logs, name), shop.log)
     this.#steps = new Steps(join(shop.repairs, name))
     this.#steps.recover()
-    this.#life = new Life(shop, row, this.#log, (change) => this.#turns.run(change))
+    this.stops = new Stops({
+      name,
+      limit: () => this.request.compute.debug_timeout,
+      slot: (call) => this.#life.host?.slot(call),
+      number: () => this.#calls.number(),
+      now: () => {
+        const { code, version } = this.#life
+        const { callables } = this.request.source
+        return { version: code.changes()?.version ?? version, callables, files: code.files }
+      },
+      kill: (pid) => this.#life.host?.end(pid),
+      keepAwake: () => this.keepAwake(),
+    })
+    this.#life = new Life(shop, row, this.#log, this.stops, (change) => this.#inTurn(change))
     this.#calls = new Calls(compute, {
       host: () => this.#life.host,
       version: () => this.#life.version,
-      settled: () => this.#turns.settled(),
+      isOpen: () => this.#isOpen(),
+      open: (first) => this.#open(first),
+      stops: this.stops,
       log: shop.log,
     })
-    this.#calls.onQuiet = () => this.#idleness.end()
+    this.#calls.onQuiet = () => (this.#lastEnd = performance.now())
     this.#reload = new Reload(this.#life, this.#calls)
     this.#callCount = row.frozen?.calls ?? 0
     this.#failCount = row.frozen?.failed ?? 0
@@ -90,7 +115,7 @@ export class Service implements Kept {
 
   /** Whether it would lose anything with the daemon. */
   get isLive(): boolean {
-    return this.#life.host !== null || this.#turns.isBusy
+    return this.#life.host !== null || this.#turn !== null
   }
 
   /** Pids of all its processes as seen from here, the root first. */
@@ -121,6 +146,7 @@ export class Service implements Kept {
       failed: this.#failCount,
       running,
       waiting,
+      stops: this.stops.list().length,
       workers: (host?.workers ?? [])
         .filter(({ alone }) => !alone)
         .map((worker) => {
@@ -132,14 +158,23 @@ export class Service implements Kept {
       disk_bytes: this.#life.diskBytes,
       start_seconds: this.#life.startSeconds,
       thaw_seconds: this.#life.thawSeconds,
-      idle_seconds: running > 0 ? null : this.#idleness.since(this.#life.readySince) / 1000,
+      idle_seconds: running > 0 ? null : this.#idle() / 1000,
       created_at: row.created_at,
     }
   }
 
   /** It does not rest while this is held: a shell, a debugger. */
   keepAwake(): Disposable {
-    return this.#idleness.hold()
+    this.#awake++
+    let isHeld = true
+    return {
+      [Symbol.dispose]: () => {
+        if (!isHeld) return
+        isHeld = false
+        this.#awake--
+        this.#lastEnd = performance.now()
+      },
+    }
   }
 
   /**
@@ -147,18 +182,12 @@ export class Service implements Kept {
    * has to be started and cannot be
    */
   async call(request: CallRequest, version: string | null): Promise<Called> {
-    const { sync, repair } = this.request.compute
-    const isReady = !this.#turns.isBusy && this.state === 'ready'
-    if (!isReady || (sync === 'call' && this.#reload.news() !== null)) await this.#prepare(request)
-    if (version !== null && version !== this.#life.version) {
-      const { stale } = this.#reload
-      const why = stale === null ? '' : ` (${stale.file}:${stale.line}: ${stale.message})`
-      throw new ThawError('CODE_VERSION', `${this.name} serves ${this.#life.version}, not ${version}${why}.`)
-    }
+    const { repair } = this.request.compute
     this.#callCount++
     const tail = repair === null ? null : new Tail()
+    const begin = () => this.#expect(version)
     const carry = async (): Promise<Called> => {
-      const result = await this.#calls.carry({ ...request, printed: this.#record(request, tail) })
+      const result = await this.#calls.carry({ ...request, printed: this.#record(request, tail) }, begin)
       return { ...result, stale: this.#reload.stale, repaired: [] }
     }
     try {
@@ -172,9 +201,47 @@ export class Service implements Kept {
     }
   }
 
+  /**
+   * The call that stopped at a breakpoint last goes on from there once more, with the code of now. Nothing of it is in the state of
+   * the service.
+   *
+   * @throws ThawError NO_BREAKPOINT, CANCELLED, and what a call throws
+   */
+  async again(printed: CallRequest['printed'], signal: AbortSignal): Promise<Result> {
+    try {
+      return asResult(await this.stops.again(printed, signal))
+    } catch (error) {
+      throw signal.aborted ? new ThawError('CANCELLED', 'The caller went away.') : error
+    }
+  }
+
+  /**
+   * A program in its environment, which is brought up for it and stays while it runs.
+   *
+   * @param given.cwd null: where its code lies
+   * @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, and what bringing it up throws
+   */
+  async exec(given: Omit<BesideSpec, 'cwd'> & { cwd: string | null }, scope: Scope): Promise<Beside> {
+    const awake = this.keepAwake()
+    try {
+      await this.#inTurn(() => this.#life.rise(scope))
+      const tree = this.#life.host?.tree
+      if (tree === undefined) throw new ThawError('WRONG_STATE', `${this.name} has ended.`)
+      const { env } = await this.#shop.python(this.request, scope)
+      const terminal = given.streams.terminal === null ? {} : { TERM: 'xterm' }
+      const spec = { ...given, env: { ...env, ...terminal, ...given.env }, cwd: given.cwd ?? this.#life.root }
+      const program = await tree.start(spec, scope)
+      void program.exited.finally(() => awake[Symbol.dispose]())
+      return program
+    } catch (error) {
+      awake[Symbol.dispose]()
+      throw error
+    }
+  }
+
   /** What is called is another's, or more; what it is given is as told from now on. It is started. */
   async deploy(request: ServiceRow['request'], scope: Scope): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       const before = this.request
       this.#life.ask(request)
       this.#calls.compute = request.compute
@@ -195,7 +262,7 @@ export class Service implements Kept {
 
   /** The state is that right after loading. Calls that run end with WORKER_CRASHED. */
   async reset(scope: Scope): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       const { host } = this.#life
       if (this.state !== 'ready' || host === null) {
         await this.#life.end()
@@ -209,7 +276,7 @@ export class Service implements Kept {
 
   /** Everything is loaded anew. */
   async restart(scope: Scope): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       await this.#life.end()
       await this.#life.rise(scope)
     })
@@ -217,20 +284,26 @@ export class Service implements Kept {
 
   /** @throws ThawError UNSUPPORTED, and why it cannot be copied; it serves on then */
   async freeze(scope: Scope): Promise<void> {
-    await this.#turns.run(() => this.#freeze(scope))
+    await this.#inTurn(() => this.#freeze(scope))
   }
 
   async thaw(scope: Scope): Promise<void> {
-    await this.#turns.run(() => this.#life.rise(scope))
+    await this.#inTurn(() => this.#life.rise(scope))
   }
 
   async stop(): Promise<void> {
-    await this.#turns.run(() => this.#life.end())
+    await this.#inTurn(() => this.#life.end())
+  }
+
+  /** Its files are changed, while no call begins. */
+  async change(work: () => void): Promise<void> {
+    await this.#inTurn(async () => work())
   }
 
   /** Nothing of it is left. */
   async remove(): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
+      this.#over = () => new ThawError('SERVICE_NOT_FOUND', `${this.name} has been removed.`)
       await this.#life.end()
       this.#shop.journal.services.forget(this.name)
       this.#log.close()
@@ -243,28 +316,27 @@ export class Service implements Kept {
   async rest(): Promise<void> {
     const { inactivity_ttl: ttl, ttl_action: action } = this.request.compute
     if (!this.#isDue(ttl)) return
-    await this.#turns
-      .run(async () => {
-        if (!this.#isDue(ttl)) return
-        if (action === 'stop') return this.#life.end()
-        try {
-          await this.#freeze(openScope(this.#shop.log))
-        } catch (error) {
-          this.#life.reason = `It could not be frozen: ${(error as Error).message}`
-          this.#idleness.end()
-        }
-      })
-      .catch((error: unknown) => this.#shop.log.warn('A service could not rest.', { name: this.name, error }))
+    await this.#inTurn(async () => {
+      if (!this.#isDue(ttl)) return
+      if (action === 'stop') return this.#life.end()
+      try {
+        await this.#freeze(openScope(this.#shop.log))
+      } catch (error) {
+        this.#life.reason = `It could not be frozen: ${(error as Error).message}`
+        this.#lastEnd = performance.now()
+      }
+    }).catch((error: unknown) => this.#shop.log.warn('A service could not rest.', { name: this.name, error }))
   }
 
   /** At the daemon's end: frozen where that is possible, else ended. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       if (this.#life.host?.tree.engine === 'process' && this.#calls.running === 0) {
         await this.#freeze(openScope(this.#shop.log)).catch((error: unknown) =>
           this.#shop.log.warn('A service ends with the daemon.', { name: this.name, error }),
         )
       }
+      this.#over = () => new ThawError('DAEMON_STOPPING', `${this.name} ends with the daemon.`)
       await this.#life.down()
     })
     this.#log.close()
@@ -306,7 +378,7 @@ export class Service implements Kept {
         python: argv[0] as string,
       }
       const apply = async () => {
-        await this.#turns.run(() => this.#reload.sync(scope, false))
+        await this.#inTurn(() => this.#reload.sync(scope, false))
         return this.#reload.stale
       }
       return { about, repair, steps: this.#steps, ask: this.#shop.ask, apply }
@@ -317,31 +389,63 @@ export class Service implements Kept {
     return called
   }
 
-  #isDue(ttl: number | null): boolean {
-    if (this.state !== 'ready') return false
-    const { running, waiting } = this.#calls
-    return running === 0 && waiting === 0 && this.#idleness.isOver(ttl, this.#life.readySince)
+  /** Milliseconds since it last had anything to do. */
+  #idle(): number {
+    return performance.now() - Math.max(this.#lastEnd, this.#life.readySince)
   }
 
-  /** Brings it to where it can be called with the code of now. */
-  async #prepare({ signal }: CallRequest): Promise<void> {
-    const scope = openScope(this.#shop.log)
-    // Who goes away leaves the start to those who come after.
-    const ready = this.#turns.run(async () => {
+  #isDue(ttl: number | null): boolean {
+    if (ttl === null || this.state !== 'ready' || this.#awake > 0) return false
+    const { running, waiting } = this.#calls
+    return running === 0 && waiting === 0 && this.#idle() >= ttl * 1000
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#turn
+    const turn = (async () => {
+      await before?.catch(() => {})
+      if (this.#over !== null) throw this.#over()
+      return await work()
+    })()
+    this.#turn = turn
+    try {
+      return await turn
+    } finally {
+      if (this.#turn === turn) this.#turn = null
+      this.onChange()
+    }
+  }
+
+  /** Whether it serves, with the code of now, and nothing is being changed. */
+  #isOpen(): boolean {
+    if (this.#over !== null) throw this.#over()
+    if (this.#turn !== null || this.state !== 'ready') return false
+    return this.request.compute.sync !== 'call' || this.#reload.news() === null
+  }
+
+  /** Brings it there, for all who wait. Who goes away leaves that to those who stay. */
+  async #open(first: boolean): Promise<void> {
+    if (this.#opening === null && this.#turn !== null) return void (await this.#turn.catch(() => {}))
+    // What had begun before may fail for what has been mended since.
+    const isOlder = first && this.#opening !== null
+    this.#opening ??= this.#inTurn(async () => {
+      const scope = openScope(this.#shop.log)
       await this.#life.rise(scope)
       if (this.request.compute.sync === 'call') await this.#reload.sync(scope, false)
-    })
-    ready.catch(() => {})
-    let leave!: () => void
-    const left = new Promise<never>((_, reject) => {
-      leave = () => reject(new ThawError('CANCELLED', 'The caller went away while the service started.'))
-      signal.addEventListener('abort', leave, { once: true })
-    })
+    }).finally(() => (this.#opening = null))
     try {
-      await Promise.race([ready, left])
-    } finally {
-      signal.removeEventListener('abort', leave)
+      await this.#opening
+    } catch (error) {
+      if (!isOlder) throw error
     }
+  }
+
+  /** @throws ThawError CODE_VERSION */
+  #expect(version: string | null): void {
+    if (version === null || version === this.#life.version) return
+    const { stale } = this.#reload
+    const why = stale === null ? '' : ` (${stale.file}:${stale.line}: ${stale.message})`
+    throw new ThawError('CODE_VERSION', `${this.name} serves ${this.#life.version}, not ${version}${why}.`)
   }
 
   #record({ printed }: CallRequest, tail: Tail | null): CallRequest['printed'] {

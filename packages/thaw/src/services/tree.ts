@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { OutputListener, StreamsSpec } from '../engines/engine.js'
 import type { ProcessBranch } from '../engines/process/branch.js'
 import { needsUserNamespace } from '../engines/process/criu/provide.js'
+import { Entered } from '../engines/process/entered.js'
 import type { ProcessGroup } from '../engines/process/group.js'
 import type { ProcessImage } from '../engines/process/image.js'
 import { treeOf } from '../engines/process/inspect.js'
@@ -11,6 +12,7 @@ import type { ProcessEngine } from '../engines/process/process.js'
 import { publish } from '../engines/process/publication.js'
 import type { Network } from '../engines/process/sandbox.js'
 import { hasListener } from '../engines/process/sockets.js'
+import type { Beside } from '../snapshots/instances/body.js'
 import {
   nativeProgram,
   openScope,
@@ -19,6 +21,7 @@ import {
   ThawError,
   type Scope,
 } from '../system/index.js'
+import { PlainBeside, type BesideSpec } from './beside.js'
 
 /** The machine's address at which ports of sandboxes are reached. */
 const LOOPBACK = '127.0.0.1'
@@ -58,6 +61,12 @@ export interface Tree extends AsyncDisposable {
   /** A copy of now; it goes on. @throws ThawError as `freeze` */
   copy(scope: Scope): Promise<ProcessImage>
   open(port: number, scope: Scope): Promise<Door>
+  /**
+   * Another program beside them. It ends with them.
+   *
+   * @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, ENGINE_FAILED
+   */
+  start(spec: BesideSpec, scope: Scope): Promise<Beside>
 }
 
 const streamsOf = ({ stdin = 'stream' }: Pick<TreeSpec, 'stdin'>): StreamsSpec => ({
@@ -102,7 +111,23 @@ export async function thawTree(
   return sandboxed(site, await site.engine.restore(site.group, image, spec, scope))
 }
 
+/** Programs that end with the tree. */
+class Companions implements AsyncDisposable {
+  readonly #all = new Set<Beside>()
+
+  hold<T extends Beside>(one: T): T {
+    this.#all.add(one)
+    void one.exited.then(() => this.#all.delete(one))
+    return one
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#all].map((one) => one[Symbol.asyncDispose]()))
+  }
+}
+
 function sandboxed({ engine, group }: Site, branch: ProcessBranch): Tree {
+  const beside = new Companions()
   return {
     engine: 'process',
     pids: () => (branch.over ? [] : treeOf(branch.root)),
@@ -118,7 +143,10 @@ function sandboxed({ engine, group }: Site, branch: ProcessBranch): Tree {
         [Symbol.asyncDispose]: () => made[Symbol.asyncDispose](),
       }
     },
+    start: async (spec, scope) =>
+      beside.hold(await Entered.start(branch, { ...spec, user: null }, needsUserNamespace(), scope)),
     [Symbol.asyncDispose]: async () => {
+      await beside[Symbol.asyncDispose]()
       branch.end()
       await branch[Symbol.asyncDispose]()
     },
@@ -135,6 +163,7 @@ async function startPlain(spec: TreeSpec, scope: Scope): Promise<Tree> {
   child.stdin?.on('error', () => {})
   child.stdout?.on('data', (bytes: Buffer) => listener.output('stdout', bytes))
   child.stderr?.on('data', (bytes: Buffer) => listener.output('stderr', bytes))
+  const beside = new Companions()
   let over = false
   void child.exited.then(() => (over = true))
   return {
@@ -144,7 +173,9 @@ async function startPlain(spec: TreeSpec, scope: Scope): Promise<Tree> {
     freeze: plainly,
     copy: plainly,
     open: (port) => Promise.resolve(doorOf(child.pid, port)),
+    start: async (spec, scope) => beside.hold(await PlainBeside.start(spec, scope)),
     [Symbol.asyncDispose]: async () => {
+      await beside[Symbol.asyncDispose]()
       child.signal('SIGKILL')
       await child.exited
     },

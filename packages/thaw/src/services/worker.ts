@@ -9,14 +9,17 @@ export class Worker {
   readonly slots: Slot[] = []
   /** Whether it is for one call only. */
   readonly alone: boolean
+  /** Of the code that it was forked with. */
+  readonly version: string
   /** Set when it has ended. */
   onGone: () => void = () => {}
   #gone = false
 
-  constructor(name: string, pid: number, { slots = 1, alone = false } = {}) {
+  constructor(name: string, pid: number, { slots = 1, alone = false, version = '' } = {}) {
     this.name = name
     this.pid = pid
     this.alone = alone
+    this.version = version
     this.control.onGone = () => this.end()
     while (this.slots.length < slots) this.#add()
   }
@@ -50,18 +53,23 @@ export class Worker {
     return slot.line === null ? null : slot
   }
 
-  /** Whether it answers within so long, whatever its calls do. Milliseconds. */
-  async responds(milliseconds: number): Promise<boolean> {
-    const late = new Promise<false>((resolve) => setTimeout(resolve, milliseconds, false).unref())
-    const answer = this.control.ask({ do: 'ping' }).then(
-      () => true,
-      () => true,
-    )
-    return await Promise.race([answer, late])
-  }
-
   cancel(slot: Slot, id: number): void {
     this.control.line?.send({ do: 'cancel', slot: this.slots.indexOf(slot), id })
+  }
+
+  /** Whether it says something within so many milliseconds. */
+  async answers(milliseconds: number): Promise<boolean> {
+    let timer!: NodeJS.Timeout
+    const silent = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, milliseconds, false)
+    })
+    const answered = this.control.ask({ do: 'ping' }).then(
+      () => true,
+      () => false,
+    )
+    const first = await Promise.race([answered, silent])
+    clearTimeout(timer)
+    return first
   }
 
   get parties(): (Asked | Slot)[] {

@@ -1,7 +1,14 @@
 /** Images, and what is made of them. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { DaemonSettings, Image } from '@thaw/protocol'
+import type {
+  DaemonSettings,
+  ExportedSnapshot,
+  Image,
+  ImportedSnapshot,
+  RootFiles,
+  SnapshotImportRequest,
+} from '@thaw/protocol'
 import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
 import { ImageKeeper } from '../engines/process/keeper.js'
@@ -10,9 +17,11 @@ import { VmToolsProvider } from '../engines/vm/tools.js'
 import { VmEngine } from '../engines/vm/vm.js'
 import type { Journal } from '../store/index.js'
 import type { PagesCollected } from '../store/pages.js'
-import { Disposables, ThawError, type Log, type Metrics, type Paths } from '../system/index.js'
+import { Disposables, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import { Images } from './images/images.js'
+import { machineRoot } from './images/machine-root.js'
 import { checkpointsOf, Instances } from './instances/instances.js'
+import { exportSnapshot, importSnapshot, type Exchange } from './kept/exchange.js'
 import { Snapshots } from './kept/snapshots.js'
 import { Pools } from './pools/pools.js'
 import { Provision } from './provision.js'
@@ -25,7 +34,10 @@ export class Products implements AsyncDisposable {
   readonly snapshots: Snapshots
   readonly pools: Pools
   readonly provision: Provision
+  /** The root file system of machines that runs get where no image is named. */
+  readonly machineRoot: (scope: Scope) => Promise<RootFiles>
   readonly #keeper: ImageKeeper
+  readonly #exchange: Exchange
   readonly #cleanup = new Disposables()
 
   /**
@@ -65,7 +77,9 @@ export class Products implements AsyncDisposable {
         `pool_size = ${settings.pool_size}: it has to be from 1 to ${settings.pool_limit} (pool_limit).`,
       )
     }
-    const machines = new VmEngine(new VmToolsProvider(cache), (what) => log.info(what))
+    const tools = new VmToolsProvider(cache)
+    const machines = new VmEngine(tools, (what) => log.info(what))
+    this.machineRoot = (scope) => machineRoot(machines, tools.directory, scope)
     this.images = new Images(journal, join(state, 'images'), machines, log)
     this.instances = this.#cleanup.use(
       new Instances({ journal, images: this.images, engine, machines, care, directory: instances, log }),
@@ -89,6 +103,7 @@ export class Products implements AsyncDisposable {
         log,
       }),
     )
+    this.#exchange = { snapshots: this.snapshots, images: this.images, machines, keeper: this.#keeper }
     this.pools = this.#cleanup.use(
       new Pools({
         journal,
@@ -133,6 +148,16 @@ export class Products implements AsyncDisposable {
     }
     this.images.remove(image)
     return image
+  }
+
+  /** Writes a snapshot into a file. @throws as exportSnapshot */
+  export(snapshot: string, file: string, scope: Scope): Promise<ExportedSnapshot> {
+    return exportSnapshot(this.#exchange, snapshot, file, scope)
+  }
+
+  /** Makes a snapshot of a file. @throws as importSnapshot */
+  import(request: SnapshotImportRequest, scope: Scope): Promise<ImportedSnapshot> {
+    return importSnapshot(this.#exchange, request, scope)
   }
 
   /** Removes pages of snapshots and checkpoints that are gone. */

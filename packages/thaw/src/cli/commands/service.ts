@@ -1,7 +1,11 @@
-import type { Service } from '@thaw/protocol'
+import type { Service, ServiceRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { resolve } from 'node:path'
-import { ask, askSameBuild } from '../client.js'
+import { dirname, join, relative, resolve } from 'node:path'
+import type { Client } from '@thaw/sdk'
+import { hostname } from 'node:os'
+import { findProject } from '../../system/project.js'
+import { askProducts as ask, askSameBuild, remoteTransport } from '../client.js'
+import { execAt, shellAt } from '../inside.js'
 import { outputTo } from '../output.js'
 import { print } from '../print.js'
 import { renderService, renderServices } from '../render/services.js'
@@ -26,6 +30,7 @@ interface DeployOptions extends Json {
   workers?: string
   queue?: string
   timeout?: string
+  debugTimeout?: string
   isolation?: 'service' | 'call'
   reload?: 'hot' | 'exact'
   sync?: 'call' | 'deploy'
@@ -37,6 +42,7 @@ interface DeployOptions extends Json {
   port?: string
   ready?: string
   net?: 'private' | 'private+out' | 'host'
+  upload?: boolean
 }
 
 export async function deploy(words: string[], options: DeployOptions): Promise<number> {
@@ -47,9 +53,10 @@ export async function deploy(words: string[], options: DeployOptions): Promise<n
   const path = resolve(file)
   const name = options.name ?? (path.split('/').at(-1) ?? '').replace(/\.\w+$/, '')
   const made = asArguments(options.arg ?? [])
+  const isSent = options.upload === true || (await remoteTransport()) !== null
   const compute = {
     python: options.python ?? null,
-    env: environment(options.env ?? []),
+    env: environment(options.env ?? [], isSent),
     ...some('launch_timeout', options.launchTimeout),
     ...some('inactivity_ttl', options.ttl),
     ...some('ttl_action', options.ttlAction),
@@ -57,6 +64,7 @@ export async function deploy(words: string[], options: DeployOptions): Promise<n
     ...some('workers', numberOf(options.workers)),
     ...some('queue', numberOf(options.queue)),
     ...some('timeout', options.timeout),
+    ...some('debug_timeout', options.debugTimeout),
     ...some('isolation', options.isolation),
     ...some('reload', options.reload),
     ...some('sync', options.sync),
@@ -75,7 +83,9 @@ export async function deploy(words: string[], options: DeployOptions): Promise<n
     compute,
     replace: options.replace ?? false,
   }
-  const service = await askSameBuild((client) => client.services.deploy(request))
+  const service = isSent
+    ? await ask((client) => deploySent(client, request))
+    : await askSameBuild((client) => client.services.deploy(request))
   await print(service, options.json, (one) => `${summaryOf(one)}\n`)
   return 0
 }
@@ -111,7 +121,7 @@ async function deployApp(command: string[], options: DeployOptions): Promise<num
       ...some('network', options.net),
     },
     compute: {
-      env: environment(options.env ?? []),
+      env: environment(options.env ?? [], (await remoteTransport()) !== null),
       ...some('launch_timeout', options.launchTimeout),
       ...some('inactivity_ttl', options.ttl),
       ...some('ttl_action', options.ttlAction),
@@ -131,14 +141,26 @@ async function deployApp(command: string[], options: DeployOptions): Promise<num
   return 0
 }
 
+/** Of what the daemon has of the code already nothing travels. */
+async function deploySent(client: Client, request: ServiceRequestInput): Promise<Service> {
+  const { codeIn } = await import('../code.js')
+  const { name, source } = request
+  const top = source.root ?? findProject(dirname(source.file), source.file)
+  const { root, sent } = await client.services.upload(name, `${hostname()}:${top}`, codeIn(top))
+  const bytes = sent.reduce((sum, one) => sum + one.bytes, 0)
+  process.stderr.write(`thaw: sent ${sent.length} files, ${bytes} bytes.\n`)
+  const file = join(root, relative(top, source.file))
+  return await client.services.deploy({ ...request, source: { ...source, file, root } })
+}
+
 /** A line for /bin/sh. */
 function repairBy(command: string | undefined) {
   return command === undefined ? undefined : { repairer: { kind: 'command' as const, command } }
 }
 
-/** The environment of the one who deploys, as a program would have it that he started. */
-function environment(given: readonly string[]): Record<string, string> {
-  const own = Object.entries(process.env).filter(
+/** The environment of the one who deploys, as a program would have it that he started; on another machine only what is given. */
+function environment(given: readonly string[], isSent: boolean): Record<string, string> {
+  const own = Object.entries(isSent ? {} : process.env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('THAW_'),
   )
   const more = given.map((one) => {
@@ -178,6 +200,17 @@ export async function logs(name: string, { follow = false }: { follow?: boolean 
   }
   return 0
 }
+
+/** In its environment: its files, its variables, beside its processes. */
+export function shell(name: string): Promise<number> {
+  return shellAt(execStream(name))
+}
+
+export function exec(name: string, command: string[], { terminal = false }: { terminal?: boolean }) {
+  return execAt(execStream(name), command, { terminal })
+}
+
+const execStream = (name: string) => `/v1/services/${encodeURIComponent(name)}/exec/stream`
 
 const verb =
   (which: 'reset' | 'restart' | 'freeze' | 'thaw' | 'stop') =>

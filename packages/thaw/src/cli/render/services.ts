@@ -1,4 +1,4 @@
-import type { Service } from '@thaw/protocol'
+import type { Service, ServiceStop } from '@thaw/protocol'
 import { fields, some, table } from './table.js'
 import { bytes, seconds } from './units.js'
 
@@ -21,6 +21,22 @@ export function renderServices(services: readonly Service[]): string {
 }
 
 const originOf = ({ source, app }: Service) => source?.file ?? app?.command.join(' ') ?? ''
+
+export function renderStops(stops: readonly ServiceStop[]): string {
+  if (stops.length === 0) return 'No call stands at a breakpoint.\n'
+  return table(
+    ['CALL', 'FUNCTION', 'STANDS IN', 'PLACE', 'WAITED', 'DEBUGGER', 'COPY'],
+    stops.map((one) => [
+      String(one.call),
+      one.fn,
+      one.function,
+      `${one.file}:${one.line}`,
+      seconds(one.waited_seconds),
+      one.attached ? 'attached' : '',
+      one.uncopied === null ? 'yes' : `no: ${one.uncopied}`,
+    ]),
+  )
+}
 
 export function renderService(one: Service): string {
   const { compute, reload, stale } = one

@@ -117,6 +117,7 @@ export class App implements Kept {
       waiting: 0,
       workers: [],
       parked: 0,
+      stops: 0,
       memory_bytes: memoryOf(this.pids),
       disk_bytes: this.#diskBytes(),
       start_seconds: this.#startSeconds,
