@@ -13,9 +13,10 @@ import json
 import os
 import sys
 import types
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from .client import Client, ThawError, call_path, decoded, events, problem, raised
+from .shell import inside_of
 from .compute import Compute
 
 
@@ -62,6 +63,7 @@ class Source:
         """Deploy it, and return what calls it. `stream`: what a call prints is printed here as well."""
         compute = compute or Compute()
         service = Service(self, compute, client or Client(), stream)
+        compute.serves(self.name)
         # The service's own process loads this very file, and would wait for itself.
         if not inside():
             service.deploy(replace)
@@ -183,6 +185,10 @@ class Service:
 
     def stop(self) -> dict[str, Any]:
         return self._does("stop")
+
+    def shell(self, command: Sequence[str] | None = None) -> int:
+        """A terminal in its environment, which is this one; or a command, with these streams. Returns the exit code."""
+        return inside_of(self.name, command)
 
     def remove(self) -> None:
         self.client.json("DELETE", "/v1/services/" + self.name)
