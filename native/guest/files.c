@@ -32,7 +32,7 @@ int get_file(const char *path) {
     return copy(fd, 1);
 }
 
-static int make_parents(char *path) {
+int make_parents(char *path) {
     for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
         *at = 0;
         int failed = mkdir(path, 0755) && errno != EEXIST;

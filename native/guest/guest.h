@@ -34,6 +34,15 @@ int start_program(char **words, size_t count, int builtin, struct streams *strea
 /* files.c: in a process of their own, with its standard streams. Return an errno. */
 int get_file(const char *path);
 int put_file(const char *path, const char *mode);
+int make_parents(char *path);
+
+/* tree.c: likewise, for all below a directory. */
+int list_tree(const char *root);
+int pack_tree(const char *root);
+int unpack_tree(const char *root);
+
+/* meet.c: likewise. Listens on a path, says a newline, and is then the one connection that comes. */
+int meet(const char *path);
 
 /* renew.c: what a machine must not share with another that has the same memory. Returns what failed, or NULL. */
 const char *renew(char **words, size_t count, const char *entropy, size_t size);

@@ -198,6 +198,12 @@ static void go_on(uint32_t id) {
     else say_words('q', id, "", (char *)NULL);
 }
 
+/* In a copy, before it is renewed: programs stand still, and what is asked for is done. */
+static void serve(uint32_t id) {
+    quiet = 0;
+    say_words('q', id, "", (char *)NULL);
+}
+
 /* Words, an empty one, and behind that bytes for the random pool. */
 static void begin_anew(uint32_t id, char *bytes, size_t size) {
     size_t end = 0, given;
@@ -228,6 +234,7 @@ static void obey(char type, uint32_t id, char *bytes, size_t size) {
     memcpy(&number, bytes, size < 4 ? size : 4);
     switch (type) {
     case 'R': return begin_anew(id, bytes, size);
+    case 'P': return serve(id);
     case 'S': return start(id, bytes, size, 0);
     case 'B': return start(id, bytes, size, 1);
     case 'C': return reach(id, (int)number);
@@ -266,7 +273,9 @@ static void hear(void) {
             incoming.start += length + 4;
         }
     }
-    if (got == 0 && getenv("thaw_vsock")) {
+    /* A daemon that was killed resets its connection, which is as much an end as one that it closes. */
+    int over = got == 0 || (got < 0 && (errno == ECONNRESET || errno == ENOTCONN));
+    if (over && getenv("thaw_vsock")) {
         close(channel);
         channel = open_channel();
         incoming.start = incoming.size = outgoing.start = outgoing.size = 0;

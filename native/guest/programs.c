@@ -57,6 +57,10 @@ static void run_builtin(char **argv, int *ends) {
     signal(SIGPIPE, SIG_DFL);
     if (!strcmp(argv[0], "get")) _exit(get_file(argv[1]));
     if (!strcmp(argv[0], "put") && argv[1] && argv[2]) _exit(put_file(argv[1], argv[2]));
+    if (!strcmp(argv[0], "list") && argv[1]) _exit(list_tree(argv[1]));
+    if (!strcmp(argv[0], "pack") && argv[1]) _exit(pack_tree(argv[1]));
+    if (!strcmp(argv[0], "unpack") && argv[1]) _exit(unpack_tree(argv[1]));
+    if (!strcmp(argv[0], "meet") && argv[1]) _exit(meet(argv[1]));
     _exit(ENOSYS);
 }
 

@@ -42,7 +42,7 @@ export const Duration = z
   })
 
 export const Effects = z.enum(['redo', 'keep'])
-export const EngineChoice = z.enum(['auto', 'fork', 'process'])
+export const EngineChoice = z.enum(['auto', 'fork', 'process', 'vm'])
 export const LogLevelName = z.enum(['debug', 'info', 'warn', 'error'])
 
 /** Settings that hold for one command; a project's thaw.toml may set them. */

@@ -17,13 +17,18 @@ export async function startCommand(
   checkWords(request)
   checkPattern(request.break_output)
   const { effects, quiet } = request
-  const { root, env, engine } = await findRoot(request, context, scope)
-  const resolved = resolveSettings({
-    env,
-    cwd: request.cwd,
-    userFile: context.paths.settings,
-    flags: { engine, effects, quiet },
-  })
+  const settingsFor = ({ env, engine }: Pick<RunRequest, 'env' | 'engine'>) =>
+    resolveSettings({
+      env,
+      cwd: request.cwd,
+      userFile: context.paths.settings,
+      flags: { engine, effects, quiet },
+    })
+  // Which engine it is decides what its root file system is.
+  const inMachine = runSettings(settingsFor(request)).engine === 'vm'
+  const asked = inMachine ? 'vm' : request.engine
+  const { root, env, engine } = await findRoot({ ...request, engine: asked }, context, scope)
+  const resolved = settingsFor({ env, engine })
   const settings = runSettings(resolved)
   const breaks = request.break.map(parseBreak)
   const { image: _, ...rest } = request

@@ -25,7 +25,7 @@ export async function findRoot(
   { products }: Pick<ApiContext, 'products'>,
   scope: Scope,
 ): Promise<Rooted> {
-  if (image === null) return { root: null, env, engine }
+  if (image === null && engine !== 'vm') return { root: null, env, engine }
   if (engine === 'fork') {
     throw new ThawError('UNSUPPORTED', 'The fork engine knows no root file systems.', {
       hint: 'Leave --engine out: the process engine does.',
@@ -41,11 +41,16 @@ export async function findRoot(
     )
   }
   const kept = Object.entries(env).filter(([name]) => !OF_THE_MACHINE.test(name))
-  const found = image.startsWith('/') ? await inDirectory(image, scope) : inImage(image, products)
+  const found =
+    image === null
+      ? { root: await products.machineRoot(scope), env: {} }
+      : image.startsWith('/')
+        ? await inDirectory(image, scope)
+        : inImage(image, products)
   return {
     root: found.root,
     env: { ...Object.fromEntries(kept), PATH, HOME: '/root', ...found.env },
-    engine: 'process',
+    engine: engine === 'vm' ? 'vm' : 'process',
   }
 }
 

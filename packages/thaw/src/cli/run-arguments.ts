@@ -23,7 +23,7 @@ export interface RunArguments {
 }
 
 export const CHOICES: Record<string, readonly string[]> = {
-  engine: ['auto', 'fork', 'process'],
+  engine: ['auto', 'fork', 'process', 'vm'],
   effects: ['redo', 'keep'],
   net: ['host', 'private', 'private+out'],
   tcp: ['keep', 'close'],

@@ -13,12 +13,13 @@ Options:
   --fresh            run from the start, whatever is known
   --effects CHOICE   what to do about network traffic, child processes and writes elsewhere that
                      would be skipped: redo (the default: do them again), or keep (let them stand)
-  --engine CHOICE    what stops and copies the program: auto (the default), fork, or process (any
-                     program, by criu: checkpoints are files, and outlive thaw's daemon)
+  --engine CHOICE    what stops and copies the program: auto (the default), fork, process (any
+                     program, by criu: checkpoints are files, and outlive thaw's daemon), or vm (a
+                     machine of its own: the project is carried in, its changes are carried back)
   --break PLACE      stop there, with a checkpoint to go on from as often as wanted (thaw resume):
                      app.py:train, app.py:42 or pkg.mod:Class.method, each with #N for the Nth time
-  --break-output REGEX  stop when the program prints that (process engine)
-  --break-listen PORT  stop when the program listens there (process engine)
+  --break-output REGEX  stop when the program prints that (process, vm)
+  --break-listen PORT  stop when the program listens there (process, vm)
   --net CHOICE       of the process engine: host (the default), private (a loopback of its own), or
                      private+out
   --tcp CHOICE       what becomes of connections to the outside at a checkpoint of the process engine:

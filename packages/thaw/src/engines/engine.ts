@@ -10,7 +10,7 @@ import type {
   StopPlace,
 } from '@thaw/protocol/agent'
 import type { Allowance } from '@thaw/protocol'
-import type { Scope } from '../system/index.js'
+import type { Scope, ThawError } from '../system/index.js'
 
 export interface Ability {
   name: string
@@ -78,6 +78,10 @@ export interface Branch {
   /** What of its patches could not be put in place; hot ones only. */
   readonly left: readonly string[]
   readonly exited: Promise<BranchExit>
+  /** Known at its end: what kept that from being what the program's was; null: nothing. */
+  readonly failure?: ThawError | null
+  /** Known at its end: what is to be told beside it, in words. */
+  readonly notes?: readonly string[]
   /** Resolves when the bytes are in the program's pipe; at once when the program is gone. */
   writeStdin(bytes: Uint8Array): Promise<void>
   endStdin(): void

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { CheckpointKind } from '@thaw/protocol'
 import { z } from 'zod'
 import { isWhole, ProcessImage } from '../engines/process/image.js'
+import { VmImage } from '../engines/vm/image.js'
 import type { CheckpointRow } from '../store/index.js'
 import { KeptRoot } from './history.js'
 import { newBranch, NO_TERMINAL, nowhere, type BranchRecord, type Checkpoint } from './lineage.js'
@@ -23,21 +24,23 @@ export const Outlasting = z.object({
   stdinKind: z.enum(['null', 'stream']),
   /** There is an agent in it, and what it told is in the run's history: without that it is of no use. */
   watched: z.boolean().default(false),
+  engine: z.enum(['process', 'vm']).default('process'),
 })
 
 export function keptOf(checkpoint: Checkpoint): unknown {
   const { kind, name, offsets, stdin, image, branch } = checkpoint
-  if (!(image instanceof ProcessImage)) return { kind, name, offsets }
+  if (!(image instanceof ProcessImage || image instanceof VmImage)) return { kind, name, offsets }
   const kept: z.infer<typeof Outlasting> = {
     kind,
     name,
     offsets,
     stdin,
     image: image.directory,
-    notCovered: image.notCovered,
+    notCovered: image instanceof VmImage ? [] : image.notCovered,
     root: branch.root,
     stdinKind: branch.streams.stdin,
     watched: branch.watched,
+    engine: image.engine,
   }
   return kept
 }
@@ -62,16 +65,17 @@ export function watchedImage({ state, data }: CheckpointRow): string | null {
 export function revive(row: CheckpointRow, run: Run): Checkpoint | null {
   const read = Outlasting.safeParse(row.data)
   if (!read.success || row.state !== 'parked' || read.data.watched) return null
-  let image: ProcessImage
+  const { engine } = read.data
+  let image: ProcessImage | VmImage
   try {
-    image = ProcessImage.open(read.data.image)
+    image = engine === 'vm' ? VmImage.open(read.data.image) : ProcessImage.open(read.data.image)
   } catch {
     return null
   }
   const { kind, name, offsets, stdin, root, stdinKind } = read.data
   let branch = run.branches.find(({ id }) => id === row.branch)
   if (branch === undefined) {
-    branch = branchOf(row.branch, root, stdinKind)
+    branch = branchOf(row.branch, engine, root, stdinKind)
     run.branches.unshift(branch)
   }
   const checkpoint: Checkpoint = {
@@ -113,7 +117,12 @@ export function strayImages(directory: string, checkpoints: readonly CheckpointR
 }
 
 /** What a new branch needs of one that ended with its daemon. */
-function branchOf(id: string, root: BranchRecord['root'], stdin: 'null' | 'stream'): BranchRecord {
+function branchOf(
+  id: string,
+  engine: 'process' | 'vm',
+  root: BranchRecord['root'],
+  stdin: 'null' | 'stream',
+): BranchRecord {
   const terminal = root.terminal === null ? null : NO_TERMINAL
   return newBranch({
     id,
@@ -121,7 +130,7 @@ function branchOf(id: string, root: BranchRecord['root'], stdin: 'null' | 'strea
     env: root.env,
     streams: { stdin, joined: root.joined, terminal },
     parent: null,
-    engine: 'process',
+    engine,
     watched: false,
     modules: new Map(),
     broken: { seq: 0, why: 'it ended with its daemon' },

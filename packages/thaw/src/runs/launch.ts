@@ -7,15 +7,17 @@ import { ProcessImage } from '../engines/process/image.js'
 import type { Seen } from '../engines/process/setting.js'
 import type { ProcessLaunch } from '../engines/process/specs.js'
 import type { Site } from '../engines/process/watched.js'
+import { VmImage } from '../engines/vm/image.js'
 import { ThawError, type Scope } from '../system/index.js'
 import { Execution, type Take } from './execution.js'
 import { OutputFlow, type RunSink } from './flow.js'
 import type { Group } from './group.js'
 import { keepHistory } from './history.js'
 import { newBranch, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
+import { machineSite } from './machine-site.js'
 import { OutputRecord } from './record.js'
 import { ownIn, rootOf } from './roots.js'
-import { coldReasonOf, reportOf, type Begun } from './report.js'
+import { coldReasonOf, joined, reportOf, type Begun } from './report.js'
 import type { Run } from './run.js'
 import { StdinFeed } from './stdin.js'
 import type { Workshop } from './workshop.js'
@@ -87,7 +89,7 @@ export class Launch {
     parent: Checkpoint | null,
     how: Pick<BranchRecord, 'engine' | 'watched'> = { engine: 'fork', watched: true },
   ): BranchRecord {
-    if (how.engine === 'process') this.engine = how.engine
+    if (how.engine !== 'fork') this.engine = how.engine
     return newBranch({
       id: this.id,
       root,
@@ -122,6 +124,10 @@ export class Launch {
     this.stops = how.stops.some(({ save }) => save !== true)
     const spec = { branch: this.id, ...how, streams, diagnose, view, hold, listener: execution }
     if (isParked(image)) return this.#shop.engine.restore(group.family, image, spec, scope)
+    if (image instanceof VmImage) {
+      const site = machineSite(this.#shop, this.#run, group, image, this.isPrivate)
+      return this.#shop.watchedMachines.restore(site, image, spec, scope)
+    }
     if (!(image instanceof ProcessImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     const kind = this.isPrivate ? 'private' : 'shared'
     const { seen } = this.rootIn(group)
@@ -178,9 +184,13 @@ export class Launch {
     this.#shop.began(run, execution, branch)
     const from = performance.now()
     const timer = this.#byTime(execution)
-    const done = branch.exited.then((exit) => {
+    const done = branch.exited.then(async (exit) => {
       clearInterval(timer)
-      return this.#finish(group, execution, exit, begun, from)
+      const notes = branch.notes ?? []
+      const told = { ...begun, reason: joined([begun.reason, ...notes]) }
+      const report = await this.#finish(group, execution, exit, told, from)
+      if (branch.failure != null) throw branch.failure
+      return report
     })
     return this.started(execution, done)
   }

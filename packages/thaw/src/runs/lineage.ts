@@ -89,7 +89,7 @@ export interface BranchRecord {
   parent: Checkpoint | null
   /** What a `thaw run` did; or a `thaw resume`, which no later run is answered from. After a hot one nothing is exact. */
   kind: 'run' | 'exact' | 'hot'
-  engine: 'fork' | 'process'
+  engine: 'fork' | 'process' | 'vm'
   /** Whether an agent tells what the program uses. Of others nothing is known but what they printed. */
   watched: boolean
   /** Modules of the project when it began: path and name. */

@@ -5,20 +5,15 @@ import type { ProcessGroup } from '../engines/process/group.js'
 import { ProcessImage } from '../engines/process/image.js'
 import { isListening } from '../engines/process/listening.js'
 import type { StreamsSpec } from '../engines/engine.js'
-import { matcher, openScope, ThawError, withLack, type Grant, type Scope } from '../system/index.js'
+import { openScope, ThawError, withLack, type Grant, type Scope } from '../system/index.js'
 import type { Execution, Take } from './execution.js'
 import { seconds, type Launch, type Started } from './launch.js'
 import type { BranchRecord, Checkpoint, Root } from './lineage.js'
-import type { Begun } from './report.js'
+import { expectsStop, watchMoments, type Moments } from './moments.js'
+import { joined, type Begun } from './report.js'
 import { rootOf } from './roots.js'
 import type { Run } from './run.js'
 import type { Workshop } from './workshop.js'
-
-/** When a program is to stop, as seen from outside. */
-export interface Moments {
-  break_output: string | null
-  break_listen: number | null
-}
 
 /** How often it is looked whether a program listens. Milliseconds. */
 const LOOK_EVERY = 10
@@ -58,7 +53,7 @@ export class Outside {
     const execution = launch.newExecution(record)
     const group = this.#run.sandboxes(this.#shop.log)
     const from = performance.now()
-    const watched = this.#watch(execution, request)
+    const watched = watchMoments(execution, request, this.#scope)
     const branch = await this.#opened(launch, execution, () =>
       this.#shop.process.launch(
         group,
@@ -86,7 +81,7 @@ export class Outside {
       planned,
       restored: seconds(from),
     }
-    launch.stops = expects(request)
+    launch.stops = expectsStop(request)
     return this.#follow(launch, execution, group, branch, begun, tcp, watched)
   }
 
@@ -116,7 +111,7 @@ export class Outside {
     const group = this.#run.sandboxes(this.#shop.log)
     const planned = seconds(began)
     const from = performance.now()
-    const watched = this.#watch(execution, how)
+    const watched = watchMoments(execution, how, this.#scope)
     const stays = this.#run.leftFiles.changedSince(image)
     const branch = await this.#opened(launch, execution, () =>
       this.#shop.process.restore(
@@ -144,7 +139,7 @@ export class Outside {
       planned,
       restored: seconds(from),
     }
-    launch.stops = expects(how)
+    launch.stops = expectsStop(how)
     return this.#follow(launch, execution, group, branch, begun, image.manifest.tcp, watched)
   }
 
@@ -173,7 +168,7 @@ export class Outside {
     branch: ProcessBranch,
     begun: Begun,
     tcp: 'keep' | 'close' | null,
-    watched: (branch: ProcessBranch, take: Take) => void,
+    watched: ReturnType<typeof watchMoments>,
   ): Started {
     // Not the caller's scope: a checkpoint that somebody else asked for does not end with him.
     const scope = openScope(this.#shop.log)
@@ -197,41 +192,11 @@ export class Outside {
     launch.announce()
     void launch.flow.lead([])
     const started = launch.follow(null, execution, branch, 0, begun, take)
-    watched(branch, take)
+    const listens = (port: number) => isListening(branch, port)
+    watched({ exited: branch.exited, listens, every: LOOK_EVERY }, take)
     return started
   }
-
-  /** Prerequisite: nothing has been printed yet. Returns what is to be done once the program can be copied. */
-  #watch(execution: Execution, moments: Moments): (branch: ProcessBranch, take: Take) => void {
-    let stop: (() => void) | null = null
-    let printed = false
-    if (moments.break_output !== null) {
-      execution.onOutput = matcher(new RegExp(moments.break_output, 'm'), () => {
-        execution.onOutput = () => {}
-        printed = true
-        stop?.()
-      })
-    }
-    const { break_listen: port } = moments
-    return (branch, take) => {
-      const look = () => {
-        if (port !== null && isListening(branch, port)) stop?.()
-      }
-      const timer = port === null ? undefined : setInterval(look, LOOK_EVERY)
-      void branch.exited.then(() => clearInterval(timer))
-      stop = () => {
-        execution.onOutput = () => {}
-        clearInterval(timer)
-        execution.takeFromOutside(take, 'stop', null).catch((error: unknown) => {
-          this.#scope.log.info('A program could not be stopped.', { error })
-        })
-      }
-      if (printed) stop()
-    }
-  }
 }
-
-const expects = (moments: Moments) => moments.break_output !== null || moments.break_listen !== null
 
 /** Files that the branch has written, as of its next checkpoint or its end. What was in them before is not known. */
 function noteWrites(record: BranchRecord, paths: readonly string[]): void {
@@ -243,8 +208,6 @@ function noteWrites(record: BranchRecord, paths: readonly string[]): void {
     record.writes.push({ seq, path, pre, mode: null })
   }
 }
-
-const joined = (parts: readonly (string | null)[]) => parts.filter((part) => part !== null).join('; ') || null
 
 function staying(paths: ReadonlySet<string>): string | null {
   if (paths.size === 0) return null

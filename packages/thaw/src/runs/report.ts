@@ -28,6 +28,10 @@ export interface ReportContext {
   below: BelowEntry[]
 }
 
+/** One reason of several. */
+export const joined = (parts: readonly (string | null)[]) =>
+  parts.filter((part) => part !== null).join('; ') || null
+
 /** Nulls where the code is not known. */
 function placeOf({ before: { file, unit, line } }: Checkpoint, relative: (file: string) => string) {
   if (file === '') return { before: null, file: null, line: null }

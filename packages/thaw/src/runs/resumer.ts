@@ -10,6 +10,7 @@ import type { Group } from './group.js'
 import { planHot } from './hot.js'
 import { Launch, seconds, type Started } from './launch.js'
 import { inherit, NO_TERMINAL, writtenUntil, type Checkpoint } from './lineage.js'
+import { Machines } from './machines.js'
 import { Outside } from './outside.js'
 import { makePlan, placeOf, planFrom, type PlanInput } from './plan.js'
 import { lookNow } from './present.js'
@@ -98,6 +99,13 @@ export class Resumer {
     const streams = this.#streams()
     // Several at once would write the same files.
     const isPrivate = sinks.length > 1 || this.#run.live.size > 0
+    if (checkpoint.branch.engine === 'vm') {
+      const machines = new Machines(this.#shop, this.#run, this.#scope)
+      const how = { streams, isPrivate, break_output, break_listen }
+      return this.#allOf(
+        sinks.map((sink) => machines.resume(this.#newLaunch(sink, streams), checkpoint, how, this.#began)),
+      )
+    }
     const outside = new Outside(this.#shop, this.#run, this.#scope)
     const notice =
       isPrivate && sinks.length === 1
@@ -209,14 +217,20 @@ export class Resumer {
       stdin: { samePrefix: () => Promise.resolve(true), sameWhole: () => Promise.resolve(false) },
       disk: run.disk,
       effects: 'keep',
-      filesProblem: run.filesProblem,
+      // In a machine they are part of the checkpoint.
+      filesProblem: this.#inMachine ? () => null : run.filesProblem,
       refused: new Map(),
       stops: [],
       replayable: () => false,
     }
   }
 
+  get #inMachine(): boolean {
+    return this.#checkpoint.branch.engine === 'vm'
+  }
+
   #takeFilesBack(): void {
+    if (this.#inMachine) return
     const { branch, seq } = this.#checkpoint
     const run = this.#run
     const written = writtenUntil(branch, seq)

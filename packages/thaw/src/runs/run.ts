@@ -68,6 +68,14 @@ export class Run {
     return (this.#sandboxes ??= ProcessGroup.open(join(directory, 'images'), join(directory, 'work'), log))
   }
 
+  #machines: ProcessGroup | null = null
+
+  /** Where its machines live, and copies of them. */
+  machines(log: Log): ProcessGroup {
+    const directory = join(this.identity.directory, 'machines')
+    return (this.#machines ??= ProcessGroup.open(join(directory, 'images'), join(directory, 'work'), log))
+  }
+
   #left: LeftFiles | null = null
 
   /** How those programs left their files. */
@@ -217,6 +225,8 @@ export class Run {
     await Promise.all([...this.groups].map((group) => this.dropGroup(group)))
     await this.#sandboxes?.[Symbol.asyncDispose]()
     this.#sandboxes = null
+    await this.#machines?.[Symbol.asyncDispose]()
+    this.#machines = null
     await this.watchers?.[Symbol.asyncDispose]()
     this.watchers = null
   }

@@ -57,6 +57,11 @@ export interface RunHandle<Done = void> {
   readonly done: Promise<Done>
 }
 
+/** What tells runs apart that have a root file system of their own; undefined: the machine's. */
+function placeOf({ root, engine }: StartRequest): string | undefined {
+  return root === null ? undefined : engine === 'vm' ? `vm:${root.directory}` : root.directory
+}
+
 /** How long a program may take to say where it stands. Milliseconds. */
 const STANDING_TIME = 3000
 
@@ -133,7 +138,7 @@ export class Runs implements AsyncDisposable {
       root === null || there === null ? {} : { inside: this.#shop.roots.inside(root, there, scope) }
     const adapted = await adapt({ command, cwd, env: given.env, ...inside }, scope)
     const request = { ...given, env: adapted.env }
-    const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project, 1, root?.directory)
+    const run = this.#runFor(command, cwd, adapted.interpreter, adapted.project, 1, placeOf(given))
     const starter = new Starter(this.#shop, run, adapted, request, sink, scope, began)
     run.starting++
     const first = this.#inTurn(run, () => this.#begin(run, starter))
@@ -500,7 +505,7 @@ export class Runs implements AsyncDisposable {
 
   #checkpoint(id: string): { run: Run; checkpoint: Checkpoint } {
     const row = this.#journal.getCheckpoint(id)
-    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no checkpoint ${id}.`)
+    if (row === undefined) throw new ThawError('CHECKPOINT_NOT_FOUND', `There is no checkpoint ${id}.`)
     const run = this.#runOf(row.run)
     const known = run?.branches.flatMap((branch) => branch.checkpoints).find((one) => one.id === id)
     const checkpoint = known ?? (run === undefined ? null : revive(row, run))

@@ -18,6 +18,7 @@ import type { RunSink } from './flow.js'
 import { Group, misfit } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
 import { chainOf, inherit, refusalAfter, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
+import { Machines } from './machines.js'
 import { Outside } from './outside.js'
 import { startPlain } from './plain.js'
 import { makePlan, type Plan } from './plan.js'
@@ -75,7 +76,14 @@ export class Starter {
       settings: request.settings,
       sink,
       scope,
-      engine: this.#outside ? 'process' : adapted.agent === null ? 'plain' : 'fork',
+      engine:
+        request.engine === 'vm'
+          ? 'vm'
+          : this.#outside
+            ? 'process'
+            : adapted.agent === null
+              ? 'plain'
+              : 'fork',
       began,
       every: request.every,
       command: request.command,
@@ -87,7 +95,7 @@ export class Starter {
   /** Whether it is copied from outside without an agent: because nothing else can do what was asked for. */
   get #outside(): boolean {
     const { engine, break_output, break_listen, every } = this.#request
-    if (engine === 'fork') return false
+    if (engine === 'fork' || engine === 'vm') return false
     const plain =
       this.#adapted.agent === null && (engine === 'process' || every !== null || this.#request.root !== null)
     return break_output !== null || break_listen !== null || plain
@@ -111,6 +119,17 @@ export class Starter {
 
   async #start(): Promise<Started> {
     const { agent, plainReason } = this.#adapted
+    if (this.#request.engine === 'vm') {
+      const machines = new Machines(this.#shop, this.#run, this.#scope)
+      if (agent === null || this.#request.breaks.length === 0)
+        return machines.start(this.#launch, this.#request, this.#root(), this.#began)
+      const group = this.#launch.apart
+        ? await this.#shop.newWatchers(this.#run, this.#root(), this.#scope)
+        : await this.#watchers()
+      await this.#findStops(group)
+      const how = { ...this.#request, stops: this.#stops }
+      return machines.startWatched(this.#launch, group, this.#base(), how, this.#began)
+    }
     if (this.#outside) {
       if (this.#request.breaks.length > 0) {
         throw new ThawError(

@@ -11,6 +11,11 @@ import { ImageKeeper } from '../engines/process/keeper.js'
 import { placesOf } from '../engines/process/packing.js'
 import { WatchedEngine } from '../engines/process/watched.js'
 import { ProcessEngine } from '../engines/process/process.js'
+import { MachineBases } from '../engines/vm/base.js'
+import { VmImage } from '../engines/vm/image.js'
+import { VmToolsProvider } from '../engines/vm/tools.js'
+import { VmEngine } from '../engines/vm/vm.js'
+import { WatchedMachines } from '../engines/vm/watched.js'
 import { ContentHashes } from '../files/signature.js'
 import { describeInterpreter, findProgram } from '../languages/index.js'
 import type { CheckpointRow, Journal } from '../store/index.js'
@@ -40,6 +45,9 @@ export class Workshop {
   readonly process: ProcessEngine
   readonly watched: WatchedEngine
   readonly roots: Roots
+  readonly machines: VmEngine
+  readonly bases: MachineBases
+  readonly watchedMachines: WatchedMachines
   readonly keeper: ImageKeeper
   readonly sources = new SourceHashes()
   readonly contents = new ContentHashes()
@@ -67,6 +75,11 @@ export class Workshop {
     this.process = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what), this.keeper)
     this.watched = new WatchedEngine(this.process)
     this.roots = new Roots(this.process, paths, log)
+    const tools = new VmToolsProvider(paths.cache)
+    const say = (what: string) => log.info(what)
+    this.machines = new VmEngine(tools, say)
+    this.bases = new MachineBases(this.machines, tools, say)
+    this.watchedMachines = new WatchedMachines(this.machines)
   }
 
   newId(kind: 'r' | 'b' | 'c' | 'v'): string {
@@ -173,6 +186,7 @@ export class Workshop {
   async #discard(image: AnyImage): Promise<void> {
     if (isParked(image)) await this.engine.discard(image)
     else if (image instanceof ProcessImage) await this.process.discard(image)
+    else if (image instanceof VmImage) await image.remove()
   }
 
   lose(run: Run, checkpoint: Checkpoint): void {

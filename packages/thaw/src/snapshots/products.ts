@@ -1,7 +1,7 @@
 /** Images, and what is made of them. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { DaemonSettings, Image } from '@thaw/protocol'
+import type { DaemonSettings, Image, RootFiles } from '@thaw/protocol'
 import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
 import { ImageKeeper } from '../engines/process/keeper.js'
@@ -10,8 +10,9 @@ import { VmToolsProvider } from '../engines/vm/tools.js'
 import { VmEngine } from '../engines/vm/vm.js'
 import type { Journal } from '../store/index.js'
 import type { PagesCollected } from '../store/pages.js'
-import { Disposables, ThawError, type Log, type Metrics, type Paths } from '../system/index.js'
+import { Disposables, ThawError, type Log, type Metrics, type Paths, type Scope } from '../system/index.js'
 import { Images } from './images/images.js'
+import { machineRoot } from './images/machine-root.js'
 import { checkpointsOf, Instances } from './instances/instances.js'
 import { Snapshots } from './kept/snapshots.js'
 import { Pools } from './pools/pools.js'
@@ -25,6 +26,8 @@ export class Products implements AsyncDisposable {
   readonly snapshots: Snapshots
   readonly pools: Pools
   readonly provision: Provision
+  /** The root file system of machines that runs get where no image is named. */
+  readonly machineRoot: (scope: Scope) => Promise<RootFiles>
   readonly #keeper: ImageKeeper
   readonly #cleanup = new Disposables()
 
@@ -65,7 +68,9 @@ export class Products implements AsyncDisposable {
         `pool_size = ${settings.pool_size}: it has to be from 1 to ${settings.pool_limit} (pool_limit).`,
       )
     }
-    const machines = new VmEngine(new VmToolsProvider(cache), (what) => log.info(what))
+    const tools = new VmToolsProvider(cache)
+    const machines = new VmEngine(tools, (what) => log.info(what))
+    this.machineRoot = (scope) => machineRoot(machines, tools.directory, scope)
     this.images = new Images(journal, join(state, 'images'), machines, log)
     this.instances = this.#cleanup.use(
       new Instances({ journal, images: this.images, engine, machines, care, directory: instances, log }),

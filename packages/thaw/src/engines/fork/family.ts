@@ -82,8 +82,12 @@ export class Family implements AsyncDisposable {
     }
   }
 
-  /** The line of a process that is about to report, or has. */
-  line(matches: (line: AgentLine) => boolean, gone: Promise<unknown>): Promise<AgentLine> {
+  /** The line of a process that is about to report, or has. @param patience milliseconds */
+  line(
+    matches: (line: AgentLine) => boolean,
+    gone: Promise<unknown>,
+    patience = REPORT_TIMEOUT,
+  ): Promise<AgentLine> {
     for (const line of this.#unclaimed) {
       if (matches(line)) {
         this.#unclaimed.delete(line)
@@ -102,7 +106,7 @@ export class Family implements AsyncDisposable {
         clearTimeout(timer)
         if (this.#expected.delete(expected)) reject(new ThawError('ENGINE_FAILED', why))
       }
-      const timer = setTimeout(() => fail('The program did not report in time.'), REPORT_TIMEOUT)
+      const timer = setTimeout(() => fail('The program did not report in time.'), patience)
       // A short program may have reported and ended before its connection was even accepted here.
       const late = () => setImmediate(() => setImmediate(() => fail('The program ended before it reported.')))
       void gone.then(() => setTimeout(late, ACCEPT_GRACE))

@@ -41,8 +41,26 @@ export function readSockets(pid: number): Map<string, TcpSocket> {
   return sockets
 }
 
+/** Whether a table of the kernel's (`/proc/net/tcp`) has somebody who listens on a port. */
+export function listensIn(table: string, port: number): boolean {
+  for (const [local, , state] of rowsIn(table.split('\n'))) {
+    if (state === LISTEN && portOf(local) === port) return true
+  }
+  return false
+}
+
+type Row = [local: string, remote: string, state: string, inode: string]
+
+function* rowsIn(lines: readonly string[]): Generator<Row> {
+  for (const line of lines) {
+    const [number, local, remote, state, , , , , , inode] = line.trim().split(/\s+/)
+    if (number === 'sl' || local === undefined || remote === undefined) continue
+    if (state !== undefined && inode !== undefined) yield [local, remote, state, inode]
+  }
+}
+
 /** The kernel looks through all connections of the machine at each read, so that a caller who knows enough had better stop. */
-function* readRows(pid: number): Generator<[local: string, remote: string, state: string, inode: string]> {
+function* readRows(pid: number): Generator<Row> {
   const buffer = Buffer.allocUnsafe(LIST)
   for (const name of ['tcp', 'tcp6']) {
     let fd
@@ -56,11 +74,7 @@ function* readRows(pid: number): Generator<[local: string, remote: string, state
       for (let size; (size = readSync(fd, buffer, 0, LIST, null)) > 0;) {
         const lines = (rest + buffer.toString('latin1', 0, size)).split('\n')
         rest = lines.pop() ?? ''
-        for (const line of lines) {
-          const [number, local, remote, state, , , , , , inode] = line.trim().split(/\s+/)
-          if (number === 'sl' || local === undefined || remote === undefined) continue
-          if (state !== undefined && inode !== undefined) yield [local, remote, state, inode]
-        }
+        yield* rowsIn(lines)
       }
     } finally {
       closeSync(fd)

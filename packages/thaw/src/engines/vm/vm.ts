@@ -1,10 +1,10 @@
 /** Whole machines: a kernel of one's own around a program, copied with everything that is in it. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Disposables, removeTree, ThawError, withTimeout, type Scope } from '../../system/index.js'
 import type { Ability, AnyImage, OutputListener } from '../engine.js'
 import { processorDigest } from '../process/image.js'
-import { makeDisk } from './disks.js'
+import { makeDisk, outOfRoom } from './disks.js'
 import { FirecrackerMonitor } from './firecracker/machine.js'
 import { namedFirecracker } from './firecracker/versions.js'
 import { Guest, type GuestProgram } from './guest/guest.js'
@@ -50,11 +50,14 @@ export interface VmGroup {
   keep(living: AsyncDisposable, gone: Promise<void>): void
 }
 
+/** What is done in a copy while its programs stand still. */
+export type Prepare = (guest: Guest) => Promise<void>
+
 /** A copy that stands still: no instruction of it has run since it was copied. */
 export interface HeldMachine extends AsyncDisposable {
   readonly pid: number
   /** It goes on under a name. On failure nothing of it is left. */
-  release(hostname: string, scope: Scope): Promise<VmBranch>
+  release(hostname: string, scope: Scope, prepare?: Prepare): Promise<VmBranch>
 }
 
 /** A machine that runs, and its guest program. Disposing it ends it. */
@@ -139,7 +142,7 @@ export class VmEngine {
     } catch (error) {
       const failure = withLastWords(error, machine)
       await cleanup[Symbol.asyncDispose]()
-      throw failure
+      throw (await outOfRoom(machine)) ?? failure
     }
   }
 
@@ -176,18 +179,22 @@ export class VmEngine {
     )
     return {
       pid: machine.pid,
-      release: async (hostname, until) => {
+      release: async (hostname, until, prepare) => {
         const within = withTimeout(until, RESTORE_TIMEOUT)
         try {
           const guest = new Guest(machine.channel, lines)
           const program = copied === null ? null : guest.adopt(copied.line, copied.pid, listener)
           await machine.resume(within)
+          if (prepare !== undefined) {
+            await guest.serve(within)
+            await prepare(guest)
+          }
           await guest.renew({ hostname, network: null }, within)
           return new VmBranch({ machine, guest, shape, release, program, cleanup })
         } catch (error) {
           const failure = withLastWords(error, machine)
           await cleanup[Symbol.asyncDispose]()
-          throw failure
+          throw (await outOfRoom(machine)) ?? failure
         }
       },
       [Symbol.asyncDispose]: () => cleanup[Symbol.asyncDispose](),
@@ -198,12 +205,13 @@ export class VmEngine {
    * Copies a machine as it is now. It runs on, also on failure; then nothing is left of the image.
    *
    * @param how.stop whether it ends once it is copied, which spares copying its memory
+   * @param how.beside small files that the image keeps, by their names
    * @param how.cut called when all that its programs had printed has been handed over
    */
   async checkpoint(
     group: VmGroup,
     branch: VmBranch,
-    how: { stop?: boolean; cut?: () => void },
+    how: { stop?: boolean; beside?: Readonly<Record<string, string>>; cut?: () => void },
     scope: Scope,
   ): Promise<VmImage> {
     const { machine, guest, shape, release } = branch
@@ -215,6 +223,9 @@ export class VmEngine {
     try {
       await guest.hold(withTimeout(scope, HOLD_TIMEOUT))
       how.cut?.()
+      for (const [name, text] of Object.entries(how.beside ?? {})) {
+        writeFileSync(join(draft, name), text, { mode: 0o600 })
+      }
       try {
         await machine.pause(scope)
         await machine.save(draft, { stop }, scope)

@@ -3,9 +3,10 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { constants } from 'node:os'
 import { Readable } from 'node:stream'
 import type { PortPair, Publication } from '../../engines/process/publication.js'
-import { GuestRefused, type GuestExit, type GuestProgram } from '../../engines/vm/guest/guest.js'
+import { GuestRefused, type GuestProgram } from '../../engines/vm/guest/guest.js'
+import { inNames, startProgram } from '../../engines/vm/program.js'
 import type { VmBranch } from '../../engines/vm/vm.js'
-import { openScope, ThawError, withTimeout, type ErrorCode, type Scope } from '../../system/index.js'
+import { openScope, ThawError, withTimeout, type Scope } from '../../system/index.js'
 import type { Beside, BesideSpec, Body } from './body.js'
 
 /** Between two looks whether a port answers. Milliseconds. */
@@ -176,31 +177,13 @@ export class MachineBody implements Body {
   }
 }
 
-async function startIn(
+function startIn(
   branch: VmBranch,
   { argv, env, cwd, user, streams, listener }: Omit<BesideSpec, 'admit'>,
   scope: Scope,
 ): Promise<GuestProgram> {
   const { terminal, joined } = streams
-  try {
-    return await branch.guest.start({ argv, env, cwd, user, terminal, joined }, listener, scope)
-  } catch (error) {
-    if (!(error instanceof GuestRefused)) throw error
-    throw startError(error, argv[0] ?? '', cwd)
-  }
-}
-
-function startError(error: GuestRefused, program: string, cwd: string): ThawError {
-  const { what, errno } = error
-  const [code, text]: [ErrorCode, string] =
-    what === 'chdir'
-      ? ['DIRECTORY_GONE', `${cwd} cannot be entered in the machine (error ${errno}).`]
-      : what !== 'exec'
-        ? ['ENGINE_FAILED', `${error.message}.`]
-        : errno === ENOENT
-          ? ['COMMAND_NOT_FOUND', `Cannot start ${program}: not found in the machine.`]
-          : ['NOT_EXECUTABLE', `Cannot start ${program} in the machine (error ${errno}).`]
-  return new ThawError(code, text, { cause: error })
+  return startProgram(branch, { argv, env, cwd, user, terminal, joined }, listener, scope)
 }
 
 function asRefusal(path: string, error: unknown): unknown {
@@ -237,9 +220,4 @@ function bounded(): Scope {
 
 function numberOf(name: string): number {
   return constants.signals[name as NodeJS.Signals] ?? constants.signals.SIGTERM
-}
-
-function inNames({ code, signal }: GuestExit): { code: number | null; signal: string | null } {
-  const name = Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? null
-  return { code, signal: name }
 }

@@ -84,6 +84,11 @@ export class Guest {
     channel.on('error', () => {})
   }
 
+  /** Whether nothing comes from the machine any more. */
+  get lost(): boolean {
+    return this.#lost !== null
+  }
+
   /** The highest number that was given to a line. */
   get lines(): number {
     return this.#last
@@ -121,9 +126,19 @@ export class Guest {
     await this.#ask('G', Buffer.alloc(0), scope)
   }
 
+  /** In a copy: the guest program works for us, while all others stand still until they are renewed. */
+  async serve(scope: Scope): Promise<void> {
+    await this.#ask('P', Buffer.alloc(0), scope)
+  }
+
   /** @throws GuestRefused where it cannot be started */
   async start(spec: GuestProgramSpec, listener: OutputListener, scope: Scope): Promise<GuestProgram> {
     return await this.#program('S', spec, listener, scope)
+  }
+
+  /** What the guest program does itself, in a process of its own: its exit code is an errno. @throws GuestRefused */
+  async builtin(argv: readonly string[], listener: OutputListener, scope: Scope): Promise<GuestProgram> {
+    return await this.#program('B', builtin(argv), listener, scope)
   }
 
   /** One that was started before the machine was copied, by another daemon perhaps. */
@@ -147,7 +162,7 @@ export class Guest {
     scope: Scope,
   ): Promise<{ content: AsyncIterable<Buffer>; size: number; mode: number }> {
     const chunks: Buffer[] = []
-    const program = await this.#program('B', builtin(['get', path]), collector(chunks), scope)
+    const program = await this.builtin(['get', path], collector(chunks), scope)
     const { code } = await within(scope, `reading ${path}`, program.exited)
     if (code !== 0) throw new GuestRefused('get', code ?? 0)
     const all = Buffer.concat(chunks)
@@ -166,7 +181,7 @@ export class Guest {
     mode: number,
     scope: Scope,
   ): Promise<void> {
-    const program = await this.#program('B', builtin(['put', path, mode.toString(8)]), collector([]), scope)
+    const program = await this.builtin(['put', path, mode.toString(8)], collector([]), scope)
     try {
       for await (const chunk of content) await program.writeStdin(chunk)
     } catch (error) {
@@ -205,7 +220,7 @@ export class Guest {
   }
 
   async #ask(
-    type: 'R' | 'S' | 'B' | 'C' | 'Q' | 'G',
+    type: 'R' | 'P' | 'S' | 'B' | 'C' | 'Q' | 'G',
     body: Uint8Array,
     scope: Scope,
     line = ++this.#last,

@@ -6,7 +6,7 @@ const LONGEST = 1 << 20
 const HEAD = 9
 
 /** To the guest. */
-export type Request = 'R' | 'S' | 'B' | 'C' | 'Q' | 'G' | 'H' | 'I' | 'E' | 'A' | 'D' | 'K' | 'W'
+export type Request = 'R' | 'P' | 'S' | 'B' | 'C' | 'Q' | 'G' | 'H' | 'I' | 'E' | 'A' | 'D' | 'K' | 'W'
 /** From the guest. */
 const Type = z.enum(['h', 'r', 's', 'f', 'q', 'o', 'e', 'a', 'x'])
 export type Answer = z.infer<typeof Type>
