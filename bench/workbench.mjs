@@ -1,5 +1,15 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -47,12 +57,19 @@ export class Workbench {
     return this.#run(process.execPath, args, this.temp)
   }
 
-  /** The same under thaw; `report` is what --report wrote. Throws unless `outcome` is the expected one. */
-  async thaw(cwd, args, { flags = [], outcome, ...options } = {}) {
+  /**
+   * The same under thaw; `report` is what --report wrote. Throws unless `outcome` is the expected one.
+   *
+   * `standby`: as from a shell, with a process that stands by for the command; else Node is started for it.
+   */
+  async thaw(cwd, args, { flags = [], outcome, standby = false, ...options } = {}) {
     const file = join(this.temp, 'report.json')
     rmSync(file, { force: true })
-    const command = [this.bin, 'run', '-q', '--report', file, ...flags, '--', this.python, ...args]
-    const result = await this.#run(process.execPath, command, cwd, options)
+    const command = ['run', '-q', '--report', file, ...flags, '--', this.python, ...args]
+    if (standby) await this.#standby(cwd)
+    const result = standby
+      ? await this.#run(this.bin, command, cwd, options)
+      : await this.#run(process.execPath, [this.bin, ...command], cwd, options)
     const report = JSON.parse(readFileSync(file, 'utf8'))
     if (outcome !== undefined && report.outcome !== outcome) {
       throw new Error(
@@ -60,6 +77,20 @@ export class Workbench {
       )
     }
     return { ...result, report }
+  }
+
+  /** Waits until a process stands by, as one does a moment after each command. */
+  async #standby(cwd) {
+    const directory = join(this.home, 'state', 'standby')
+    const isThere = () =>
+      existsSync(directory) && readdirSync(directory).some((name) => /^[0-9.]+$/.test(name))
+    if (!isThere()) await this.#run(this.bin, ['run', '-q', 'true'], cwd)
+    for (let tries = 0; !isThere(); tries++) {
+      if (tries === 1000) throw new Error('no process stands by')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    // It is still loading what other verbs need.
+    await new Promise((resolve) => setTimeout(resolve, 300))
   }
 
   /** What a listing verb of the command line answers with --json. */
@@ -72,7 +103,7 @@ export class Workbench {
     return JSON.parse(result.stdout)
   }
 
-  /** `watch`, if given, is called with each chunk of stdout and may note the time. */
+  /** `watch`, if given, is called with each chunk of stdout and the seconds since the start. */
   #run(command, args, cwd, { watch } = {}) {
     return new Promise((resolve, reject) => {
       const started = now()
@@ -82,7 +113,7 @@ export class Workbench {
       const err = []
       child.stdout.on('data', (chunk) => {
         out.push(chunk)
-        watch?.(chunk)
+        watch?.(chunk, now() - started)
       })
       child.stderr.on('data', (chunk) => err.push(chunk))
       child.on('error', reject)

@@ -18,8 +18,8 @@ import { fileURLToPath } from 'node:url'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '..')
-/** The owner and PID 1 of a sandbox; the first process of a machine. */
-export const programs = ['sandbox', 'guest']
+/** The owner and PID 1 of a sandbox; the first process of a machine; the front of the command line. */
+export const programs = ['sandbox', 'guest', 'front']
 
 /** Digest of everything a binary is made of. */
 export function sourceDigest(program) {

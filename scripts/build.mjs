@@ -30,6 +30,7 @@ const result = await build({
     cli: 'packages/thaw/src/cli/main.ts',
     daemon: 'packages/thaw/src/daemon.ts',
     packer: 'packages/thaw/src/packer.ts',
+    standby: 'packages/thaw/src/cli/standby.ts',
   },
   outdir: 'packages/thaw/dist.new',
   bundle: true,

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 
-import { median, now } from '../measure.mjs'
+import { median } from '../measure.mjs'
 import { edit } from '../workbench.mjs'
 
 export const name = 'first output, shell'
@@ -12,31 +12,37 @@ export async function measure(bench, rounds) {
   const project = bench.project('heap.py')
   const file = join(project, 'heap.py')
   await bench.thaw(project, ['heap.py'], { outcome: 'cold' })
-  const thaw = []
-  const node = []
-  for (let round = -1; round < 3 * rounds; round++) {
-    edit(file, `, ${round + 1}, flush`, `, ${round + 2}, flush`)
-    const wanted = `late 150000 ${round + 2}\n`
+  const samples = { thaw: [], thaw_without_standby: [], empty_node: [] }
+  let edits = 0
+  const first = async (standby) => {
+    edit(file, `, ${edits}, flush`, `, ${++edits}, flush`)
+    const wanted = `late 150000 ${edits}\n`
     let seen = ''
     let arrived = null
-    const started = now()
-    await bench.thaw(project, ['heap.py'], {
+    const { seconds } = await bench.thaw(project, ['heap.py'], {
       outcome: 'resumed',
-      watch: (chunk) => {
+      standby,
+      watch: (chunk, since) => {
         seen += chunk
-        if (arrived === null && seen.includes(wanted)) arrived = now()
+        if (arrived === null && seen.includes(wanted)) arrived = since
       },
     })
-    if (arrived === null) throw new Error(`the new line never came: ${JSON.stringify(seen)}`)
-    const bare = await bench.node(['-e', '0'])
-    if (round >= 0) {
-      thaw.push(arrived - started)
-      node.push(bare.seconds)
-    }
+    if (arrived === null)
+      throw new Error(`the new line never came within ${seconds} s: ${JSON.stringify(seen)}`)
+    return arrived
   }
+  for (let round = -1; round < 3 * rounds; round++) {
+    const [standby, without] = [await first(true), await first(false)]
+    const bare = await bench.node(['-e', '0'])
+    if (round < 0) continue
+    samples.thaw.push(standby)
+    samples.thaw_without_standby.push(without)
+    samples.empty_node.push(bare.seconds)
+  }
+  const [value, without, node] = Object.values(samples).map((values) => 1000 * median(values))
   return {
-    value: 1000 * median(thaw),
-    samples: { thaw, empty_node: node },
-    note: `\`node -e 0\` alone takes ${(1000 * median(node)).toFixed(0)} ms here`,
+    value,
+    samples,
+    note: `with no process standing by: ${without.toFixed(0)} ms; \`node -e 0\` alone takes ${node.toFixed(0)} ms here`,
   }
 }

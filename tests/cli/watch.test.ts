@@ -74,6 +74,30 @@ describe('watch', () => {
     await one.leave()
   })
 
+  it('is quiet where the program does something again, but prints the same and ends likewise', async () => {
+    const project = new Project(home, 'repeats')
+    project.write('app.py', `${STEPS}\nimport sys\nraise KeyError("x")\n`)
+    const one = startWatch(project, ['python3', 'app.py'])
+    await one.runs(1)
+    expect(one.text('stderr')).toContain("KeyError: 'x'")
+    // The interpreter reads the source for its traceback, so this is no replay.
+    project.write('app.py', `${project.read('app.py')}# a comment\n`)
+    await one.quiet()
+    project.edit('app.py', 'print("c")', 'print("C")')
+    await one.runs(2)
+    expect(one.text('stdout')).toBe('a\nb\nc\na\nb\nC\n')
+    // What was held back stands before what differs, and in another order of the streams nothing is lost.
+    project.edit('app.py', 'raise KeyError("x")', 'print("d"); raise KeyError("x")')
+    await one.runs(3)
+    expect(one.text('stdout')).toBe('a\nb\nc\na\nb\nC\na\nb\nC\nd\n')
+    project.edit('app.py', 'raise KeyError("x")', 'sys.exit(3)')
+    await one.runs(4)
+    project.edit('app.py', 'sys.exit(3)', 'sys.exit(4)')
+    await one.runs(5)
+    expect(one.lines()[4]).toMatch(/, exit 4$/)
+    await one.leave()
+  })
+
   it('takes atomic renames and bursts of saves as one save', async () => {
     const project = new Project(home, 'bursts')
     project.write('app.py', 'import one, two\nprint(one.value, two.value, flush=True)\n')

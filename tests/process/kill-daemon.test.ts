@@ -73,7 +73,7 @@ describe.skipIf(why !== null)('kill -9 of the daemon', () => {
       for (const name of images) ProcessImage.open(join(directory, 'images', name)).check()
       const again = await project.resume([id])
       if (mayGo === true && again.code === 125) {
-        expect(again.stderr).toMatch(/CHECKPOINT_GONE|RUN_NOT_FOUND/)
+        expect(again.stderr).toMatch(/CHECKPOINT_GONE|CHECKPOINT_NOT_FOUND/)
         expect(images).toEqual([])
       } else {
         expect(again).toMatchObject({ code: 0, stdout: rest })

@@ -325,8 +325,17 @@ go(3)
     expect((await home.run(['resume', '-t', id])).stderr).toContain('was run without a terminal')
     expect((await home.run(['resume', '-n', '0', id])).stderr).toContain('USAGE: -n wants a number')
     expect((await home.run(['resume', '--hot', '--exact', id])).stderr).toContain('exclude each other')
+    const near = (await home.run(['resume', `${id.slice(0, -1)}#`])).stderr
+    expect(near).toContain(`CHECKPOINT_NOT_FOUND: There is no checkpoint ${id.slice(0, -1)}#. Nearest: ${id}`)
+    const far = (await home.run(['resume', 'c_#'])).stderr
+    expect(far).toMatch(
+      /There is no checkpoint c_#\. The last ones of .*python3 app.py: c_.*`thaw tree` shows/,
+    )
+    expect(far).toContain(id)
     await home.run(['daemon', 'stop'])
     expect((await home.run(['resume', id])).stderr).toMatch(/CHECKPOINT_GONE: c_\w+ ended with its daemon/)
-    expect((await home.run(['resume', 'c_nothing'])).stderr).toContain('RUN_NOT_FOUND')
+    expect((await home.run(['resume', 'c_nothing'])).stderr).toMatch(
+      /CHECKPOINT_NOT_FOUND.*c_nothing\. `thaw tree`/,
+    )
   })
 })

@@ -10,7 +10,8 @@ beforeAll(() => {
 afterAll(() => home[Symbol.asyncDispose]())
 
 const PROGRAM = `${WORK}
-import json, pathlib
+import json, os, pathlib
+HERE = pathlib.Path(__file__).resolve().parent, os.path.realpath(__file__)
 class Shape:
     """Some shape."""
     sides = 0
@@ -40,7 +41,7 @@ main()
 
 /** Edits, one on top of the other, of code that has not run at the checkpoint before report(). */
 const EDITS: [string, string][] = [
-  ['import json, pathlib\n', 'import json, pathlib\n# moved\n\n'],
+  ['import json, os, pathlib\n', 'import json, os, pathlib\n# moved\n\n'],
   ['        self.size = size\n', '        self.size = size\n        # moved\n'],
   ['    report(shapes)\nmain', '    extra = [s for s in shapes if s.size]\n    report(extra)\nmain'],
   ['    print(json.dumps(told(shapes)))', '    self = (lambda: shapes)()\n    print(json.dumps(told(self)))'],
@@ -60,6 +61,8 @@ describe.each(VERSIONS)('under CPython %s', (version) => {
       project.edit('app.py', before, after)
       const resumed = await project.run(command)
       expect(resumed.report, after).toMatchObject({ outcome: 'resumed' })
+      // That a program asked where it lies is no look at what is in the file.
+      expect(resumed.report.checkpoint?.at_seconds, after).toBeGreaterThan(0.1)
       const { code, signal, stdout, stderr } = project.plain(command)
       expect({ ...resumed, report: null }).toEqual({ code, signal, stdout, stderr, report: null })
     }

@@ -11,7 +11,8 @@ class Compute:
 
     launch_timeout: most time until it can be called. inactivity_ttl: time without a call after which it rests; None: never.
     ttl_action: "freeze", to disk with its state, or "stop". concurrency: calls of one worker at a time. workers: processes, forked
-    after loading, each with a state of its own. queue: calls that may wait. timeout: most time of a call. isolation: "call" gives
+    after loading, each with a state of its own. queue: calls that may wait. timeout: most time of a call.
+    debug_timeout: time that a call waits at a breakpoint while nobody is attached. isolation: "call" gives
     each call a fresh copy of the state right after loading. reload: what an edit does, "hot" (the state stays) or "exact" (the state
     is that of a load of the new code). sync: whether it is looked for edits at every "call", or at "deploy". engine: "process" (in a
     sandbox that can be frozen), "plain", or "auto". pickle: whether calls on this machine may carry any object. env: variables
@@ -26,6 +27,7 @@ class Compute:
     workers: int = 1
     queue: int = 100
     timeout: float | str | None = None
+    debug_timeout: float | str = 60
     isolation: str = "service"
     reload: str = "hot"
     sync: str = "call"

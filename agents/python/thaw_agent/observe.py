@@ -97,7 +97,7 @@ def saw_read(path):
         S.event("package" if place == "package" else "read", path, signature(path))
 
 
-EXISTENCE = {"exists", "isfile", "isdir", "lexists", "is_file", "is_dir", "islink", "is_symlink", "is_mount", "ismount", "_joinrealpath", "rglob", "glob"}
+EXISTENCE = {"exists", "isfile", "isdir", "lexists", "is_file", "is_dir", "islink", "is_symlink", "is_mount", "ismount", "_joinrealpath", "realpath", "resolve", "rglob", "glob"}
 
 
 def saw_stat(path, follow):

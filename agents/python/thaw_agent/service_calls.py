@@ -166,6 +166,11 @@ def describe(error, root=None):
     return told
 
 
+def ended(kind, message):
+    """A call that neither returned nor raised an error of its own."""
+    return {"kind": kind, "type": kind.capitalize(), "module": "thaw", "message": message, "traceback": "", "args": None}
+
+
 def standing(error, root):
     try:
         chain = telling.chain(error, telling.Text(), lambda path: path.startswith(root + os.sep))

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     # As a package, whatever directory the script lies in, and not in front of the user's modules.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from thaw_agent import service_calls, service_code, service_wire, service_worker
+from thaw_agent import service_calls, service_code, service_debug, service_wire, service_worker
 
 # A parked copy is worth its cost when so much work lies between it and the one before. Seconds, and multiples of its cost.
 GAP, FACTOR = 0.02, 10
@@ -48,6 +48,7 @@ class Keeper:
         self.project = service_code.Project(setting["root"], self.park if setting["park"] else lambda: None)
         began = time.monotonic()
         self.since = began - self.gap
+        service_debug.install(self.project)
         try:
             module = self.project.load(file)
             for path in self.replaced:
@@ -56,6 +57,7 @@ class Keeper:
         except BaseException as error:
             self.line.send({"t": "failed", "error": service_calls.describe(error)})
             os._exit(1)
+        service_debug.install(self.project)
         gc.collect()
         gc.freeze()
         self.ready("loaded", time.monotonic() - began)
@@ -85,6 +87,7 @@ class Keeper:
                 self.line.send({"t": "reaped", "pid": message["pid"], **reap(message["pid"])})
             elif do == "patch":
                 self.line.send(service_calls.patch(self.project, self.service, json.loads(body), message))
+                service_debug.install(self.project)
             elif do == "plan":
                 try:
                     sources = service_calls.as_bytes(json.loads(body))

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from . import service_calls
+from . import service_calls, service_debug
 from .service_wire import Gone, Line
 
 # Interrupts the main thread in whatever it waits for.
@@ -91,9 +91,15 @@ class Output(io.TextIOBase):
 
 
 class Call:
-    def __init__(self, slot, number):
+    def __init__(self, slot, number, fn, version):
         self.slot = slot
         self.number = number
+        self.fn = fn
+        # Of the code that it began with.
+        self.version = version
+        # Who debugs it, from its first breakpoint on; and the same while at its prompt, where all that is printed goes then.
+        self.debugger = None
+        self.console = None
         self.cancelled = False
         # Whether it has learned of that.
         self.told = False
@@ -105,6 +111,8 @@ class Call:
         self.over = False
 
     def write(self, stream, text):
+        if self.console is not None:
+            return self.console.write(text)
         with self.lock:
             if stream != self.stream:
                 self._send()
@@ -149,8 +157,7 @@ class Slot:
 
     def answer(self, message, body):
         service = self.worker.service
-        call = Call(self, message["id"])
-        version = service.version
+        call = Call(self, message["id"], message["fn"], service.version)
         token = running.set(call)
         before = resident()
         began = time.perf_counter()
@@ -166,16 +173,20 @@ class Slot:
             finally:
                 self.finish(call)
         except Cancelled:
-            error = {"kind": "cancelled", "type": "Cancelled", "module": "thaw", "message": "The call was cancelled.", "traceback": "", "args": None}
+            error = service_calls.ended("cancelled", "The call was cancelled.")
+        except service_debug.Quit:
+            error = service_calls.ended("quit", "Whoever debugged the call ended it.")
         except Gone:
             raise
         except BaseException as raised:
             error = service_calls.describe(raised, service.told)
         seconds = time.perf_counter() - began
+        if call.debugger is not None:
+            call.debugger.close()
         call.flush()
         running.reset(token)
         call.over = True
-        told = {"id": call.number, "version": version, "seconds": seconds, "grown": resident() - before}
+        told = {"id": call.number, "version": call.version, "seconds": seconds, "grown": resident() - before}
         if error is not None:
             self.line.send({"t": "error", "error": error, **told})
         else:
@@ -237,13 +248,15 @@ class Worker:
         self.project = project
         self.loop = None
         self.slots = {}
+        self.line = None
         self.lock = threading.Lock()
 
     def run(self):
         # What the user's code prints while it loads belongs to the log; from here on calls have their own.
         sys.stdout = Output("stdout", sys.stdout)
         sys.stderr = Output("stderr", sys.stderr)
-        line = Line(self.path, {"t": "hello", "role": "worker", "worker": self.name, "pid": os.getpid()})
+        sys.stdin = service_debug.Typed()
+        line = self.line = Line(self.path, {"t": "hello", "role": "worker", "worker": self.name, "pid": os.getpid()})
         slot = self.slots[0] = Slot(self, 0)
         signal.signal(INTERRUPT, slot.on_signal)
         threading.Thread(target=self.control, args=(line,), name="thaw-control", daemon=True).start()
@@ -265,6 +278,7 @@ class Worker:
                         slot.interrupt(message["id"])
                 elif do == "patch":
                     line.send(service_calls.patch(self.project, self.service, json.loads(body), message))
+                    service_debug.install(self.project)
                 elif do == "part":
                     forget_memory()
                     line.part()

@@ -164,8 +164,15 @@ export const ERRORS = {
     fault: 'user',
     status: 404,
     exit: 125,
-    when: 'No run, branch or checkpoint has this id or prefix.',
+    when: 'No run or branch has this id or prefix.',
     hint: '`thaw ls` shows what exists.',
+  },
+  CHECKPOINT_NOT_FOUND: {
+    fault: 'user',
+    status: 404,
+    exit: 125,
+    when: 'No checkpoint of a run has this id, prefix or name, or no program has stopped yet.',
+    hint: '`thaw tree` shows the checkpoints of the last run, `thaw tree RUN` those of another.',
   },
   NOT_FOUND: {
     fault: 'user',

@@ -79,6 +79,27 @@ export const SERVICE_ERRORS = {
     when: 'A service was not ready within its launch_timeout.',
     hint: 'The last lines that it printed are part of the message; give it more time, or let it do less at the start.',
   },
+  CALL_QUIT: {
+    fault: 'user',
+    status: 500,
+    exit: 125,
+    when: 'Whoever debugged a call ended it (`q` in pdb).',
+    hint: 'Call it again; `c` at the prompt lets a call go on instead.',
+  },
+  NO_BREAKPOINT: {
+    fault: 'user',
+    status: 409,
+    exit: 125,
+    when: 'A debugger was to be attached, and no call stands at a breakpoint; or none left a copy from which to go on again.',
+    hint: 'Put `breakpoint()` into the code, call it, and attach while it waits; `thaw debug SERVICE --list` tells which calls do.',
+  },
+  DEBUGGER_MISSING: {
+    fault: 'user',
+    status: 422,
+    exit: 125,
+    when: 'An editor was to be let in, and the interpreter of the service has no debugpy.',
+    hint: 'Install it there (`pip install debugpy`, or `apt install python3-debugpy`), or use pdb: leave --dap out.',
+  },
   CODE_VERSION: {
     fault: 'user',
     status: 409,

@@ -2,9 +2,10 @@
 import { z } from 'zod'
 import { ToldException } from './agent.js'
 import { ServiceCallable, ServiceReload } from './service.js'
+import { ServiceStop } from './service-debug.js'
 
 export const HostError = z.object({
-  kind: z.enum(['raised', 'syntax', 'reload', 'unknown', 'arguments', 'result', 'cancelled']),
+  kind: z.enum(['raised', 'syntax', 'reload', 'unknown', 'arguments', 'result', 'cancelled', 'quit']),
   type: z.string(),
   module: z.string(),
   message: z.string(),
@@ -48,6 +49,13 @@ export const HostHello = z.discriminatedUnion('role', [
     worker: z.string(),
     slot: z.number().int(),
   }),
+  /** Of a call: at a breakpoint; a copy of it that waits there; what goes on from such a copy. */
+  z.object({
+    t: z.literal('hello'),
+    role: z.enum(['debug', 'copy', 'again']),
+    pid: Pid,
+    call: z.number().int(),
+  }),
 ])
 export type HostHello = z.infer<typeof HostHello>
 
@@ -78,3 +86,19 @@ export const SlotMessage = z.discriminatedUnion('t', [
   z.object({ t: z.literal('error'), error: HostError, ...Ended }),
 ])
 export type SlotMessage = z.infer<typeof SlotMessage>
+
+/** Of a call that is debugged. */
+export const DebugMessage = z.discriminatedUnion('t', [
+  ServiceStop.pick({ fn: true, file: true, line: true, function: true, uncopied: true }).extend({
+    t: z.literal('stop'),
+  }),
+  z.object({ t: z.literal('print') }),
+  /** The call goes on. */
+  z.object({ t: z.literal('went') }),
+  /** Whoever was attached has nothing more to say; the call waits. */
+  z.object({ t: z.literal('detached') }),
+  /** An editor may come to this port. */
+  z.object({ t: z.literal('dap'), port: z.number().int() }),
+  z.object({ t: z.literal('refused'), message: z.string() }),
+])
+export type DebugMessage = z.infer<typeof DebugMessage>

@@ -75,6 +75,9 @@ export const ServiceCompute = z.strictObject({
   timeout: Seconds.nullable()
     .default(null)
     .describe('Seconds that a call may take; null: as long as it likes.'),
+  debug_timeout: Seconds.default(60).describe(
+    'Seconds that a call waits at a breakpoint while nobody is attached; then it goes on.',
+  ),
   isolation: z
     .enum(['service', 'call'])
     .default('service')
@@ -158,6 +161,7 @@ export const Service = z.object({
     launch_timeout: z.number(),
     inactivity_ttl: z.number().nullable(),
     timeout: z.number().nullable(),
+    debug_timeout: z.number(),
   }),
   engine: z.enum(['process', 'plain']).nullable(),
   version: z.string().nullable().describe('Of the code that answers: a digest of all its files.'),
@@ -169,6 +173,7 @@ export const Service = z.object({
   failed: z.number().int().describe('Of those, such that raised an error.'),
   running: z.number().int(),
   waiting: z.number().int(),
+  stops: z.number().int().describe('Calls that stand at a breakpoint.'),
   workers: z.array(
     z.object({ pid: z.number().int(), running: z.number().int(), memory_bytes: z.number().int() }),
   ),

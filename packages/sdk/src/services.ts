@@ -1,4 +1,12 @@
-import { Service, ServiceAnswer, ServiceList, ThawError, type ServiceRequestInput } from '@thaw/protocol'
+import {
+  Service,
+  ServiceAnswer,
+  ServiceList,
+  ServiceStopList,
+  ThawError,
+  type ServiceRequestInput,
+  type ServiceStop,
+} from '@thaw/protocol'
 import { z } from 'zod'
 import { at, query, type Call } from './call.js'
 import type { Transport } from './transport.js'
@@ -114,6 +122,11 @@ export class ServicesClient {
 
   stop(name: string): Promise<Service> {
     return this.#does(name, 'stop')
+  }
+
+  /** Calls that stand at a breakpoint, the one that waits longest first. */
+  async stops(name: string): Promise<ServiceStop[]> {
+    return (await this.#call('GET', `/v1/services/${at(name)}/stops`, ServiceStopList)).stops
   }
 
   logs(name: string, how: { follow?: boolean; signal?: AbortSignal } = {}): AsyncIterable<Uint8Array> {

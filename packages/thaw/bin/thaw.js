@@ -1,5 +1,6 @@
 #!/bin/sh
-':' //; THAW_NOFILE=$(ulimit -Sn) exec node "$0" "$@"
+':' //; case $1 in run|resume|call) f=$(readlink -f "$0"); for a in x64:/lib64/ld-linux-x86-64.so.2 arm64:/lib/ld-linux-aarch64.so.1; do p=${f%/bin/*}/native/${a%%:*}/front; [ -e "${a#*:}" ] && [ -x "$p" ] && exec "$p" "$f" "$@"; done ;; esac; THAW_NOFILE=$(ulimit -Sn) exec node "$0" "$@"
+// What people wait for is handed to a process that stands by, where there is one (native/front, src/cli/standby.ts).
 // Node raises its own limit on open files when it starts; the program that thaw runs is to have the caller's.
 // Committed, because npm links only files that exist when it installs; the program itself is built.
 try {

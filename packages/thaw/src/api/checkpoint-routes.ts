@@ -63,7 +63,7 @@ export function checkpointRoutes(app: Routes, context: ApiContext): void {
       const id = whole(request.params.id)
       const run = journal.getCheckpoint(id)?.run
       const found = run === undefined ? undefined : runs.tree(run).checkpoints.find((one) => one.id === id)
-      if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `The checkpoint ${id} is gone.`)
+      if (found === undefined) throw new ThawError('CHECKPOINT_NOT_FOUND', `The checkpoint ${id} is gone.`)
       return found
     },
   )

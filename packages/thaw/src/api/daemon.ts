@@ -186,6 +186,8 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
     connections.add(socket)
     socket.on('close', () => connections.delete(socket))
   })
+  server.server.on('request', (_, response) => idle.hold(response))
+  server.server.on('upgrade', (_, socket) => idle.hold(socket))
   // Only the holder of the lock gets here, so a socket that is there belongs to a daemon that has gone.
   rmSync(paths.socket, { force: true })
   await server.listen({ path: paths.socket })
@@ -199,6 +201,7 @@ async function serve<Made extends RunsPort & AsyncDisposable>({
   cleanup.add(() => rmSync(paths.socket, { force: true }))
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
   log.info('ready', { pid: process.pid, version: VERSION, build: BUILD, socket: paths.socket })
+  idle.begin()
   tell({ t: 'ready', pid: process.pid })
 }
 

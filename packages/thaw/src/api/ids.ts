@@ -10,7 +10,7 @@ const PREFIX: Record<IdKind, string> = { run: 'r_', branch: 'b_', checkpoint: 'c
  * The whole id for what a user typed: an id, a prefix that fits nothing else (with or without its `r_`), `last` for the
  * run that was used last (of checkpoints: for the last stop), or a checkpoint's name (the latest of that name).
  *
- * @throws ThawError RUN_NOT_FOUND naming the nearest ids, AMBIGUOUS_ID naming those that fit
+ * @throws ThawError RUN_NOT_FOUND or CHECKPOINT_NOT_FOUND naming the nearest ids, AMBIGUOUS_ID naming those that fit
  */
 export function resolveId(journal: Journal, given: string, kinds: readonly IdKind[]): string {
   if (given === 'last' && kinds.includes('run')) {
@@ -22,14 +22,14 @@ export function resolveId(journal: Journal, given: string, kinds: readonly IdKin
   if (given === 'last' && kinds.includes('checkpoint')) {
     const stop = journal.lastStop()
     if (stop === undefined) {
-      throw new ThawError('RUN_NOT_FOUND', 'No program has stopped yet.', {
+      throw new ThawError('CHECKPOINT_NOT_FOUND', 'No program has stopped yet.', {
         hint: 'Try `thaw run --break PLACE CMD`.',
       })
     }
     // Going on from another program than the one in mind would do things.
     const [last] = journal.listRuns()
     if (last !== undefined && last.id !== journal.getCheckpoint(stop)?.run) {
-      throw new ThawError('RUN_NOT_FOUND', `${last.command.join(' ')} has not stopped.`, {
+      throw new ThawError('CHECKPOINT_NOT_FOUND', `${last.command.join(' ')} has not stopped.`, {
         hint: `Another one has: thaw resume ${stop}.`,
       })
     }
@@ -52,12 +52,24 @@ export function resolveId(journal: Journal, given: string, kinds: readonly IdKin
   const named = kinds.includes('checkpoint') ? journal.findNamed(given) : undefined
   if (named !== undefined) return named
   const near = nearest(journal, tries, prefixes)
-  const kind = kinds.join(' or ')
+  const isCheckpoint = kinds.length === 1 && kinds[0] === 'checkpoint'
+  const said = near.length === 0 ? (isCheckpoint ? latestOf(journal) : '') : ` Nearest: ${near.join(', ')}.`
   throw new ThawError(
-    'RUN_NOT_FOUND',
-    `There is no ${kind} ${given}.${near.length === 0 ? '' : ` Nearest: ${near.join(', ')}.`}`,
+    isCheckpoint ? 'CHECKPOINT_NOT_FOUND' : 'RUN_NOT_FOUND',
+    `There is no ${kinds.join(' or ')} ${given}.${said}`,
     { details: { nearest: near } },
   )
+}
+
+/** Checkpoints of the run that was used last and has any, for who has mistaken one for another. */
+function latestOf(journal: Journal): string {
+  for (const { id, command } of journal.listRuns()) {
+    const parked = journal.listCheckpoints(id).filter(({ state }) => state === 'parked')
+    if (parked.length === 0) continue
+    const last = parked.slice(-3).map((one) => one.id)
+    return ` The last ones of ${command.join(' ').slice(0, 60)}: ${last.join(', ')}.`
+  }
+  return ''
 }
 
 /** Ids at most that are offered of each kind. */

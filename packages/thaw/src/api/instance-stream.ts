@@ -1,9 +1,11 @@
-/** A command in an instance, with input, output and perhaps a terminal over one connection. */
+/** A command in an instance or a service, with input, output and perhaps a terminal over one connection. */
 import { ExecRequest, type ProgramExit } from '@thaw/protocol'
 import type { Beside } from '../snapshots/instances/body.js'
-import { openScope, ThawError } from '../system/index.js'
+import type { ExecSpec } from '../snapshots/instances/living.js'
+import { openScope, type Scope } from '../system/index.js'
 import type { ApiContext } from './context.js'
 import type { Handle } from './ports.js'
+import { parse } from './parse.js'
 import type { Stream } from './stream.js'
 
 /** Bytes of stdin that may be on their way at a time: what a pipe holds. */
@@ -12,23 +14,15 @@ const STDIN_WINDOW = 64 * 1024
 /**
  * Begins what the first message asks for. Whoever goes away ends it.
  *
- * @throws ThawError INVALID_REQUEST and what Instances.exec throws
+ * @throws ThawError INVALID_REQUEST and what `start` throws
  */
 export async function execStream(
-  id: string,
+  start: (spec: ExecSpec, scope: Scope) => Promise<Beside>,
   first: unknown,
   stream: Stream,
-  context: ApiContext,
+  { log }: Pick<ApiContext, 'log'>,
 ): Promise<Handle<ProgramExit>> {
-  const read = ExecRequest.safeParse(first)
-  if (!read.success) {
-    const [issue] = read.error.issues
-    throw new ThawError(
-      'INVALID_REQUEST',
-      `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}.`,
-    )
-  }
-  const { terminal, stdin, joined, ...asked } = read.data
+  const { terminal, stdin, joined, ...asked } = parse(ExecRequest, first)
   const sink = stream.sink(() => {})
   let entered: Beside | null = null
   let sent: Promise<unknown> = Promise.resolve()
@@ -48,7 +42,7 @@ export async function execStream(
     },
   }
   const spec = { ...asked, streams: { terminal, stdin, joined }, listener }
-  const program = await context.products.instances.exec(id, spec, openScope(context.log))
+  const program = await start(spec, openScope(log))
   entered = program
   if (waiting === 0) program.resumeOutput()
   stream.onGone(() => void program[Symbol.asyncDispose]())

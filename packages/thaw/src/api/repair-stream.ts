@@ -8,7 +8,8 @@ import { repairLine } from './repair-summary.js'
 import { findRoot } from './root.js'
 import { resolveSettings, runSettings } from './settings.js'
 import { checkPattern } from './launching.js'
-import { follow, parse, type Stream } from './stream.js'
+import { parse } from './parse.js'
+import { follow, type Stream } from './stream.js'
 
 /** Most checkpoints of one run; each is a process. */
 const ENDLESS = 4096

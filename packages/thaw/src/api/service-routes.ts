@@ -5,6 +5,7 @@ import {
   ServiceCallQuery,
   ServiceList,
   ServiceRequest,
+  ServiceStopList,
   NameParams,
 } from '@thaw/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -117,6 +118,20 @@ export function serviceRoutes(app: Routes, context: ApiContext): void {
       },
     )
   }
+
+  app.get(
+    '/v1/services/:id/stops',
+    {
+      schema: {
+        tags,
+        operationId: 'listServiceStops',
+        summary: 'Calls that stand at a breakpoint, the one that waits longest first',
+        params,
+        response: { 200: ServiceStopList },
+      },
+    },
+    (request) => ({ stops: services.get(request.params.id).stops.list() }),
+  )
 
   app.get(
     '/v1/services/:id/logs',

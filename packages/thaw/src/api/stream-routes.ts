@@ -17,6 +17,21 @@ const STREAMS = [
     first: 'the body of exec, also with `terminal` ({rows, cols}), `stdin` ("stream") and `joined`.',
   },
   {
+    path: '/v1/services/:id/exec/stream',
+    tag: 'services',
+    operationId: 'streamInService',
+    summary: 'Run a command in the environment of a service: a shell',
+    first: 'as for instances, without `user`.',
+  },
+  {
+    path: '/v1/services/:id/debug/stream',
+    tag: 'services',
+    operationId: 'debugService',
+    summary: 'Attach pdb to a call at a breakpoint, let an editor in, or go on again from there',
+    first:
+      '`call` (null: the one that waits longest) and `how`: `pdb`, `dap` or `again`. The end of stdin detaches.',
+  },
+  {
     path: '/v1/runs/stream',
     tag: 'runs',
     operationId: 'streamRun',
@@ -46,7 +61,7 @@ const STREAMS = [
   },
 ] as const
 
-export function streamRoutes(app: Routes, { products }: ApiContext): void {
+export function streamRoutes(app: Routes, { products, services }: ApiContext): void {
   for (const { path, tag, operationId, summary, first } of STREAMS) {
     const named = path.includes(':id')
     app.get(
@@ -63,6 +78,7 @@ export function streamRoutes(app: Routes, { products }: ApiContext): void {
         },
       },
       (request) => {
+        if (tag === 'services') services.get((request.params as { id: string }).id)
         if (tag === 'instances') products.instances.get((request.params as { id: string }).id)
         throw new ThawError('UPGRADE_REQUIRED', `${path} is a stream.`)
       },

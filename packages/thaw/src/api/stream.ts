@@ -16,7 +16,6 @@ import {
   FrameReader,
   numberedHeader,
 } from '@thaw/protocol/frames'
-import type { z } from 'zod'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -24,10 +23,12 @@ import { ThawError, type Log } from '../system/index.js'
 import { BUILD, VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
 import { branchOf, resolveId } from './ids.js'
+import { debugStream, execIn } from './debug-stream.js'
 import { execStream } from './instance-stream.js'
 import { resumeCheckpoint, startCommand } from './launching.js'
 import type { Handle, Sink } from './ports.js'
 import { summaryLine } from './summary.js'
+import { parse } from './parse.js'
 import { acceptWebSocket } from './websocket.js'
 
 /** Bytes of stdin that may be on their way at a time: what a FIFO holds. */
@@ -99,8 +100,16 @@ function route(
   }
   const instance = /^\/v1\/instances\/([^/?]+)\/exec\/stream$/.exec(path)?.[1]
   if (instance !== undefined) {
-    const { id } = context.products.instances.get(decoded(instance))
-    return (stream) => stream.serve((first) => execStream(id, first, stream, context))
+    const { instances } = context.products
+    const { id } = instances.get(decoded(instance))
+    const start = instances.exec.bind(instances, id)
+    return (stream) => stream.serve((first) => execStream(start, first, stream, context))
+  }
+  const [, service, what] = /^\/v1\/services\/([^/?]+)\/(exec|debug)\/stream$/.exec(path) ?? []
+  if (service !== undefined) {
+    const found = context.services.get(decoded(service))
+    if (what === 'debug') return (stream) => stream.serve((first) => debugStream(found, first, stream))
+    return (stream) => stream.serve((first) => execStream(execIn(found), first, stream, context))
   }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)
 }
@@ -161,14 +170,6 @@ function told(stream: Stream, { quiet }: RunSettings, context: ApiContext): Sink
 
 function toldOf(command: readonly string[]) {
   return (report: RunReport): ServerControl => ({ t: 'done', report, summary: summaryLine(report, command) })
-}
-
-export function parse<T extends z.ZodType>(schema: T, message: unknown): z.output<T> {
-  const parsed = schema.safeParse(message)
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  const where = issue?.path.join('.') ?? ''
-  throw new ThawError('INVALID_REQUEST', `${where}: ${issue?.message ?? 'does not fit'}.`)
 }
 
 /** @param told the last message */

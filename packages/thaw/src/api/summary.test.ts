@@ -28,4 +28,11 @@ it('says what was done, how long it took, and what it would have taken', () => {
       seconds: { ...report.seconds, total: 200 },
     }),
   ).toBe('ran cold, 3 min 20 s: first run')
+  // There it may be slower than a cold run without thaw: so it is said where the time was spent.
+  expect(summaryLine({ ...report, engine: 'process' })).toBe(
+    'resumed in a sandbox before train() (app.py:42), 0.31 s instead of 12.4 s',
+  )
+  expect(
+    summaryLine({ ...report, engine: 'process', outcome: 'cold', checkpoint: null, reason: 'first run' }),
+  ).toBe('ran cold in a sandbox, 0.31 s: first run')
 })

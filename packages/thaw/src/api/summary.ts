@@ -5,6 +5,7 @@ export function summaryLine(report: RunReport, command: readonly string[] = []):
   const { outcome, checkpoint, seconds } = report
   const time = formatSeconds(seconds.total)
   const instead = seconds.cold_estimate === null ? '' : ` instead of ${formatSeconds(seconds.cold_estimate)}`
+  const where = report.engine === 'process' ? ' in a sandbox' : ''
   const kept = report.kept_effects.length === 0 ? '' : `; kept: ${report.kept_effects.join(', ')}`
   if (outcome === 'replayed') return `nothing changed, output replayed, ${time}${instead}${kept}`
   if (outcome === 'stopped') {
@@ -20,14 +21,14 @@ export function summaryLine(report: RunReport, command: readonly string[] = []):
     const silent = report.branches === undefined && !isMissed(report.reason) && !lost
     const told = silent ? '' : reasonOf(report.reason)
     const compared = report.branches === undefined ? instead : ''
-    return `resumed ${placeOf(checkpoint)}${several}, ${time}${compared}${told}${kept}`
+    return `resumed${where} ${placeOf(checkpoint)}${several}, ${time}${compared}${told}${kept}`
   }
   if (report.below !== undefined) {
     const name = command[0]?.slice(command[0].lastIndexOf('/') + 1) ?? 'it'
     return `ran ${belowLine(report.below, name)}, ${time}${kept}`
   }
   const why = report.reason === null ? '' : `: ${report.reason}`
-  return `ran cold, ${time}${why}${kept}`
+  return `ran cold${where}, ${time}${why}${kept}`
 }
 
 function branchesOf(branches: NonNullable<RunReport['branches']>): string {

@@ -29,6 +29,7 @@ export function describeServices(
     .option('--workers <N>', 'processes, forked after loading (1)')
     .option('--queue <N>', 'calls that may wait (100)')
     .option('--timeout <time>', 'most time of a call')
+    .option('--debug-timeout <time>', 'how long a call waits at a breakpoint for a debugger (60s)')
     .addOption(
       choice('--isolation <what>', 'call: every call has a fresh copy of the state', 'service', 'call'),
     )
@@ -51,6 +52,16 @@ export function describeServices(
   service('logs <service>', 'print what it has printed')
     .option('-f, --follow', 'go on while it is there')
     .action(to(async () => (await services()).logs))
+  service('shell <service>', 'a shell in its environment, which it is kept up for').action(
+    to(async () => (await services()).shell),
+  )
+  service(
+    'exec <service> <command...>',
+    'run a command in its environment, with these streams and its exit code',
+  )
+    .passThroughOptions()
+    .option('-t, --terminal', 'it has a terminal: this one')
+    .action(to(async () => (await services()).exec))
   const verbs = {
     reset: 'go back to the state right after loading',
     restart: 'load everything anew',
@@ -66,6 +77,16 @@ export function describeServices(
   service('rm <service...>', 'end it, and forget its state')
     .option(...json)
     .action(to(async () => (await services()).rm))
+  verb('debug <service>', 'attach pdb to a call that stands at breakpoint(); the end of input detaches')
+    .option('--call <number>', 'which call; else the one that waits longest')
+    .option('--list', 'instead: which calls stand where')
+    .option('--dap', 'instead: a port for an editor, by debugpy')
+    .option(
+      '--again',
+      'instead: the call that stopped last goes on once more from there, with the code of now',
+    )
+    .option(...json)
+    .action(to(async () => (await import('./commands/debug.js')).debug))
   verb(
     'call <service> <function> [arguments...]',
     'call a function: values are JSON or texts, NAME=VALUE names one',

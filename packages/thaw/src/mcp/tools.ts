@@ -3,6 +3,8 @@ import { ThawError } from '@thaw/protocol/errors'
 import type { Operation, RunReport } from '@thaw/protocol'
 import type { NodeClient, OperationHandle } from '@thaw/sdk/node'
 import { resolve } from 'node:path'
+import { checkpointTitle, place } from '../cli/render/tree.js'
+import { seconds } from '../cli/render/units.js'
 import { excerptOf, matchingLines } from './excerpt.js'
 import { InstanceTools } from './instance-tools.js'
 import { exitText, LISTED, listing } from './text.js'
@@ -97,13 +99,9 @@ export class Tools {
     const tree = await this.#ask((client) => client.runs.tree(given.run))
     const { run, checkpoints, branches } = tree
     const shown = checkpoints.filter(({ state }) => given.all || state === 'parked')
-    const lines = shown.slice(-LISTED).map(({ id, name, kind, before, at_seconds, state }) => {
-      const place = before.unit === null ? 'between instructions' : `before ${before.unit}`
-      const where = before.file === null ? '' : ` (${before.file}:${before.line ?? '?'})`
-      const notes = [kind === 'moment' ? '' : kind, name ?? '', state === 'parked' ? '' : state].filter(
-        Boolean,
-      )
-      return `${id}  ${at_seconds.toFixed(2)} s  ${place}${where}${notes.length === 0 ? '' : `  [${notes.join(', ')}]`}`
+    const lines = shown.slice(-LISTED).map((node) => {
+      const { id, at_seconds, state } = node
+      return `${id}  ${seconds(at_seconds)}  ${checkpointTitle(node)}${state === 'parked' ? '' : `  ${state}`}`
     })
     const gone = checkpoints.length - checkpoints.filter(({ state }) => state === 'parked').length
     const head = `${run.id}  ${run.command.join(' ')}: ${branches.length} branches, ${checkpoints.length - gone} checkpoints to resume from, ${gone} gone`
@@ -164,10 +162,10 @@ export class Tools {
       report.kept_effects.length === 0 ? null : `effects kept: ${report.kept_effects.join(', ')}`,
       ...tree.refusals
         .slice(-3)
-        .map(({ at_seconds, why }) => `no checkpoint at ${at_seconds.toFixed(2)} s: ${why}`),
+        .map(({ at_seconds, why }) => `no checkpoint from ${seconds(at_seconds)}: ${why}`),
       parked.length === 0
         ? 'checkpoints: none, so the next run is cold or a replay'
-        : `checkpoints: ${parked.length}, the last at ${parked.at(-1)?.at_seconds.toFixed(2)} s`,
+        : `checkpoints: ${parked.length}, the last at ${seconds(parked.at(-1)?.at_seconds ?? 0)}`,
       adviceFor(report, parked.length),
     ]
     return lines.filter((line) => line !== null).join('\n')
@@ -256,13 +254,13 @@ function endText({ exit, stop }: NonNullable<RunReport['branches']>[number]): st
   return stop === null ? exitText(exit) : `stopped at ${stop}`
 }
 
-function outcomeText({ outcome, checkpoint, seconds, exit }: RunReport): string {
-  const time = `${seconds.total.toFixed(2)} s`
+function outcomeText({ outcome, checkpoint, seconds: took, exit }: RunReport): string {
+  const time = seconds(took.total)
   const where =
     checkpoint === null
       ? ''
-      : ` ${outcome === 'stopped' ? 'at' : 'from'} ${checkpoint.id}, before ${checkpoint.before ?? 'an instruction'}${checkpoint.file === null ? '' : ` (${checkpoint.file}:${checkpoint.line})`}`
-  const cold = seconds.cold_estimate === null ? '' : `, cold about ${seconds.cold_estimate.toFixed(2)} s`
+      : ` ${outcome === 'stopped' ? 'at' : 'from'} ${checkpoint.id}${checkpoint.before === null ? '' : `, before ${place({ ...checkpoint, unit: checkpoint.before })}`}`
+  const cold = took.cold_estimate === null ? '' : `, cold about ${seconds(took.cold_estimate)}`
   return `${outcome}${where}, ${exitText(exit)}, ${time}${cold}`
 }
 

@@ -82,31 +82,39 @@ export class Collector {
     const isUsed = this.#shop.live.size > 0 || rows.some(({ lastAt }) => lastAt >= this.#fitted)
     if (!isUsed) return 0
     this.#fitted = Date.now()
-    const before = await this.#used()
-    let used = before
+    const sizes = await this.#sizes()
+    const used = () => sum(sizes.values())
+    const before = used()
     for (const giveUp of [(row: RunRow) => this.#dropImages(row), (row: RunRow) => this.#remove(row)]) {
       for (const row of rows) {
-        if (used <= this.#options.budget) return before - used
+        if (used() <= this.#options.budget) return before - used()
         if (!this.#isIdle(row.id) || !(await giveUp(row))) continue
         await this.#shop.keeper.collect()
-        used = await this.#used()
+        // Nothing else has changed: all the others need not be walked again.
+        const directory = join(this.#shop.paths.runs, row.id)
+        for (const path of [directory, this.#shop.paths.pages]) sizes.set(path, await bytesOf(path))
       }
     }
-    if (used > this.#options.budget) {
+    if (used() > this.#options.budget) {
       this.#shop.log.warn(
         'What runs keep on disk is over the budget, and all of it was asked for or is in use.',
         {
-          bytes: used,
+          bytes: used(),
           budget: this.#options.budget,
         },
       )
     }
-    return before - used
+    return before - used()
   }
 
-  async #used(): Promise<number> {
+  /** What each run takes on disk, and the pages of all of them. */
+  async #sizes(): Promise<Map<string, number>> {
     const { runs, pages } = this.#shop.paths
-    return (await bytesOf(runs)) + (await bytesOf(pages))
+    const sizes = new Map<string, number>()
+    for (const path of [pages, ...readdirSync(runs).map((name) => join(runs, name))]) {
+      sizes.set(path, await bytesOf(path))
+    }
+    return sizes
   }
 
   async #dropImages({ id }: RunRow): Promise<boolean> {
@@ -158,4 +166,10 @@ async function bytesOf(path: string): Promise<number> {
   if (!stat.isDirectory()) return bytes
   for (const name of await readdir(path).catch(() => [])) bytes += await bytesOf(join(path, name))
   return bytes
+}
+
+function sum(values: Iterable<number>): number {
+  let all = 0
+  for (const value of values) all += value
+  return all
 }

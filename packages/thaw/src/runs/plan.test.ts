@@ -1,4 +1,4 @@
-import type { AgentEvent, Frame } from '@thaw/protocol/agent'
+import type { AgentEvent, Binding, Frame } from '@thaw/protocol/agent'
 import type { UnitDifference } from '@thaw/protocol/host'
 import { describe, expect, it } from 'vitest'
 import type { Image } from '../engines/engine.js'
@@ -252,5 +252,52 @@ describe('makePlan', () => {
       checkpoint: before,
       reason: 'its input on stdin is not the same',
     })
+  })
+
+  it('says why nothing was replayed although nothing changed, also from the latest checkpoint', async () => {
+    const branch = branchWith(program)
+    const latest = addCheckpoint(branch, 7)
+    const plan = await makePlan({ ...input([branch], null), replayable: () => false })
+    expect(plan).toMatchObject({
+      kind: 'resume',
+      checkpoint: latest,
+      reason: 'its output was not recorded to the end',
+    })
+    // After an edit it goes without saying.
+    const edited = await makePlan({ ...input([branch], { added: ['new#0'] }), replayable: () => false })
+    expect(edited).toMatchObject({ kind: 'resume', checkpoint: latest, reason: null })
+  })
+
+  it('names what a process refused to take, with the edit', async () => {
+    const branch = branchWith(program)
+    const frame = { file: APP, unit: 'main#0', lasti: 4, single: true, inline: true }
+    const inside = addCheckpoint(branch, 5, [frame])
+    const plan = await makePlan({
+      ...input([branch], { changed: ['main#0'] }),
+      refused: new Map([[inside, 'Index is not a plain class']]),
+    })
+    expect(plan).toMatchObject({
+      kind: 'cold',
+      reason: 'app.py: main() was edited, and had run (Index is not a plain class)',
+    })
+  })
+
+  it.each([
+    [{ name: '__doc__', kind: 'constant' as const, values: '' }, "the module's docstring"],
+    [{ name: '__doc__', owner: 'Index', kind: 'constant' as const, values: '' }, 'the docstring of Index'],
+    [{ name: 'size', owner: 'Index', kind: 'constant' as const, values: '' }, 'the definition of Index.size'],
+    [{ name: 'sep', kind: 'import' as const, values: ['os', 'sep'] as const }, 'the import of sep'],
+  ])('names the definition that somebody may have noticed: %j', async (entry, title) => {
+    const branch = branchWith(program)
+    addCheckpoint(branch, 5)
+    const plan = await makePlan({
+      ...input([branch], { changed: ['<module>'] }),
+      oracle: () => ({
+        diff: () => Promise.resolve({ ...nothing, changed: ['<module>'] }),
+        remap: () => Promise.resolve({ can: true, bind: [entry as Binding] }),
+        mentioned: () => Promise.resolve({ units: [[APP, 'main#0']], ordered: false }),
+      }),
+    })
+    expect(plan.reason).toBe(`${title} changed, and main() in app.py may have noticed`)
   })
 })

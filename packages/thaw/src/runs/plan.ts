@@ -151,7 +151,8 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
       checkpoint,
       files,
       changed,
-      reason: checkpoint === latest ? null : reason,
+      // After an edit, that there was one is no news; without, one asks why it was not replayed.
+      reason: checkpoint === latest && changed.length > 0 ? null : reason,
       effects: kept,
     }
   }
@@ -202,7 +203,10 @@ async function whyNotReplayed(input: PlanInput, branch: BranchRecord, hits: Hit[
 /** How changed units survive when the checkpoint holds; else why it does not. */
 async function judge(input: PlanInput, checkpoint: Checkpoint, hits: Hit[]): Promise<Verdict | string> {
   const refusal = input.refused.get(checkpoint)
-  if (refusal !== undefined) return refusal
+  if (refusal !== undefined) {
+    const edited = hits.find(({ seq, unit }) => seq <= checkpoint.seq && unit !== null)
+    return `${edited?.why ?? 'edited code cannot be put in place'} (${refusal})`
+  }
   const survivals: Survivals = new Map()
   const seen = new Set<string>()
   for (const hit of hits) {
@@ -296,11 +300,21 @@ async function definitionNoticed(
         return `definitions changed, and ${event[2]} may look at them`
       }
       if ((event[1] === 'exec' || event[1] === 'code') && mentions.has(`${event[2]}\0${event[3]}`)) {
-        return `the definition of ${names[0] ?? 'a name'} changed, and ${noticer(event[2], event[3])} may have noticed`
+        return `${definitionTitle(names[0], entries)} changed, and ${noticer(event[2], event[3])} may have noticed`
       }
     }
   }
   return answer.ordered
+}
+
+/** @param name of a module's, or `Class.name` */
+function definitionTitle(name: string | undefined, entries: readonly Binding[]): string {
+  if (name === undefined) return 'the order of definitions'
+  const entry = entries.find((one) => one.name === name)
+  const whole = entry?.owner === undefined ? name : `${entry.owner}.${name}`
+  if (whole === '__doc__') return "the module's docstring"
+  if (whole.endsWith('.__doc__')) return `the docstring of ${whole.slice(0, -'.__doc__'.length)}`
+  return `the ${entry?.kind === 'import' ? 'import' : 'definition'} of ${whole}`
 }
 
 function noticer(file: string, unit: string): string {

@@ -505,7 +505,7 @@ export class Runs implements AsyncDisposable {
 
   #checkpoint(id: string): { run: Run; checkpoint: Checkpoint } {
     const row = this.#journal.getCheckpoint(id)
-    if (row === undefined) throw new ThawError('RUN_NOT_FOUND', `There is no checkpoint ${id}.`)
+    if (row === undefined) throw new ThawError('CHECKPOINT_NOT_FOUND', `There is no checkpoint ${id}.`)
     const run = this.#runOf(row.run)
     const known = run?.branches.flatMap((branch) => branch.checkpoints).find((one) => one.id === id)
     const checkpoint = known ?? (run === undefined ? null : revive(row, run))

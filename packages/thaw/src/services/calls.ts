@@ -3,6 +3,7 @@ import type { ServiceCompute } from '@thaw/protocol'
 import { ThawError, type Log } from '../system/index.js'
 import { asError, type Host } from './host.js'
 import type { Outcome, Printed, Slot } from './party.js'
+import type { Stops } from './stops.js'
 import type { Worker } from './worker.js'
 
 /** How long a call that is cancelled may take to end. Milliseconds. */
@@ -34,6 +35,8 @@ export interface Supply {
   version(): string
   /** Resolves when nothing is being changed. */
   settled(): Promise<void>
+  /** Calls at breakpoints: their time stands still. */
+  stops: Pick<Stops, 'holds' | 'release'>
   log: Log
 }
 
@@ -60,6 +63,11 @@ export class Calls {
 
   get waiting(): number {
     return this.#waiting.length
+  }
+
+  /** For one more call. */
+  number(): number {
+    return ++this.#last
   }
 
   /** @throws ThawError QUEUE_FULL, CALL_RAISED, CALL_TIMEOUT, CANCELLED, WORKER_CRASHED and what `asError` knows */
@@ -203,7 +211,7 @@ export class Calls {
 
   async #on(host: Host, worker: Worker, slot: Slot, request: CallRequest, place: Place): Promise<Result> {
     const { fn, kind, body, printed, timeout, signal } = request
-    const id = ++this.#last
+    const id = this.number()
     const carried = slot.carry(id, fn, kind, body, printed)
     place.begun = true
     const free = () => {
@@ -217,7 +225,9 @@ export class Calls {
         const given = await Promise.race([carried, gone(signal)])
         if (given !== GONE) return asResult(given)
       } else {
-        const given = await Promise.race([carried, gone(signal), after((timeout ?? 0) * 1000)])
+        let given
+        do given = await Promise.race([carried, gone(signal), after((timeout ?? 0) * 1000)])
+        while (given === LATE && this.#supply.stops.holds(id))
         if (given !== GONE && given !== LATE) return asResult(given)
       }
     } catch (error) {
@@ -225,6 +235,7 @@ export class Calls {
       throw new ThawError('WORKER_CRASHED', `The process that served ${fn} ${await host.ending(worker)}.`)
     }
     worker.cancel(slot, id)
+    this.#supply.stops.release(id)
     const ended = await Promise.race([carried.catch(() => null), after(CANCEL_GRACE)])
     if (ended === LATE) this.#stuck(host, worker, slot)
     throw signal.aborted ? new ThawError('CANCELLED', 'The caller went away.') : late(request)
@@ -258,7 +269,8 @@ function late({ fn, timeout }: CallRequest): ThawError {
   return new ThawError('CALL_TIMEOUT', `${fn} did not end within ${timeout} s.`)
 }
 
-function asResult(outcome: Outcome): Result {
+/** @throws ThawError what the call ended with */
+export function asResult(outcome: Outcome): Result {
   if (outcome.t === 'result') return outcome
   const { error, version } = outcome
   if (error.kind !== 'raised' && error.kind !== 'syntax') throw asError(error)

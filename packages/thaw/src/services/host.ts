@@ -4,7 +4,7 @@ import type { HostError, HostHello, KeeperMessage } from '@thaw/protocol/service
 import type { ProcessImage } from '../engines/process/image.js'
 import { ThawError, within, type Scope } from '../system/index.js'
 import type { Line, LineServer } from './line.js'
-import { Asked, type Party } from './party.js'
+import { Asked, type Party, type Slot } from './party.js'
 import type { Tree } from './tree.js'
 import { Worker } from './worker.js'
 
@@ -37,6 +37,11 @@ export class Host implements AsyncDisposable {
   #count = 0
   /** Told of a worker that ended of itself. */
   onWorkerGone: (worker: Worker) => void = () => {}
+  /** Told of calls that are debugged. */
+  onDebug: (hello: Extract<HostHello, { role: 'debug' | 'copy' | 'again' }>, line: Line) => void = (
+    _,
+    line,
+  ) => line.close()
   /** Told when nothing is left that could fork a worker. */
   onGone: () => void = () => {}
 
@@ -85,11 +90,21 @@ export class Host implements AsyncDisposable {
     return worker
   }
 
+  /** That carries a call. */
+  slot(call: number): Slot | undefined {
+    return this.#workers.flatMap(({ slots }) => slots).find((one) => one.call === call)
+  }
+
+  /** Ends a process, whatever it does. */
+  end(pid: number): void {
+    this.#keeper.line?.send({ do: 'kill', pid })
+  }
+
   /** Ends a worker, whatever it does. */
   async kill(worker: Worker): Promise<void> {
     worker.onGone = () => {}
     this.#workers = this.#workers.filter((one) => one !== worker)
-    this.#keeper.line?.send({ do: 'kill', pid: worker.pid })
+    this.end(worker.pid)
     worker.end()
     await this.ending(worker)
   }
@@ -244,7 +259,7 @@ export class Host implements AsyncDisposable {
   }
 
   #drop(party: Asked, pid: number): void {
-    this.#keeper.line?.send({ do: 'kill', pid })
+    this.end(pid)
     party.end()
   }
 
@@ -262,6 +277,7 @@ export class Host implements AsyncDisposable {
       if (known === undefined) this.#park({ party, pid, number, progress })
       return party.attach(line)
     }
+    if (hello.role !== 'worker' && hello.role !== 'slot') return this.onDebug(hello, line)
     const worker = this.#workers.find(({ name }) => name === hello.worker)
     const party = hello.role === 'worker' ? worker?.control : worker?.slots[hello.slot]
     if (party === undefined) line.close()
@@ -320,6 +336,8 @@ export function asError(error: HostError): ThawError {
       return new ThawError('RESULT_REFUSED', message)
     case 'cancelled':
       return new ThawError('CANCELLED', message)
+    case 'quit':
+      return new ThawError('CALL_QUIT', message)
     case 'raised':
       return new ThawError('SERVICE_FAILED', `${type}: ${message}`, { details })
   }

@@ -18,6 +18,7 @@ import { Code } from './code.js'
 import { directoryBytes } from './disk.js'
 import { Host, settingOf, type Kept, type Loaded } from './host.js'
 import { LineServer } from './line.js'
+import type { Stops } from './stops.js'
 import { startTree, thawTree, type Site } from './tree.js'
 
 /** Of what it printed last, so much is part of an error. Bytes. */
@@ -45,6 +46,7 @@ export interface LifeSite {
 export class Life {
   readonly #site: LifeSite
   readonly #log: InstanceLog
+  readonly #stops: Stops
   #row: ServiceRow
   #host: Host | null = null
   #lines: LineServer | null = null
@@ -68,8 +70,10 @@ export class Life {
     site: LifeSite,
     row: ServiceRow,
     log: InstanceLog,
+    stops: Stops,
     inTurn: (change: () => Promise<void>) => Promise<void>,
   ) {
+    this.#stops = stops
     this.#site = site
     this.#row = row
     this.#log = log
@@ -204,6 +208,7 @@ export class Life {
     const kept = host.describe()
     let image
     try {
+      await this.#stops.drop()
       image = await host.freeze(scope)
     } catch (error) {
       this.state = 'ready'
@@ -282,6 +287,7 @@ export class Life {
 
   #hold(host: Host): void {
     this.#host = host
+    host.onDebug = (hello, line) => this.#stops.hear(hello, line)
     host.onGone = () => {
       void this.#inTurn(async () => {
         if (this.#host !== host) return

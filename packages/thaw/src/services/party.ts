@@ -147,11 +147,23 @@ export class Slot extends Party {
   /** Prerequisite: it is connected and carries none. @throws ThawError WORKER_CRASHED */
   carry(id: number, fn: string, kind: string, body: Uint8Array, printed: Printed): Promise<Outcome> {
     const { line } = this
+    if (line === null) return Promise.reject(crashed())
+    const outcome = this.expect(id, printed)
+    line.send({ do: 'call', id, fn, kind }, body)
+    return outcome
+  }
+
+  /** Of a call that it carries already, once it is connected. @throws ThawError WORKER_CRASHED */
+  expect(id: number, printed: Printed): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      if (line === null) return reject(crashed())
-      this.#current = { id, printed, resolve, reject }
-      line.send({ do: 'call', id, fn, kind }, body)
+      if (this.gone) reject(crashed())
+      else this.#current = { id, printed, resolve, reject }
     })
+  }
+
+  /** In thaw's own words, among what the call prints. */
+  say(text: string): void {
+    void this.#current?.printed('stderr', Buffer.from(text))
   }
 
   protected override take(raw: unknown, body: Buffer): void {

@@ -6,10 +6,13 @@ import { Steps } from '../repair/steps.js'
 import { InstanceLog } from '../snapshots/instances/log.js'
 import type { ServiceRow } from '../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
-import { Calls, type CallRequest, type Result } from './calls.js'
+import type { Beside } from '../snapshots/instances/body.js'
+import type { BesideSpec } from './beside.js'
+import { asResult, Calls, type CallRequest, type Result } from './calls.js'
 import { Life, type LifeSite } from './life.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
+import { Stops } from './stops.js'
 import { memoryOf } from './tree.js'
 
 /** So long a freeze waits for calls that run. Milliseconds. */
@@ -37,6 +40,8 @@ export class Service implements AsyncDisposable {
   readonly #life: Life
   readonly #calls: Calls
   readonly #reload: Reload
+  /** Calls at breakpoints. */
+  readonly stops: Stops
   readonly #repairs = new Repairs()
   readonly #steps: Steps
   #callCount = 0
@@ -54,11 +59,25 @@ export class Service implements AsyncDisposable {
     this.#log = new InstanceLog(join(shop.logs, name), shop.log)
     this.#steps = new Steps(join(shop.repairs, name))
     this.#steps.recover()
-    this.#life = new Life(shop, row, this.#log, (change) => this.#inTurn(change))
+    this.stops = new Stops({
+      name,
+      limit: () => this.request.compute.debug_timeout,
+      slot: (call) => this.#life.host?.slot(call),
+      number: () => this.#calls.number(),
+      now: () => {
+        const { code, version } = this.#life
+        const { callables } = this.request.source
+        return { version: code.changes()?.version ?? version, callables, files: code.files }
+      },
+      kill: (pid) => this.#life.host?.end(pid),
+      keepAwake: () => this.keepAwake(),
+    })
+    this.#life = new Life(shop, row, this.#log, this.stops, (change) => this.#inTurn(change))
     this.#calls = new Calls(compute, {
       host: () => this.#life.host,
       version: () => this.#life.version,
       settled: async () => void (await this.#turn?.catch(() => {})),
+      stops: this.stops,
       log: shop.log,
     })
     this.#calls.onQuiet = () => (this.#lastEnd = performance.now())
@@ -119,6 +138,7 @@ export class Service implements AsyncDisposable {
       failed: this.#failCount,
       running,
       waiting,
+      stops: this.stops.list().length,
       workers: (host?.workers ?? [])
         .filter(({ alone }) => !alone)
         .map((worker) => {
@@ -176,6 +196,44 @@ export class Service implements AsyncDisposable {
       // Who wants the code of one version wants no other.
       if (version !== null) throw withoutStanding(error)
       return await this.#repair(error, repair, request, tail, carry)
+    }
+  }
+
+  /**
+   * The call that stopped at a breakpoint last goes on from there once more, with the code of now. Nothing of it is in the state of
+   * the service.
+   *
+   * @throws ThawError NO_BREAKPOINT, CANCELLED, and what a call throws
+   */
+  async again(printed: CallRequest['printed'], signal: AbortSignal): Promise<Result> {
+    try {
+      return asResult(await this.stops.again(printed, signal))
+    } catch (error) {
+      throw signal.aborted ? new ThawError('CANCELLED', 'The caller went away.') : error
+    }
+  }
+
+  /**
+   * A program in its environment, which is brought up for it and stays while it runs.
+   *
+   * @param given.cwd null: where its code lies
+   * @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, and what bringing it up throws
+   */
+  async exec(given: Omit<BesideSpec, 'cwd'> & { cwd: string | null }, scope: Scope): Promise<Beside> {
+    const awake = this.keepAwake()
+    try {
+      await this.#inTurn(() => this.#life.rise(scope))
+      const tree = this.#life.host?.tree
+      if (tree === undefined) throw new ThawError('WRONG_STATE', `${this.name} has ended.`)
+      const { env } = await this.#shop.python(this.request, scope)
+      const terminal = given.streams.terminal === null ? {} : { TERM: 'xterm' }
+      const spec = { ...given, env: { ...env, ...terminal, ...given.env }, cwd: given.cwd ?? this.#life.root }
+      const program = await tree.start(spec, scope)
+      void program.exited.finally(() => awake[Symbol.dispose]())
+      return program
+    } catch (error) {
+      awake[Symbol.dispose]()
+      throw error
     }
   }
 

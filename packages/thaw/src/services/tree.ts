@@ -2,11 +2,15 @@
 import { readFileSync } from 'node:fs'
 import type { OutputListener, StreamsSpec } from '../engines/engine.js'
 import type { ProcessBranch } from '../engines/process/branch.js'
+import { needsUserNamespace } from '../engines/process/criu/provide.js'
+import { Entered } from '../engines/process/entered.js'
 import type { ProcessGroup } from '../engines/process/group.js'
 import type { ProcessImage } from '../engines/process/image.js'
 import { treeOf } from '../engines/process/inspect.js'
 import type { ProcessEngine } from '../engines/process/process.js'
+import type { Beside } from '../snapshots/instances/body.js'
 import { openScope, ownAllowance, startProcess, ThawError, type Scope } from '../system/index.js'
+import { PlainBeside, type BesideSpec } from './beside.js'
 
 /** Its stdin ends with the daemon. */
 const STREAMS: StreamsSpec = { stdin: 'stream', joined: false, terminal: null }
@@ -31,6 +35,12 @@ export interface Tree extends AsyncDisposable {
   readonly exited: Promise<unknown>
   /** On failure it goes on. @throws ThawError UNSUPPORTED, and what the engine throws */
   freeze(scope: Scope): Promise<ProcessImage>
+  /**
+   * Another program beside them. It ends with them.
+   *
+   * @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, ENGINE_FAILED
+   */
+  start(spec: BesideSpec, scope: Scope): Promise<Beside>
 }
 
 export async function startTree(
@@ -69,13 +79,32 @@ export async function thawTree(
   return sandboxed(site, await site.engine.restore(site.group, image, spec, scope))
 }
 
+/** Programs that end with the tree. */
+class Companions implements AsyncDisposable {
+  readonly #all = new Set<Beside>()
+
+  hold<T extends Beside>(one: T): T {
+    this.#all.add(one)
+    void one.exited.then(() => this.#all.delete(one))
+    return one
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#all].map((one) => one[Symbol.asyncDispose]()))
+  }
+}
+
 function sandboxed({ engine, group }: Site, branch: ProcessBranch): Tree {
+  const beside = new Companions()
   return {
     engine: 'process',
     pids: () => (branch.over ? [] : treeOf(branch.root)),
     exited: branch.exited,
     freeze: (scope) => engine.checkpoint(group, branch, scope, { stop: true }),
+    start: async (spec, scope) =>
+      beside.hold(await Entered.start(branch, { ...spec, user: null }, needsUserNamespace(), scope)),
     [Symbol.asyncDispose]: async () => {
+      await beside[Symbol.asyncDispose]()
       branch.end()
       await branch[Symbol.asyncDispose]()
     },
@@ -88,6 +117,7 @@ async function startPlain({ argv, env, cwd, listener }: TreeSpec, scope: Scope):
   child.stdin?.on('error', () => {})
   child.stdout?.on('data', (bytes: Buffer) => listener.output('stdout', bytes))
   child.stderr?.on('data', (bytes: Buffer) => listener.output('stderr', bytes))
+  const beside = new Companions()
   let over = false
   void child.exited.then(() => (over = true))
   return {
@@ -100,7 +130,9 @@ async function startPlain({ argv, env, cwd, listener }: TreeSpec, scope: Scope):
           hint: '`thaw doctor` says what checkpoints of any program need; ttl_action `stop` needs nothing.',
         }),
       ),
+    start: async (spec, scope) => beside.hold(await PlainBeside.start(spec, scope)),
     [Symbol.asyncDispose]: async () => {
+      await beside[Symbol.asyncDispose]()
       child.signal('SIGKILL')
       await child.exited
     },

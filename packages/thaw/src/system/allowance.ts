@@ -3,6 +3,7 @@ import type { Allowance } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
 import { readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
+import { callerInProc, callerPid } from './caller.js'
 
 type Limit = Allowance['limits'][number]
 
@@ -14,26 +15,31 @@ const LINE = /^Max (.+?) {2,}(\S+) +(\S+)/gm
 const CAP_SYS_NICE = 23n
 const CAP_SYS_RESOURCE = 24n
 
-function readLimits(): { name: string; limit: Limit }[] {
-  const text = readFileSync('/proc/self/limits', 'latin1')
+function readLimits(of = 'self'): { name: string; limit: Limit }[] {
+  const text = readFileSync(`/proc/${of}/limits`, 'latin1')
   return [...text.matchAll(LINE)].map(([, name = '', soft = '', hard = '']) => ({
     name,
     limit: [soft, hard],
   }))
 }
 
-function statusField(name: string): string {
-  const text = readFileSync('/proc/self/status', 'latin1')
+function statusField(name: string, of = 'self'): string {
+  const text = readFileSync(`/proc/${of}/status`, 'latin1')
   return new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(text)?.[1] ?? ''
 }
 
-/** @param openFiles the soft limit on open files that this process was started with, where it is known */
+/**
+ * Of this process, or the one that it stands for.
+ *
+ * @param openFiles the soft limit on open files that it was started with, where it is known
+ */
 export function ownAllowance(openFiles?: string): Allowance {
-  const limits = readLimits().map(({ name, limit: [soft, hard] }): Limit => [
+  const of = callerInProc()
+  const limits = readLimits(of).map(({ name, limit: [soft, hard] }): Limit => [
     name === OPEN_FILES ? (openFiles ?? soft) : soft,
     hard,
   ])
-  return { limits, nice: getPriority(), cpus: statusField('Cpus_allowed_list') }
+  return { limits, nice: getPriority(callerPid()), cpus: statusField('Cpus_allowed_list', of) }
 }
 
 /** The first thing in which two allowances differ, in words; null: none. */

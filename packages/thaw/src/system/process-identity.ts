@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { callerInProc } from './caller.js'
 
 /** A process beyond doubt: a pid alone may have been given to another process, or be from before a reboot. */
 export interface ProcessIdentity {
@@ -18,7 +19,7 @@ export function bootId(): string {
 }
 
 /** The fields of /proc/PID/stat after the name, which may itself hold spaces and parentheses. */
-function statFields(pid: number | 'self'): string[] | undefined {
+function statFields(pid: number | string): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
     return text.slice(text.lastIndexOf(')') + 2).split(' ')
@@ -41,8 +42,13 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return fields !== undefined && fields[19] === identity.start && fields[0] !== 'Z' && fields[0] !== 'X'
 }
 
-/** Whether this process belongs to the foreground job of its terminal: only then may it read from it. */
+/** Whether there is a process of that pid, which may be anybody's. */
+export function isRunning(pid: number): boolean {
+  return statFields(pid) !== undefined
+}
+
+/** Whether this process, or the one that it stands for, belongs to the foreground job of its terminal: only then may it read from it. */
 export function inForeground(): boolean {
-  const fields = statFields('self')
+  const fields = statFields(callerInProc())
   return fields !== undefined && fields[2] === fields[5]
 }

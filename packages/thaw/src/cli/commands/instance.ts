@@ -1,18 +1,13 @@
-import { SHELL, type ExecRequestInput, type Instance, type InstanceRequestInput } from '@thaw/protocol'
+import type { Instance, InstanceRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { FrameStream, RunStream } from '@thaw/sdk/run-stream'
 import { createReadStream, createWriteStream, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { exitCode } from '../../system/exit-code.js'
-import { findPaths } from '../../system/paths.js'
-import { BUILD } from '../../version.js'
-import { askProducts as ask, remoteTransport } from '../client.js'
-import { withDaemon } from '../connect.js'
+import { askProducts as ask } from '../client.js'
+import { execAt, shellAt } from '../inside.js'
 import { outputTo } from '../output.js'
 import { print } from '../print.js'
 import { renderCheckpoint, renderInstance, renderInstances, renderStats } from '../render/instances.js'
-import { session } from '../session.js'
 
 interface Json {
   json?: boolean
@@ -73,30 +68,21 @@ export async function show(id: string, { json }: Json): Promise<number> {
   return 0
 }
 
-export async function exec(
+export function exec(
   id: string,
   command: string[],
   options: { env?: string[]; cwd?: string; user?: string; terminal?: boolean },
 ): Promise<number> {
-  const { env = [], cwd = null, user = null, terminal = false } = options
-  const paths = findPaths()
-  const path = `/v1/instances/${encodeURIComponent(id)}/exec/stream`
-  const { end } = await session({ terminal, quiet: true }, async (io, handlers) => {
-    const TERM = terminal ? process.env['TERM'] : undefined
-    const own = { ...(TERM === undefined ? {} : { TERM }), ...environment(env) }
-    const request: ExecRequestInput = { command, env: own, cwd, user, ...io }
-    const remote = await remoteTransport()
-    if (remote !== null) return new FrameStream(await remote.connect(path), request, handlers)
-    return withDaemon(paths, () => RunStream.open(paths.socket, path, request, handlers, BUILD))
-  })
-  if (end.t !== 'exited') throw new ThawError('INTERNAL', 'The stream of a command ended as that of a run.')
-  return exitCode(end.exit)
+  const { env = [], ...rest } = options
+  return execAt(streamOf(id), command, { ...rest, env: environment(env) })
 }
 
 /** A shell of its own in it, with this terminal. */
 export function shell(id: string, options: { user?: string }): Promise<number> {
-  return exec(id, [...SHELL], { ...options, terminal: true })
+  return shellAt(streamOf(id), options)
 }
+
+const streamOf = (id: string) => `/v1/instances/${encodeURIComponent(id)}/exec/stream`
 
 /** A file into it or out of it: one side is NAME:PATH. */
 export async function cp(from: string, to: string): Promise<number> {

@@ -2,6 +2,7 @@ import type { Service } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
 import { resolve } from 'node:path'
 import { ask, askSameBuild } from '../client.js'
+import { execAt, shellAt } from '../inside.js'
 import { outputTo } from '../output.js'
 import { print } from '../print.js'
 import { renderService, renderServices } from '../render/services.js'
@@ -26,6 +27,7 @@ interface DeployOptions extends Json {
   workers?: string
   queue?: string
   timeout?: string
+  debugTimeout?: string
   isolation?: 'service' | 'call'
   reload?: 'hot' | 'exact'
   sync?: 'call' | 'deploy'
@@ -49,6 +51,7 @@ export async function deploy(file: string, options: DeployOptions): Promise<numb
     ...some('workers', numberOf(options.workers)),
     ...some('queue', numberOf(options.queue)),
     ...some('timeout', options.timeout),
+    ...some('debug_timeout', options.debugTimeout),
     ...some('isolation', options.isolation),
     ...some('reload', options.reload),
     ...some('sync', options.sync),
@@ -119,6 +122,17 @@ export async function logs(name: string, { follow = false }: { follow?: boolean 
   }
   return 0
 }
+
+/** In its environment: its files, its variables, beside its processes. */
+export function shell(name: string): Promise<number> {
+  return shellAt(execStream(name))
+}
+
+export function exec(name: string, command: string[], { terminal = false }: { terminal?: boolean }) {
+  return execAt(execStream(name), command, { terminal })
+}
+
+const execStream = (name: string) => `/v1/services/${encodeURIComponent(name)}/exec/stream`
 
 const verb =
   (which: 'reset' | 'restart' | 'freeze' | 'thaw' | 'stop') =>

@@ -1,4 +1,4 @@
-import type { Service } from '@thaw/protocol'
+import type { Service, ServiceStop } from '@thaw/protocol'
 import { fields, some, table } from './table.js'
 import { bytes, seconds } from './units.js'
 
@@ -16,6 +16,22 @@ export function renderServices(services: readonly Service[]): string {
       one.disk_bytes === 0 ? '' : bytes(one.disk_bytes),
       one.idle_seconds === null ? '' : seconds(one.idle_seconds),
       one.source.file,
+    ]),
+  )
+}
+
+export function renderStops(stops: readonly ServiceStop[]): string {
+  if (stops.length === 0) return 'No call stands at a breakpoint.\n'
+  return table(
+    ['CALL', 'FUNCTION', 'STANDS IN', 'PLACE', 'WAITED', 'DEBUGGER', 'COPY'],
+    stops.map((one) => [
+      String(one.call),
+      one.fn,
+      one.function,
+      `${one.file}:${one.line}`,
+      seconds(one.waited_seconds),
+      one.attached ? 'attached' : '',
+      one.uncopied === null ? 'yes' : `no: ${one.uncopied}`,
     ]),
   )
 }

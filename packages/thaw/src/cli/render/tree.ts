@@ -84,7 +84,7 @@ function checkpointLine(node: CheckpointNode, indent: string, last: boolean): Li
   return {
     drawing: `${indent}${last ? '└─ ' : '├─ '}`,
     id: node.id,
-    what: `${title(node)}${node.name === null ? '' : ` "${node.name}"`}`,
+    what: checkpointTitle(node),
     at: seconds(node.at_seconds),
     memory: bytes(node.memory_bytes),
     state: node.state,
@@ -112,10 +112,11 @@ export function checkpointInLine(node: CheckpointNode): string {
   return `${id}  ${what}, after ${at} of work\n`
 }
 
-/** Where a program's code is not known, its time says where it stood. */
-function title({ kind, before }: CheckpointNode): string {
-  if (before.unit !== null) return `${TITLES[kind]}${place(before)}`
-  return kind === 'stop' ? 'stopped' : 'as it stood'
+/** Where a checkpoint stands, and what somebody called it. Where the code is not known, its time says where it stood. */
+export function checkpointTitle({ kind, before, name }: CheckpointNode): string {
+  const called = name === null ? '' : ` "${name}"`
+  if (before.unit !== null) return `${TITLES[kind]}${place(before)}${called}`
+  return `${kind === 'stop' ? 'stopped' : 'as it stood'}${called}`
 }
 
 const TITLES = { moment: 'before ', stop: 'stopped before ', mark: 'in ', asked: 'in ' } as const

@@ -12,6 +12,7 @@ import { exit as exitText } from '../render/units.js'
 import { parseRunArguments, type RunArguments } from '../run-arguments.js'
 import { makeRequest } from '../run.js'
 import { ioOf, openReport } from '../session.js'
+import { Repetition } from './repetition.js'
 import { Saves } from './saves.js'
 import { FileTree, type FileChange } from './tree.js'
 
@@ -44,8 +45,9 @@ class Watcher implements Disposable {
   #stream: RunStream | null = null
   /** The run that the files belong to. */
   #run: string | null = null
-  /** The branch whose output was shown last. */
+  /** The branch whose output was shown last, and that output; the latter null where the next run is shown in any case. */
   #shown: string | null = null
+  #before: ReturnType<Repetition['shown']> = null
   #written: readonly string[] = []
   /** What is to be run again for. */
   #saved: FileChange | null = null
@@ -94,8 +96,9 @@ class Watcher implements Disposable {
     let branch = ''
     let quiet = this.#given.quiet
     const unchanged = () => branch === this.#shown
+    using output = new Repetition(this.#before, (name, chunk) => this.#write(name, chunk))
     const pass = (name: 'stdout' | 'stderr') => (chunk: Uint8Array) =>
-      unchanged() ? undefined : this.#write(name, chunk)
+      unchanged() ? undefined : output.take(name, chunk)
     const request = makeRequest(this.#given, ioOf('null', this.#given.terminal))
     const stream = await withDaemon(this.#paths, () =>
       RunStream.open(
@@ -120,6 +123,9 @@ class Watcher implements Disposable {
     let end
     try {
       end = await stream.done
+    } catch (error) {
+      await output.show()
+      throw error
     } finally {
       await this.#settle()
       this.#stream = null
@@ -129,9 +135,15 @@ class Watcher implements Disposable {
     this.#report?.write(`${JSON.stringify(end.report, null, 2)}\n`)
     if (unchanged()) return
     this.#shown = branch
+    const { exit, outcome } = end.report
+    const stopped = this.#stoppedBy()
+    // A run from the start did all its work again: that is worth a line, and its output.
+    if (stopped === null && outcome !== 'cold' && output.isWhole(exitText(exit))) return
+    await output.show()
+    this.#before = stopped === null ? output.shown(exitText(exit)) : null
     await Promise.all([this.#outputs.stdout.flush(), this.#outputs.stderr.flush()])
     if (quiet) return
-    say(`thaw: ${clock()} ${this.#stoppedBy() ?? `${end.summary}, ${exitText(end.report.exit)}`}`)
+    say(`thaw: ${clock()} ${stopped ?? `${end.summary}, ${exitText(exit)}`}`)
   }
 
   #stoppedBy(): string | null {

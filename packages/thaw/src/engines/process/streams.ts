@@ -63,7 +63,11 @@ export class BranchStreams {
   }
 
   /** Another terminal in a sandbox, beside the program's. */
-  static besideTerminal(size: TerminalSize, sandbox: Sandbox, listener: OutputListener): BranchStreams {
+  static besideTerminal(
+    size: TerminalSize,
+    sandbox: Pick<Sandbox, 'inside'>,
+    listener: OutputListener,
+  ): BranchStreams {
     const printed: Counts = { stdin: 0, stdout: 0, stderr: 0 }
     const terminal = new Terminal(size, sandbox.inside(''), taker(printed, 'stdout', listener))
     const names: StreamNames = { kind: 'terminal', terminal: terminal.key, size }
