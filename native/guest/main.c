@@ -273,7 +273,9 @@ static void hear(void) {
             incoming.start += length + 4;
         }
     }
-    if (got == 0 && getenv("thaw_vsock")) {
+    /* A daemon that was killed resets its connection, which is as much an end as one that it closes. */
+    int over = got == 0 || (got < 0 && (errno == ECONNRESET || errno == ENOTCONN));
+    if (over && getenv("thaw_vsock")) {
         close(channel);
         channel = open_channel();
         incoming.start = incoming.size = outgoing.start = outgoing.size = 0;

@@ -1,5 +1,6 @@
 /** Everything that is made of images, without a daemon, in a directory of its own. */
-import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -79,6 +80,18 @@ export class ProductBench implements AsyncDisposable {
     this.products = this.#open()
   }
 
+  /** As if a file of a snapshot had been written so, by a daemon before. */
+  async rewrite(snapshot: string, name: string, content: string): Promise<void> {
+    const { path } = this.products.snapshots.get(snapshot)
+    await this.products[Symbol.asyncDispose]()
+    const row = this.#journal.snapshots.list().find((one) => one.snapshot.id === snapshot)
+    if (row === undefined || path === null) throw new Error(`${snapshot} is nowhere`)
+    writeFileSync(join(path, name), content)
+    row.digests[name] = createHash('sha256').update(content).digest('hex')
+    this.#journal.snapshots.record(row)
+    this.products = this.#open()
+  }
+
   /** A command in the project's directory. */
   command(name: string, command: string[], more: object = {}): Promise<Image> {
     const definition = { kind: 'directory', name, path: this.project, command, ...more }
@@ -98,9 +111,14 @@ export class ProductBench implements AsyncDisposable {
     return await this.products.snapshots.built(id, this.scope)
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Its directory stays. */
+  async close(): Promise<void> {
     await this.products[Symbol.asyncDispose]()
     this.#journal[Symbol.dispose]()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
     rmSync(this.directory, { recursive: true, force: true })
   }
 }

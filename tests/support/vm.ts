@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ImageDefinitionInput, Instance } from '@thaw/protocol'
 import { ProcessGroup } from '../../packages/thaw/src/engines/process/group.js'
 import { makeDisk } from '../../packages/thaw/src/engines/vm/disks.js'
 import type { Guest } from '../../packages/thaw/src/engines/vm/guest/guest.js'
@@ -77,6 +78,55 @@ export class Bench implements AsyncDisposable {
     await Promise.all(this.#branches.map((one) => one[Symbol.asyncDispose]()))
     rmSync(this.directory, { recursive: true, force: true })
   }
+}
+
+/**
+ * Counts who asks, in its memory and on its disk, and draws from a generator that a file has it seed anew. Counts only
+ * what was asked, so that a look whether it is ready makes no difference.
+ */
+const COUNTER = `
+import os, random, socket
+random.seed(1)
+count = 0
+server = socket.create_server(('127.0.0.1', 8000))
+print('serving', flush=True)
+while True:
+    connection, _ = server.accept()
+    asked = connection.recv(65536)
+    if asked:
+        count += 1
+        with open('/count', 'a') as file: file.write(f'{count} {socket.gethostname()}\\n')
+        if os.path.exists('/reseed'):
+            random.seed()
+            os.remove('/reseed')
+        body = f'{count} {random.getrandbits(64)} {socket.gethostname()}'
+        head = f'HTTP/1.0 200 OK\\r\\ncontent-length: {len(body)}\\r\\nconnection: close\\r\\n\\r\\n'
+        connection.sendall((head + body).encode())
+    connection.close()
+`
+
+/** A machine with that program. */
+export async function counterImage(more: object = {}): Promise<ImageDefinitionInput> {
+  return {
+    kind: 'rootfs',
+    name: 'counter',
+    engine: 'vm',
+    path: await rootArchive(),
+    command: ['python3', '-c', COUNTER],
+    ports: [8000],
+    limits: { memory: '256MB' },
+    readiness: { port: 8000, timeout: 120 },
+    after_restore: ['sh', '-c', 'touch /reseed'],
+    ...more,
+  }
+}
+
+export async function askCounter(
+  one: Instance,
+): Promise<{ count: number; random: string | undefined; host: string | undefined }> {
+  const answer = await fetch(`http://127.0.0.1:${one.ports[0]?.host}/`)
+  const [count, random, host] = (await answer.text()).split(' ')
+  return { count: Number(count), random, host }
 }
 
 /** Runs a command in a machine to its end. */

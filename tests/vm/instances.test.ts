@@ -3,48 +3,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { InstanceBench } from '../support/instances.js'
-import { processesWith, rootArchive, whyNot } from '../support/vm.js'
+import { askCounter, counterImage, processesWith, whyNot } from '../support/vm.js'
 
 const reason = await whyNot()
 if (reason !== null) console.error(`tests/vm: skipped, ${reason}`)
-
-/** Answers with a count and a random number; what reseeds its generator is a file. */
-const SERVER = `
-import os, random, socket
-random.seed(1)
-count = 0
-server = socket.create_server(('127.0.0.1', 8000))
-print('serving', flush=True)
-while True:
-    connection, _ = server.accept()
-    asked = connection.recv(65536)
-    if asked:
-        count += 1
-        if os.path.exists('/reseed'):
-            random.seed()
-            os.remove('/reseed')
-        body = f'{count} {random.getrandbits(64)} {socket.gethostname()}'
-        head = f'HTTP/1.0 200 OK\\r\\ncontent-length: {len(body)}\\r\\nconnection: close\\r\\n\\r\\n'
-        connection.sendall((head + body).encode())
-    connection.close()
-`
 
 describe.skipIf(reason !== null)('instances that are machines', () => {
   let bench: InstanceBench
 
   beforeAll(async () => {
     bench = new InstanceBench()
-    await bench.image({
-      kind: 'rootfs',
-      name: 'counter',
-      engine: 'vm',
-      path: await rootArchive(),
-      command: ['python3', '-c', SERVER],
-      ports: [8000],
-      limits: { memory: '256MB' },
-      readiness: { port: 8000, timeout: 120 },
-      after_restore: ['sh', '-c', 'touch /reseed'],
-    })
+    await bench.image(await counterImage())
     await bench.start({ image: 'counter', name: 'first' })
   }, 300_000)
   afterAll(async () => {
@@ -53,11 +22,7 @@ describe.skipIf(reason !== null)('instances that are machines', () => {
     expect(processesWith(directory)).toEqual([])
   }, 60_000)
 
-  const ask = async (name: string) => {
-    const answer = await fetch(`http://127.0.0.1:${bench.instances.get(name).ports[0]?.host}/`)
-    const [count, random, host] = (await answer.text()).split(' ')
-    return { count: Number(count), random, host }
-  }
+  const ask = (name: string) => askCounter(bench.instances.get(name))
 
   it('serve through published ports, run programs, take files', async () => {
     expect(await ask('first')).toMatchObject({ count: 1, host: 'first' })

@@ -189,8 +189,7 @@ export class Launch {
       const notes = branch.notes ?? []
       const told = { ...begun, reason: joined([begun.reason, ...notes]) }
       const report = await this.#finish(group, execution, exit, told, from)
-      const { failure = null } = branch
-      if (failure !== null) throw failure
+      if (branch.failure !== undefined && branch.failure !== null) throw branch.failure
       return report
     })
     return this.started(execution, done)

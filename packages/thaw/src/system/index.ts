@@ -8,6 +8,7 @@ export { readOwner, takeLock, type Lock, type LockOwner } from './lock.js'
 export { exitCode, signalCode } from './exit-code.js'
 export {
   duplicateOf,
+  extentsOf,
   makeFifo,
   makePipe,
   openBelow,

@@ -20,6 +20,10 @@ const RESOLVE_NO_MAGICLINKS = 0x02
 const RESOLVE_BENEATH = 0x08
 const RESOLVE_IN_ROOT = 0x10
 
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
+const ENXIO = 6
+
 const AT_FDCWD = -100
 const SECOND = 1_000_000_000n
 /** The same on all architectures. */
@@ -33,7 +37,15 @@ const FAN_MARK = 0x1 | 0x10
 const FAN_CLOSE_WRITE = 0x8
 
 type Calls = Record<
-  'pipe2' | 'ioctl' | 'fanotifyInit' | 'fanotifyMark' | 'utimensat' | 'mkfifo' | 'syscall' | 'openat2',
+  | 'pipe2'
+  | 'ioctl'
+  | 'fanotifyInit'
+  | 'fanotifyMark'
+  | 'utimensat'
+  | 'mkfifo'
+  | 'syscall'
+  | 'openat2'
+  | 'lseek',
   IntCall
 >
 
@@ -53,6 +65,7 @@ function libc(): Calls {
       ) as IntCall,
       utimensat: library.func('int utimensat(int at, str path, int64_t *times, int flags)') as IntCall,
       mkfifo: library.func('int mkfifo(str path, uint mode)') as IntCall,
+      lseek: library.func('int64_t lseek(int fd, int64_t offset, int whence)') as IntCall,
       syscall: library.func('long syscall(long number, long a, long b, long c)') as IntCall,
     }
   }
@@ -79,6 +92,18 @@ export function waitingBytes(fd: number): number {
   const count = Buffer.alloc(4)
   ioctl(fd, FIONREAD, count, 'to count what waits to be read')
   return count.readInt32LE()
+}
+
+/** Where an open file has bytes, in order; what is between is a hole, and reads as zeros. Moves its position. */
+export function extentsOf(fd: number): { from: number; to: number }[] {
+  const found: { from: number; to: number }[] = []
+  for (let to = 0; ;) {
+    const from = libc().lseek(fd, to, SEEK_DATA)
+    if (from >= 0) to = libc().lseek(fd, from, SEEK_HOLE)
+    if (from >= 0 && to >= 0) found.push({ from, to })
+    else if (koffi.errno() === ENXIO) return found
+    else throw new ThawError('INTERNAL', `The kernel refused to tell holes (errno ${koffi.errno()}).`)
+  }
 }
 
 /** A descriptor, not blocking, that tells which files were written and closed by way of a directory's mount; null: not allowed. */

@@ -3,10 +3,9 @@
  * (qcow2). A directory has its whole chain, as hard links with relative names, so that it needs no other directory.
  */
 import { existsSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { copyFile, link } from 'node:fs/promises'
-import { constants } from 'node:fs'
+import { link } from 'node:fs/promises'
 import { join } from 'node:path'
-import { removeTree, startProcess, ThawError, type Scope } from '../../system/index.js'
+import { removeTree, startProcess, ThawError, type Exit, type Scope } from '../../system/index.js'
 import type { VmTools } from './tools.js'
 
 /** Bytes of a root file system, most of which are never there. */
@@ -41,19 +40,24 @@ export async function makeDisk(tools: VmTools, root: string, file: string, scope
 }
 
 /** The chain of one directory in another. */
-export async function linkChain(from: string, to: string, count = chainOf(from)): Promise<void> {
+export async function linkChain(
+  from: string,
+  to: string,
+  scope: Scope,
+  count = chainOf(from),
+): Promise<void> {
   for (let index = 0; index < count; index++) {
-    await linkFile(join(from, diskName(index)), join(to, diskName(index)))
+    await linkFile(join(from, diskName(index)), join(to, diskName(index)), scope)
   }
 }
 
-/** A hard link, or a copy on another file system. */
-export async function linkFile(from: string, to: string): Promise<void> {
+/** A hard link, or a copy on another file system. @throws ThawError DISK_FULL */
+export async function linkFile(from: string, to: string, scope: Scope): Promise<void> {
   try {
     await link(from, to)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
-    await copyFile(from, to, constants.COPYFILE_EXCL)
+    await copySparse(from, to, scope)
   }
 }
 
@@ -78,4 +82,10 @@ export async function copySparse(from: string, to: string, scope: Scope): Promis
   removeTree(to)
   const full = said.includes('No space left')
   throw new ThawError(full ? 'DISK_FULL' : 'ENGINE_FAILED', `${to} could not be written: ${said.trim()}.`)
+}
+
+/** A machine's memory is a file: the kernel ends a monitor that writes where the disk has no room for it. */
+export async function outOfRoom({ exited }: { exited: Promise<Exit> }): Promise<ThawError | null> {
+  if ((await exited).signal !== 'SIGBUS') return null
+  return new ThawError('DISK_FULL', 'There is no room on the disk for the memory of a machine.')
 }

@@ -8,7 +8,7 @@ import { checkSizes, MANIFEST, moveWhole, readManifest, removeSealed, syncAll } 
 import type { MachineShape, MonitorIdentity } from './monitor.js'
 
 /** Raised when what is written could not be read by an older thaw. */
-const FORMAT = 1
+const FORMAT = 2
 
 const Manifest = z.object({
   format: z.literal(FORMAT),
@@ -18,6 +18,8 @@ const Manifest = z.object({
     monitor: z.enum(['qemu', 'firecracker']),
     version: z.string(),
     machine: z.string(),
+    cpu: z.string(),
+    devices: z.array(z.string()),
     /** Digest of the host's processor features; null under emulation, which does not depend on them. */
     processor: z.string().nullable(),
   }),
@@ -77,6 +79,8 @@ export class VmImage implements AnyImage {
     compare('the monitor', there.monitor, here.monitor)
     compare(`the version of ${there.monitor}`, there.version, here.version)
     compare('the machine', there.machine, here.machine)
+    compare('the model of its processors', there.cpu, here.cpu)
+    compare('its devices', there.devices.join(' '), here.devices.join(' '))
     if (there.processor !== here.processor) said.push('the processor has other features')
     return said
   }

@@ -40,8 +40,12 @@ export interface MachineRestore {
 export interface MonitorIdentity {
   monitor: 'qemu' | 'firecracker'
   version: string
-  /** Machine type, CPU model and accelerator, in the monitor's own words. */
+  /** Machine type and accelerator, in the monitor's own words. */
   machine: string
+  /** Model of its processors. */
+  cpu: string
+  /** In their order. */
+  devices: string[]
 }
 
 export interface Monitor {

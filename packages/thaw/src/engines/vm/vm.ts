@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Disposables, removeTree, ThawError, withTimeout, type Scope } from '../../system/index.js'
 import type { Ability, AnyImage, OutputListener } from '../engine.js'
 import { processorDigest } from '../process/image.js'
-import { makeDisk } from './disks.js'
+import { makeDisk, outOfRoom } from './disks.js'
 import { FirecrackerMonitor } from './firecracker/machine.js'
 import { namedFirecracker } from './firecracker/versions.js'
 import { Guest, type GuestProgram } from './guest/guest.js'
@@ -142,7 +142,7 @@ export class VmEngine {
     } catch (error) {
       const failure = withLastWords(error, machine)
       await cleanup[Symbol.asyncDispose]()
-      throw failure
+      throw (await outOfRoom(machine)) ?? failure
     }
   }
 
@@ -194,7 +194,7 @@ export class VmEngine {
         } catch (error) {
           const failure = withLastWords(error, machine)
           await cleanup[Symbol.asyncDispose]()
-          throw failure
+          throw (await outOfRoom(machine)) ?? failure
         }
       },
       [Symbol.asyncDispose]: () => cleanup[Symbol.asyncDispose](),

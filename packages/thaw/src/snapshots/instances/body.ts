@@ -148,9 +148,11 @@ export function openCopy(engine: Image['engine'], directory: string): Copy {
   return engine === 'vm' ? VmImage.open(directory) : ProcessImage.open(directory)
 }
 
-/** Version of what made it. */
-export function madeWith(copy: Copy): string {
-  return copy.manifest.engine === 'vm' ? copy.manifest.monitor.version : copy.manifest.machine.criu
+/** Version of what made it, and of the kernel that its programs have. */
+export function madeWith({ manifest }: Copy): { version: string; kernel: string } {
+  if (manifest.engine === 'vm') return { version: manifest.monitor.version, kernel: manifest.release }
+  const { criu: version, kernel } = manifest.machine
+  return { version, kernel }
 }
 
 /**

@@ -26,8 +26,8 @@ export type Source =
 
 /** Instances have nothing on stdin: what is to be typed is typed into an exec. */
 const STREAMS: StreamsSpec = { stdin: 'null', joined: false, terminal: null }
-/** Seconds in which what was ready when it was copied has to be so again. */
-const READY_AGAIN = 10
+/** Seconds in which what was ready when it was copied has to be so again; an emulated machine is slow. */
+const READY_AGAIN = { process: 10, vm: 30 } as const
 const LARGEST_PASSWD = 4_000_000
 /** Of a machine whose image says nothing. Bytes. */
 const MACHINE_MEMORY = 512 * 1024 ** 2
@@ -86,7 +86,7 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
     if (error instanceof ThawError && error.code === 'TIMEOUT' && !over.signal.aborted) {
       throw notReady(
         living,
-        `was not ready within ${Math.min(readiness?.timeout ?? 0, source.kind === 'cold' ? Infinity : READY_AGAIN)} s`,
+        `was not ready within ${Math.min(readiness?.timeout ?? 0, source.kind === 'cold' ? Infinity : READY_AGAIN[image.engine])} s`,
       )
     }
     throw error
@@ -115,7 +115,9 @@ export async function checkReady(
     succeeds: (command: readonly string[], until: Scope) => succeeds(living, command, until),
     reach: (port: number, use: (port: number) => Promise<boolean>) => living.reach(port, scope, use),
   }
-  const due = restored ? { ...readiness, timeout: Math.min(READY_AGAIN, readiness.timeout) } : readiness
+  const due = restored
+    ? { ...readiness, timeout: Math.min(READY_AGAIN[image.engine], readiness.timeout) }
+    : readiness
   await becomeReady(probed, due, restored, scope)
 }
 

@@ -63,6 +63,8 @@ export class Instances implements AsyncDisposable {
   readonly #checkpoints: InstanceCheckpoints
   readonly #rootless = needsUserNamespace()
   readonly #living = new Map<string, Living>()
+  /** What is done when their programs have ended. */
+  readonly #ends = new Set<Promise<void> | undefined>()
   readonly #expiry: NodeJS.Timeout
   #closing = false
 
@@ -265,6 +267,7 @@ export class Instances implements AsyncDisposable {
     await Promise.all(
       [...this.#living.values()].map((one) => this.#end(one, 'stopped', 'the daemon was stopped')),
     )
+    await Promise.all(this.#ends)
     this.#dropTemporary()
     await this.#group[Symbol.asyncDispose]()
   }
@@ -390,11 +393,15 @@ export class Instances implements AsyncDisposable {
       boot_seconds: seconds,
       saved_seconds: supplier.ready(living.document, seconds),
     })
-    void living.body?.exited.then(({ code, signal }) => {
-      const why = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`
-      living.change({ exit: { code, signal } })
-      return this.#end(living, 'stopped', living.document.reason ?? why)
-    })
+    const ended: Promise<void> | undefined = living.body?.exited
+      .then(({ code, signal }) => {
+        const lost = code === null ? 'its machine ended' : `it ended with exit code ${code}`
+        const why = signal === null ? lost : `it was ended by ${signal}`
+        living.change({ exit: { code, signal } })
+        return this.#end(living, 'stopped', living.document.reason ?? why)
+      })
+      .finally(() => this.#ends.delete(ended))
+    this.#ends.add(ended)
     return living.document
   }
 

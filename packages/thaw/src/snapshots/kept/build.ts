@@ -61,9 +61,10 @@ export async function build(
     copy = await checkpointOf(bench, temporary.body, scope, { stop: true, cut })
     enter('store', 'reading what was written')
     const digests = await digestAll(copy.directory, scope)
-    const sizes = measure(copy.directory, Object.keys(digests))
     enter('destroy', 'removing the temporary instance')
     await temporary[Symbol.asyncDispose]()
+    // Not before: what it shared with the copy is the copy's alone now.
+    const sizes = measure(copy.directory, Object.keys(digests))
     return { copy, digests, sizes, seconds }
   } catch (error) {
     await temporary?.[Symbol.asyncDispose]()

@@ -1,6 +1,5 @@
 /** All snapshots of a daemon: made, offered, watched over, rebuilt, given up. */
 import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { release } from 'node:os'
 import { join } from 'node:path'
 import type {
   BuildStep,
@@ -411,6 +410,7 @@ export class Snapshots implements AsyncDisposable {
       const made = await build(this.#bench, spec, this.#logs, tell, scope)
       const before =
         snapshot.parent === null ? 0 : (this.#find(snapshot.parent).row.snapshot.cold_seconds ?? 0)
+      const { version, kernel } = madeWith(made.copy)
       one.row.directory = made.copy.directory.slice(this.directory.length + 1)
       one.row.digests = made.digests
       Object.assign(snapshot, {
@@ -418,8 +418,8 @@ export class Snapshots implements AsyncDisposable {
         memory_bytes: made.sizes.memory,
         disk_bytes: made.sizes.disk,
         stored_bytes: made.sizes.stored,
-        engine_version: madeWith(made.copy),
-        kernel: release(),
+        engine_version: version,
+        kernel,
         cold_seconds: before + made.seconds,
         build_seconds: (performance.now() - began) / 1000,
         ready_at: new Date().toISOString(),

@@ -47,7 +47,8 @@ export class FirecrackerMonitor implements Monitor {
     const { version, snapshotVersion } = await this.#program(scope)
     // What is kept of KVM's state means the same on the same kernel only.
     const machine = `snapshot format ${snapshotVersion}, KVM of Linux ${release()}`
-    return { monitor: 'firecracker', version, machine }
+    // Those of `configure`.
+    return { monitor: 'firecracker', version, machine, cpu: 'host', devices: ['block', 'vsock', 'entropy'] }
   }
 
   async start(spec: MachineSpec, scope: Scope): Promise<Machine> {
@@ -184,7 +185,7 @@ class FirecrackerMachine implements Machine {
       )
       // A paused machine writes nothing; of one that will not go on, the disk itself serves, under a second name.
       const kept = join(directory, FILE.disk)
-      await (how.stop ? linkFile(disk, kept) : copySparse(disk, kept, scope))
+      await (how.stop ? linkFile(disk, kept, scope) : copySparse(disk, kept, scope))
     } catch (error) {
       throw withoutRoom(error)
     } finally {

@@ -66,6 +66,12 @@ export function machineWords(line: Line, files: Files | null): string[] {
   return words.flat()
 }
 
+/** What of a line a snapshot is tied to, besides its type and shape. */
+export function hardwareOf(words: readonly string[]): { cpu: string; devices: string[] } {
+  const given = (option: string) => words.filter((_, at) => words[at - 1] === option)
+  return { cpu: given('-cpu').join(), devices: given('-device') }
+}
+
 function devices(bus: string, { disk }: Files): string[][] {
   return [
     // What is lost with the host is lost with the machine, too: nothing of it need be on the disk before.

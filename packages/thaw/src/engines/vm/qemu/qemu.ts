@@ -2,7 +2,7 @@
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkScope, ThawError, withTimeout, type Exit, type Scope } from '../../../system/index.js'
-import { addLayer, chainOf, copySparse, diskName, linkChain, linkFile } from '../disks.js'
+import { addLayer, chainOf, copySparse, diskName, linkChain, linkFile, outOfRoom } from '../disks.js'
 import type {
   Machine,
   MachineRestore,
@@ -12,7 +12,7 @@ import type {
   MonitorIdentity,
 } from '../monitor.js'
 import type { VmTools } from '../tools.js'
-import { machineWords, type Accelerator, type Files, type MachineType } from './flags.js'
+import { hardwareOf, machineWords, type Accelerator, type Files, type MachineType } from './flags.js'
 import { QemuProcess } from './process.js'
 import type { Qmp } from './qmp.js'
 
@@ -39,22 +39,24 @@ export class QemuMonitor implements Monitor {
 
   identity(): Promise<MonitorIdentity> {
     const machine = `${this.#type}, ${this.#accelerator}`
-    return Promise.resolve({ monitor: 'qemu', version: this.#tools.version, machine })
+    const anywhere = { kernel: '', initrd: '', disk: '', memory: '', shared: false }
+    const hardware = hardwareOf(this.#words({ memory: 0, cpus: 1, network: 'none' }, anywhere))
+    return Promise.resolve({ monitor: 'qemu', version: this.#tools.version, machine, ...hardware })
   }
 
   async start({ shape, kernel, disk, directory }: MachineSpec, scope: Scope): Promise<Machine> {
-    await linkFile(disk, join(directory, diskName(0)))
+    await linkFile(disk, join(directory, diskName(0)), scope)
     // A snapshot is restored with the kernel that it was made with: it is on QEMU's command line.
-    await linkFile(kernel.image, join(directory, KERNEL))
-    await linkFile(kernel.initrd, join(directory, INITRD))
+    await linkFile(kernel.image, join(directory, KERNEL), scope)
+    await linkFile(kernel.initrd, join(directory, INITRD), scope)
     const files = await this.#files(directory, join(directory, MEMORY), true, scope)
     const qemu = await this.#launch(shape, files, [], directory, scope)
     return new QemuMachine(this, qemu, shape, directory, true)
   }
 
   async restore({ shape, snapshot, directory }: MachineRestore, scope: Scope): Promise<Machine> {
-    await linkChain(snapshot, directory)
-    for (const name of [KERNEL, INITRD]) await linkFile(join(snapshot, name), join(directory, name))
+    await linkChain(snapshot, directory, scope)
+    for (const name of [KERNEL, INITRD]) await linkFile(join(snapshot, name), join(directory, name), scope)
     const files = await this.#files(directory, join(snapshot, MEMORY), false, scope)
     const qemu = await this.#launch(shape, files, ['-S', '-incoming', 'defer'], directory, scope)
     try {
@@ -83,8 +85,10 @@ export class QemuMonitor implements Monitor {
       try {
         await receive(qemu.qmp, stream, false, scope)
         await send(qemu.qmp, join(directory, STATE), true, scope)
-      } finally {
         await qemu[Symbol.asyncDispose]()
+      } catch (error) {
+        await qemu[Symbol.asyncDispose]()
+        throw (await outOfRoom(qemu)) ?? error
       }
     } finally {
       rmSync(join(directory, diskName(disks)), { force: true })
@@ -104,14 +108,13 @@ export class QemuMonitor implements Monitor {
     directory: string,
     scope: Scope,
   ): Promise<QemuProcess> {
-    const line = {
-      type: this.#type,
-      accelerator: this.#accelerator,
-      shape,
-      firmware: this.#tools.firmware,
-    }
-    const argv = [...this.#tools.command('usr/bin/qemu-system-x86_64'), ...machineWords(line, files), ...more]
+    const argv = [...this.#tools.command('usr/bin/qemu-system-x86_64'), ...this.#words(shape, files), ...more]
     return QemuProcess.start(argv, directory, withTimeout(scope, START_TIMEOUT))
+  }
+
+  #words(shape: MachineShape, files: Files): string[] {
+    const { firmware } = this.#tools
+    return machineWords({ type: this.#type, accelerator: this.#accelerator, shape, firmware }, files)
   }
 }
 
@@ -159,8 +162,9 @@ class QemuMachine implements Machine {
     const bounded = withTimeout(scope, MIGRATION_TIMEOUT)
     const frozen = chainOf(this.#directory)
     if (!how.stop) await this.#newLayer(bounded)
-    await linkChain(this.#directory, directory, frozen)
-    for (const name of [KERNEL, INITRD]) await linkFile(join(this.#directory, name), join(directory, name))
+    await linkChain(this.#directory, directory, bounded, frozen)
+    for (const name of [KERNEL, INITRD])
+      await linkFile(join(this.#directory, name), join(directory, name), bounded)
     if (!this.#own) {
       const stream = join(directory, 'stream')
       await send(this.#qemu.qmp, stream, false, bounded)
@@ -172,8 +176,9 @@ class QemuMachine implements Machine {
     await send(this.#qemu.qmp, join(directory, STATE), true, bounded)
     const memory = join(this.#directory, MEMORY)
     if (!how.stop) return await copySparse(memory, join(directory, MEMORY), bounded)
-    await this[Symbol.asyncDispose]()
+    // Before it ends: its directory goes with it.
     await move(memory, join(directory, MEMORY), bounded)
+    await this[Symbol.asyncDispose]()
   }
 
   /** What is written from now on lies in a layer of its own. */
