@@ -9,16 +9,20 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statfsSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { link } from 'node:fs/promises'
 import { join } from 'node:path'
-import { removeTree, startProcess, ThawError, type Exit, type Scope } from '../../system/index.js'
+import { removeTree, startProcess, ThawError, type Scope } from '../../system/index.js'
 import type { VmTools } from './tools.js'
 
 /** Bytes of a root file system, most of which are never there. */
 const SIZE = 8 * 1024 ** 3
+
+/** Bytes: with fewer, nothing of a machine can be written. */
+const LITTLE = 1 << 20
 
 export function diskName(index: number): string {
   return `disk-${index}`
@@ -146,8 +150,9 @@ export async function copySparse(from: string, to: string, scope: Scope): Promis
   throw new ThawError(full ? 'DISK_FULL' : 'ENGINE_FAILED', `${to} could not be written: ${said.trim()}.`)
 }
 
-/** A machine's memory is a file: the kernel ends a monitor that writes where the disk has no room for it. */
-export async function outOfRoom({ exited }: { exited: Promise<Exit> }): Promise<ThawError | null> {
-  if ((await exited).signal !== 'SIGBUS') return null
-  return new ThawError('DISK_FULL', 'There is no room on the disk for the memory of a machine.')
+/** What a failure comes of where the disk of a directory is full: QEMU says no more than that it could not write, or ends. */
+export function outOfRoom(directory: string): ThawError | null {
+  const { bavail, bsize } = statfsSync(directory)
+  if (bavail * bsize > LITTLE) return null
+  return new ThawError('DISK_FULL', `There is no room left on the disk of ${directory}.`)
 }

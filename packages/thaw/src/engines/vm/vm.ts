@@ -140,9 +140,9 @@ export class VmEngine {
       const release = await guest.renew({ hostname, network: null }, bounded)
       return new VmBranch({ machine, guest, shape, release, program: null, cleanup })
     } catch (error) {
-      const failure = withLastWords(error, machine)
+      const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
       await cleanup[Symbol.asyncDispose]()
-      throw (await outOfRoom(machine)) ?? failure
+      throw failure
     }
   }
 
@@ -192,9 +192,9 @@ export class VmEngine {
           await guest.renew({ hostname, network: null }, within)
           return new VmBranch({ machine, guest, shape, release, program, cleanup })
         } catch (error) {
-          const failure = withLastWords(error, machine)
+          const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
           await cleanup[Symbol.asyncDispose]()
-          throw (await outOfRoom(machine)) ?? failure
+          throw failure
         }
       },
       [Symbol.asyncDispose]: () => cleanup[Symbol.asyncDispose](),
