@@ -121,7 +121,11 @@ describe('services', () => {
     await expect(client.services.call('web', 'fails')).rejects.toMatchObject({ code: 'CALL_RAISED' })
     await expect(
       client.services.deploy({ name: 'node', source: { file: join(home.project, 'score.ts') } }),
-    ).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+    ).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+    home.write('score.mjs', 'export const score = (x) => x * 2')
+    const node = await client.service({ name: 'node', module: join(home.project, 'score.mjs') })
+    expect(await node.call('score', 3)).toBe(6)
+    await client.services.remove('node')
   })
 
   it('take a call back whose caller has gone', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ServiceRequest, type Service, type ServiceRequestInput } from '@thaw/protocol'
@@ -47,6 +47,10 @@ export class ServiceBench implements AsyncDisposable {
     mkdirSync(join(file, '..'), { recursive: true })
     writeFileSync(file, text)
     return file
+  }
+
+  read(name: string): string {
+    return readFileSync(join(this.project, name), 'utf8')
   }
 
   /** `main.py` as a service, in a plain process unless told otherwise. */

@@ -18,17 +18,19 @@ from os import environ as _environ
 
 __all__ = [
     "checkpoint", "hot", "before_checkpoint", "after_restore", "branch",
-    "request_id", "fn", "cls", "module", "Compute", "Service", "Client", "ThawError",
+    "request_id", "fn", "cls", "module", "app", "App", "Compute", "Service", "Client", "ThawError",
 ]
 # What services need is loaded when it is asked for: programs that only set marks are not to pay for it.
 _LATER = {
     "fn": "functions", "cls": "functions", "module": "functions", "Service": "functions",
+    "app": "apps", "App": "apps",
     "Compute": "compute", "Client": "client", "ThawError": "client", "RemoteTraceback": "client",
 }
 
 # Named so for those who check types; `typing` itself is not loaded.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .apps import App, app
     from .client import Client, RemoteTraceback, ThawError
     from .compute import Compute
     from .functions import Service, cls, fn, module

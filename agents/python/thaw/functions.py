@@ -19,6 +19,7 @@ from .client import Client, ThawError, call_path, decoded, events, problem, rais
 from .code import Sender
 from .shell import inside_of
 from .compute import Compute
+from .kept import Kept, environment
 
 
 def fn(function: Callable[..., Any], name: str | None = None) -> "Source":
@@ -78,7 +79,7 @@ def inside() -> bool:
     return getattr(builtins, "__thaw_service__", False)
 
 
-class Service:
+class Service(Kept):
     """A service, called like the function it is for; of a class or a module its methods and functions are attributes."""
 
     def __init__(self, source: Source, compute: Compute, client: Client, stream: bool, upload: bool = False) -> None:
@@ -102,8 +103,7 @@ class Service:
             place = self.sender.source
         else:
             compute["python"] = compute["python"] or sys.executable
-            own = {name: value for name, value in os.environ.items() if not name.startswith("THAW_")}
-            compute["env"] = {**own, **compute["env"]}
+            compute["env"] = {**environment(), **compute["env"]}
         found = self.client.json("POST", "/v1/services", {
             "name": source.name,
             "source": {**place, "callables": source.callables, "class": source.made},
@@ -177,36 +177,9 @@ class Service:
             raise
         raise ThawError("DAEMON_LOST", "The daemon went away before the call had ended.")
 
-    def show(self) -> dict[str, Any]:
-        """All that is known of it."""
-        return self.client.json("GET", "/v1/services/" + self.name)
-
-    def reset(self) -> dict[str, Any]:
-        """Back to the state right after loading."""
-        return self._does("reset")
-
-    def restart(self) -> dict[str, Any]:
-        return self._does("restart")
-
-    def freeze(self) -> dict[str, Any]:
-        """To disk, with its state; the next call brings it back."""
-        return self._does("freeze")
-
-    def thaw(self) -> dict[str, Any]:
-        return self._does("thaw")
-
-    def stop(self) -> dict[str, Any]:
-        return self._does("stop")
-
     def shell(self, command: Sequence[str] | None = None) -> int:
         """A terminal in its environment, which is this one; or a command, with these streams. Returns the exit code."""
         return inside_of(self.name, command)
-
-    def remove(self) -> None:
-        self.client.json("DELETE", "/v1/services/" + self.name)
-
-    def _does(self, verb: str) -> dict[str, Any]:
-        return self.client.json("POST", "/v1/services/%s/%s" % (self.name, verb))
 
     async def _later(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hold = self.client.hold()

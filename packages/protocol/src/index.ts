@@ -1,6 +1,7 @@
 export * from './access.js'
 export * from './allowance.js'
 export * from './api.js'
+export * from './app.js'
 export * from './containers.js'
 export * from './errors.js'
 export * from './image.js'

@@ -79,6 +79,13 @@ export const SERVICE_ERRORS = {
     when: 'A service was not ready within its launch_timeout.',
     hint: 'The last lines that it printed are part of the message; give it more time, or let it do less at the start.',
   },
+  APP_BROKEN: {
+    fault: 'user',
+    status: 502,
+    exit: 125,
+    when: 'An app did not answer a request: it ended, or closed the connection before.',
+    hint: 'Its last lines are in `thaw service logs`. It is started again by the next request.',
+  },
   CALL_QUIT: {
     fault: 'user',
     status: 500,

@@ -1,4 +1,4 @@
-/** What the processes of a service say to the daemon (agents/python/thaw_agent/service_*.py). */
+/** What the processes of a service say to the daemon (agents/python/thaw_agent/service_*.py, agents/node). */
 import { z } from 'zod'
 import { ToldException } from './agent.js'
 import { ServiceCallable, ServiceReload } from './service.js'
@@ -76,6 +76,8 @@ export const KeeperMessage = z.discriminatedUnion('t', [
     files: z.record(z.string(), z.string()),
   }),
   z.object({ t: z.literal('refused'), error: HostError }),
+  /** New code can be read. What it does, only those who execute it can tell. */
+  z.object({ t: z.literal('checked') }),
   z.object({ t: z.literal('pong') }),
   z.object({ t: z.literal('planned'), first: z.record(z.string(), z.number()) }),
 ])

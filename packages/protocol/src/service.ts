@@ -1,5 +1,6 @@
 /** Services: functions, classes and modules that are kept warm behind a name. */
 import { z } from 'zod'
+import { AppSource } from './app.js'
 import { RepairBounds, Repairer } from './repair.js'
 import { Duration } from './settings.js'
 import { SnapshotName } from './snapshot.js'
@@ -17,7 +18,9 @@ export const ServiceSource = z.strictObject({
     .string()
     .regex(/^\/[^\0]*$/, 'an absolute path')
     .max(4096)
-    .describe('Python file with the code, as an absolute path.'),
+    .describe(
+      'Python file, or module of Node (.mjs, .cjs, .js, .ts, .mts), with the code, as an absolute path.',
+    ),
   root: z
     .string()
     .regex(/^\/[^\0]*$/, 'an absolute path')
@@ -118,6 +121,28 @@ export const ServiceRequest = z.strictObject({
 export type ServiceRequest = z.output<typeof ServiceRequest>
 export type ServiceRequestInput = z.input<typeof ServiceRequest>
 
+/** What an app is given, and when it rests: requests that it serves at a time are its own business. */
+export const AppCompute = ServiceCompute.pick({
+  env: true,
+  launch_timeout: true,
+  inactivity_ttl: true,
+  ttl_action: true,
+  timeout: true,
+  sync: true,
+  engine: true,
+})
+export type AppCompute = z.output<typeof AppCompute>
+
+/** POST /v1/services/apps. */
+export const AppRequest = z.strictObject({
+  name: SnapshotName,
+  app: AppSource,
+  compute: AppCompute.prefault({}),
+  replace: ServiceRequest.shape.replace,
+})
+export type AppRequest = z.output<typeof AppRequest>
+export type AppRequestInput = z.input<typeof AppRequest>
+
 export const ServiceCallable = z.object({
   name: z.string(),
   async: z.boolean(),
@@ -133,7 +158,7 @@ export const ServiceReload = z.object({
   version: z.string(),
   how: z
     .enum(['patched', 'restored', 'loaded'])
-    .describe('In place, from a copy before the edit, or from the start.'),
+    .describe('In place, from a copy before the edit, or from the start, as apps always are.'),
   seconds: z.number(),
   patched: z.array(z.string()).describe('Functions and classes with new code.'),
   executed: z
@@ -150,19 +175,28 @@ export const CodeFault = z.object({
 })
 export type CodeFault = z.infer<typeof CodeFault>
 
+/** Of what it is given, as it is told. */
+const TOLD = {
+  env: z.array(z.string()).describe('Names only.'),
+  launch_timeout: z.number(),
+  inactivity_ttl: z.number().nullable(),
+  timeout: z.number().nullable(),
+}
+
 export const Service = z.object({
   name: z.string(),
   state: ServiceState,
   reason: z.string().nullable().describe('Why it is not as it should be.'),
-  source: ServiceSource,
-  compute: ServiceCompute.omit({ env: true }).extend({
-    env: z.array(z.string()).describe('Names only.'),
-    repair: z.boolean().describe('Whether calls that raise an error are repaired.'),
-    launch_timeout: z.number(),
-    inactivity_ttl: z.number().nullable(),
-    timeout: z.number().nullable(),
-    debug_timeout: z.number(),
-  }),
+  source: ServiceSource.nullable().describe('What is called; null: it is an app.'),
+  app: AppSource.nullable().describe('What is started and reached by its port; null: it has functions.'),
+  compute: z.union([
+    ServiceCompute.omit({ env: true }).extend({
+      ...TOLD,
+      debug_timeout: z.number(),
+      repair: z.boolean().describe('Whether calls that raise an error are repaired.'),
+    }),
+    AppCompute.omit({ env: true }).extend(TOLD),
+  ]),
   engine: z.enum(['process', 'plain']).nullable(),
   version: z.string().nullable().describe('Of the code that answers: a digest of all its files.'),
   callables: z.array(ServiceCallable),

@@ -5,6 +5,7 @@ import {
   ServiceList,
   ServiceStopList,
   ThawError,
+  type AppRequestInput,
   type CodeFile,
   type ServiceRequestInput,
   type ServiceStop,
@@ -35,7 +36,7 @@ export interface CallOptions {
 /** A service, as one calls it from a program. */
 export interface ServiceInput {
   name: string
-  /** Python file, as an absolute path. */
+  /** Python file or Node module, as an absolute path. */
   module: string
   /** Seconds, or a text as `10m`. */
   inactivityTtl?: number | string
@@ -76,6 +77,16 @@ export class ServicesClient {
    */
   deploy(request: ServiceRequestInput): Promise<Service> {
     return this.#call('POST', '/v1/services', Service, { body: request })
+  }
+
+  /**
+   * Makes an app, or brings the one of this name to what is asked; returns when it is ready. It is asked over HTTP, at
+   * `/v1/services/NAME/app/` of the daemon.
+   *
+   * @throws ThawError SERVICE_EXISTS, SERVICE_FAILED, LAUNCH_TIMEOUT, COMMAND_NOT_FOUND, DIRECTORY_GONE
+   */
+  deployApp(request: AppRequestInput): Promise<Service> {
+    return this.#call('POST', '/v1/services/apps', Service, { body: request })
   }
 
   /**

@@ -114,7 +114,11 @@ const NAMED: Record<string, (rooms: Pick<ApiContext, 'products' | 'services'>) =
       .list()
       .map(({ id, name, ready, size, image }) => ({ id, name, about: `${ready} of ${size}, of ${image}` })),
   service: ({ services }) =>
-    services.list().map(({ name, state, source }) => ({ id: name, name, about: `${state}, ${source.file}` })),
+    services.list().map(({ name, state, source, app }) => ({
+      id: name,
+      name,
+      about: `${state}, ${source?.file ?? app?.command.join(' ')}`,
+    })),
 }
 
 /** What people call services, instances and what they are made of: names that begin with `prefix`, else ids that do. */

@@ -18,6 +18,7 @@ import { finished } from 'node:stream'
 import { ThawError } from '../system/index.js'
 import { VERSION } from '../version.js'
 import type { Needed } from './access.js'
+import { appRoutes } from './app-routes.js'
 import { branchRoutes } from './branch-routes.js'
 import { acceptBytes } from './bytes.js'
 import { checkpointRoutes } from './checkpoint-routes.js'
@@ -68,6 +69,7 @@ const ROUTES: readonly ((app: Routes, context: ApiContext) => void)[] = [
   poolRoutes,
   containerRoutes,
   serviceRoutes,
+  appRoutes,
   repairRoutes,
   streamRoutes,
   daemonRoutes,

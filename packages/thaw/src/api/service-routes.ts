@@ -78,7 +78,7 @@ export function serviceRoutes(app: Routes, context: ApiContext): void {
     {
       schema: { tags, operationId: 'getService', summary: 'One service', params, response: { 200: Service } },
     },
-    (request) => services.get(request.params.id).describe(),
+    (request) => services.find(request.params.id).describe(),
   )
 
   app.delete(
@@ -118,7 +118,7 @@ export function serviceRoutes(app: Routes, context: ApiContext): void {
         },
       },
       async (request) => {
-        const service = services.get(request.params.id)
+        const service = services.find(request.params.id)
         await service[verb](openScope(log))
         return service.describe()
       },
@@ -152,7 +152,7 @@ export function serviceRoutes(app: Routes, context: ApiContext): void {
       },
     },
     (request, reply): void => {
-      const parts = services.get(request.params.id).log.read(request.query.follow, callerSignal(reply))
+      const parts = services.find(request.params.id).log.read(request.query.follow, callerSignal(reply))
       const bytes = async function* () {
         for await (const part of parts) yield part.bytes
       }

@@ -22,6 +22,7 @@ import type { Duplex } from 'node:stream'
 import { ThawError, type Log } from '../system/index.js'
 import { BUILD, VERSION } from '../version.js'
 import type { ApiContext } from './context.js'
+import { proxyUpgrade } from './app-proxy.js'
 import { branchOf, resolveId } from './ids.js'
 import { debugStream, execIn } from './debug-stream.js'
 import { execStream } from './instance-stream.js'
@@ -46,7 +47,7 @@ export type Begin = (first: unknown, stream: Stream, context: ApiContext) => Pro
 
 /**
  * Serves `Upgrade: thaw-stream` and WebSockets on /v1/runs/stream, and below the ids of checkpoints, branches and
- * instances: the same frames over both.
+ * instances: the same frames over both. What is asked of apps is theirs.
  *
  * @param others what is served on other paths
  */
@@ -56,6 +57,7 @@ export function acceptStreams(server: Server, context: ApiContext, others: Recor
     socket.on('error', (error) => context.log.debug('stream', { error }))
     try {
       context.access.check(request, 'run')
+      if (proxyUpgrade(context, request, socket, head, (error) => refuse(socket, error))) return
       const serve = route(request, context, others)
       if (upgradeOf(request) === 'websocket') {
         return acceptWebSocket(request, socket, head, (bytes) => serve(new Stream(bytes, context.log)))

@@ -14,12 +14,15 @@ export function describeServices(
   const service = group('service', 'functions that are kept warm behind a name')
   const each = (value: string, before: string[] = []) => [...before, value]
   const choice = (flags: string, about: string, ...words: string[]) => new Option(flags, about).choices(words)
-  service('deploy <file>', 'load a Python file, and keep it ready to be called')
+  service('deploy <file...>', 'load a file, and keep it ready to be called; or start a command with a port')
     .option('--name <name>', "what to call it; else the file's name")
     .option('--fn <name>', 'what may be called, as often as wanted; else every public function', each)
     .option('--class <name>', 'make an object of this class, and let its methods be called')
     .option('--arg <value>', 'what the class is made with: VALUE or NAME=VALUE', each)
-    .option('--root <dir>', 'directory of the files that belong to it; else the project')
+    .option(
+      '--root <dir>',
+      'directory of the files that belong to it, else the project; where an app runs, else here',
+    )
     .option('--python <file>', 'interpreter; else python3 on PATH')
     .option('--env <name=value>', 'a variable for its environment', each)
     .option('--launch-timeout <time>', 'most time until it can be called (60s)')
@@ -40,6 +43,10 @@ export function describeServices(
     )
     .option('--repair <command>', 'edits the code when a call raises an error, which is then made again')
     .option('--pickle', 'let calls on this machine carry pickled objects')
+    .option('--app', 'what is given is a command with a port, which is reached through the daemon')
+    .option('--port <N>', 'port that the command listens on; it is told PORT')
+    .option('--ready <path>', 'path that answers when the app is ready; else it is when the port is open')
+    .addOption(choice('--net <network>', 'of the app (private)', 'private', 'private+out', 'host'))
     .option('--upload', "send the code, as is done where THAW_URL names another machine's daemon")
     .option('--replace', 'take the place of a service of this name for other code')
     .option(...json)

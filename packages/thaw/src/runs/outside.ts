@@ -192,7 +192,7 @@ export class Outside {
     launch.announce()
     void launch.flow.lead([])
     const started = launch.follow(null, execution, branch, 0, begun, take)
-    const listens = (port: number) => isListening(branch, port)
+    const listens = (port: number) => isListening(branch.root, port)
     watched({ exited: branch.exited, listens, every: LOOK_EVERY }, take)
     return started
   }

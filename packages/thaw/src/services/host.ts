@@ -88,6 +88,10 @@ export class Host implements AsyncDisposable {
       this.onWorkerGone(worker)
     }
     const reply = await within(scope, 'forking', this.#keeper.ask({ do: 'fork', worker: name, version }))
+    if (reply.t === 'failed') {
+      this.#forget(worker)
+      throw asError(reply.error)
+    }
     if (reply.t === 'forked') worker.pid = reply.pid
     await within(scope, 'forking', worker.ready())
     if (worker.gone) throw new ThawError('WORKER_CRASHED', 'A worker ended as soon as it was forked.')
@@ -106,10 +110,8 @@ export class Host implements AsyncDisposable {
 
   /** Ends a worker, whatever it does. */
   async kill(worker: Worker): Promise<void> {
-    worker.onGone = () => {}
-    this.#workers = this.#workers.filter((one) => one !== worker)
     this.end(worker.pid)
-    worker.end()
+    this.#forget(worker)
     await this.ending(worker)
   }
 
@@ -144,7 +146,9 @@ export class Host implements AsyncDisposable {
   ): Promise<Patched> {
     const body = asBody(sources)
     const message = { do: 'patch', version, callables }
-    const first = asPatched(await within(scope, 'patching', this.#keeper.ask(message, body)))
+    const reply = await within(scope, 'patching', this.#keeper.ask(message, body))
+    if (reply.t === 'checked') return await this.#evaluate(message, body, scope)
+    const first = asPatched(reply)
     const workers = [...this.#workers]
     const bounded = withTimeout(scope, PATCH_PATIENCE)
     const others = await Promise.allSettled(
@@ -158,6 +162,24 @@ export class Host implements AsyncDisposable {
     }
     const told = others.find((one) => one.status === 'fulfilled')
     return told === undefined ? first : { ...first, report: told.value.report }
+  }
+
+  /** New code that only workers can try. One that refuses it when another has taken it begins anew. */
+  async #evaluate(message: object, body: Buffer, scope: Scope): Promise<Patched> {
+    let taken: Patched | null = null
+    for (const worker of this.#workers.filter(({ alone }) => !alone)) {
+      try {
+        const reply = asPatched(await within(scope, 'patching', worker.control.ask(message, body)))
+        taken ??= reply
+        this.#keeper.line?.send({ ...message, do: 'keep' }, body)
+      } catch (error) {
+        if (taken === null) throw error
+        worker.end()
+      }
+    }
+    if (taken === null)
+      throw new ThawError('WORKER_CRASHED', 'There is no worker that could try the new code.')
+    return taken
   }
 
   /**
@@ -271,6 +293,12 @@ export class Host implements AsyncDisposable {
     this.#parked.push(parked)
     this.#parked.sort((a, b) => a.number - b.number)
     parked.party.onGone = () => (this.#parked = this.#parked.filter((one) => one !== parked))
+  }
+
+  #forget(worker: Worker): void {
+    worker.onGone = () => {}
+    this.#workers = this.#workers.filter((one) => one !== worker)
+    worker.end()
   }
 
   #drop(party: Asked, pid: number): void {

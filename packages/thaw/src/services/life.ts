@@ -17,12 +17,11 @@ import {
 import { Code } from './code.js'
 import { directoryBytes } from './disk.js'
 import { Host, settingOf, type Kept, type Loaded } from './host.js'
+import { LastWords } from './last-words.js'
 import { LineServer } from './line.js'
+import { isNode, nodeHost } from './node.js'
 import type { Stops } from './stops.js'
 import { startTree, thawTree, type Site } from './tree.js'
-
-/** Of what it printed last, so much is part of an error. Bytes. */
-const LAST_WORDS = 1200
 
 /** What the processes of services need of the daemon. */
 export interface LifeSite {
@@ -50,7 +49,7 @@ export class Life {
   #row: ServiceRow
   #host: Host | null = null
   #lines: LineServer | null = null
-  #lastWords = Buffer.alloc(0)
+  readonly #lastWords = new LastWords()
   readonly code: Code
   callables: ServiceCallable[] = []
   version = ''
@@ -121,19 +120,18 @@ export class Life {
     const begun = performance.now()
     const bounded = withTimeout(scope, compute.launch_timeout * 1000)
     this.state = 'starting'
-    this.#lastWords = Buffer.alloc(0)
+    this.#lastWords.clear()
     try {
       const engine = await this.#site.engine(compute.engine, bounded)
-      const { argv, env } = await this.#site.python(this.request, bounded)
+      const { argv, env, setting: more } = await this.#command(bounded)
       this.#lines = await LineServer.listen(this.#socket, this.#site.log)
-      const program = join(agentsDirectory(), 'python', 'thaw_agent', 'service_host.py')
-      const setting = { socket: this.#socket, ...settingOf(this.request, this.root) }
+      const setting = { socket: this.#socket, ...settingOf(this.request, this.root), ...more }
       const tree = await startTree(
         this.#site.site,
         engine,
         {
           id: `svc-${this.request.name}`,
-          argv: [...argv, program],
+          argv,
           env: { ...env, THAW_SERVICE: JSON.stringify(setting) },
           cwd: this.root,
           listener: this.#listener,
@@ -250,7 +248,7 @@ export class Life {
   /** It printed something. */
   said(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
     this.#log.append(stream, bytes)
-    this.#lastWords = Buffer.concat([this.#lastWords, bytes]).subarray(-LAST_WORDS)
+    this.#lastWords.add(bytes)
   }
 
   async #thaw(scope: Scope): Promise<void> {
@@ -296,7 +294,7 @@ export class Life {
       void this.#inTurn(async () => {
         if (this.#host !== host) return
         await this.end()
-        this.reason = `Its processes have ended. ${this.#words()}`
+        this.reason = `Its processes have ended. ${this.#lastWords.toString()}`
       })
     }
     host.onWorkerGone = (worker) => {
@@ -307,6 +305,16 @@ export class Life {
         await this.#replenish(host)
       }).catch((error: unknown) => this.#site.log.warn('A worker could not be replaced.', { error }))
     }
+  }
+
+  /** What is started, by the language of the file. */
+  async #command(
+    scope: Scope,
+  ): Promise<{ argv: string[]; env: Record<string, string>; setting: Record<string, unknown> }> {
+    if (isNode(this.request.source.file)) return nodeHost(this.request)
+    const { argv, env } = await this.#site.python(this.request, scope)
+    const program = join(agentsDirectory(), 'python', 'thaw_agent', 'service_host.py')
+    return { argv: [...argv, program], env, setting: {} }
   }
 
   /** As many workers as there are to be. */
@@ -327,17 +335,11 @@ export class Life {
   #launchError(error: ThawError): ThawError {
     const { name, compute } = this.request
     if (error.code === 'TIMEOUT') {
-      const text = `${name} was not ready within ${compute.launch_timeout} s. ${this.#words()}`
+      const text = `${name} was not ready within ${compute.launch_timeout} s. ${this.#lastWords.toString()}`
       return new ThawError('LAUNCH_TIMEOUT', text)
     }
     if (error.code !== 'WORKER_CRASHED') return error
-    return new ThawError('SERVICE_FAILED', `${name} ended while it started. ${this.#words()}`)
-  }
-
-  #words(): string {
-    const last = this.#lastWords.toString().trim()
-    if (last === '') return 'It printed nothing.'
-    return `It printed last: ${last.split('\n').slice(-8).join(' | ')}`.replace(/[.]?$/, '.')
+    return new ThawError('SERVICE_FAILED', `${name} ended while it started. ${this.#lastWords.toString()}`)
   }
 
   #forgetFrozen(): void {

@@ -9,6 +9,7 @@ import { openScope, removeTree, ThawError, type Scope } from '../system/index.js
 import type { Beside } from '../snapshots/instances/body.js'
 import type { BesideSpec } from './beside.js'
 import { asResult, Calls, type Result } from './calls.js'
+import type { Kept } from './kept.js'
 import { Life, type LifeSite } from './life.js'
 import type { CallRequest } from './party.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
@@ -35,7 +36,7 @@ export interface Called extends Result {
   repaired: string[]
 }
 
-export class Service implements AsyncDisposable {
+export class Service implements Kept {
   readonly #shop: Shop
   readonly #log: InstanceLog
   readonly #life: Life
@@ -133,6 +134,7 @@ export class Service implements AsyncDisposable {
       state: this.state,
       reason: this.#life.reason,
       source: this.request.source,
+      app: null,
       compute: { ...compute, env: Object.keys(env).sort(), repair: repair !== null },
       engine: host?.tree.engine ?? (row.frozen === null ? null : 'process'),
       version: version === '' ? null : version,

@@ -1,12 +1,18 @@
 /** All services of a daemon. */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join, sep } from 'node:path'
-import type { CodeManifest, CodeState, Service as ServiceDocument, ServiceRequest } from '@thaw/protocol'
+import type {
+  AppRequest,
+  CodeManifest,
+  CodeState,
+  Service as ServiceDocument,
+  ServiceRequest,
+} from '@thaw/protocol'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
 import { ProcessEngine } from '../engines/process/process.js'
 import { describeInterpreter, findProgram, findProject } from '../languages/index.js'
-import type { Journal, ServiceRow } from '../store/index.js'
+import type { AppRow, Journal, ServiceRow } from '../store/index.js'
 import {
   preparePrivate,
   removeTree,
@@ -16,7 +22,10 @@ import {
   type Paths,
   type Scope,
 } from '../system/index.js'
+import { App, type Entrance } from './apps/app.js'
+import type { Kept } from './kept.js'
 import type { Called } from './service.js'
+import { checkNode, isNode } from './node.js'
 import type { CallRequest } from './party.js'
 import type { AskForEdit } from './repair.js'
 import { Service, type Shop } from './service.js'
@@ -30,7 +39,7 @@ const OLDEST = [3, 11]
 export class Services implements AsyncDisposable {
   readonly #shop: Shop
   readonly #group: ProcessGroup
-  readonly #all = new Map<string, Service>()
+  readonly #all = new Map<string, Service | App>()
   readonly #metrics: Metrics
   readonly #log: Log
   readonly #uploads: Uploads
@@ -75,7 +84,7 @@ export class Services implements AsyncDisposable {
     }
     const rows = journal.services.list()
     for (const row of rows) this.#add(this.#checked(row))
-    const kept = new Set(rows.flatMap(({ frozen }) => (frozen === null ? [] : [frozen.directory])))
+    const kept = new Set(rows.flatMap(({ frozen }) => (frozen === null ? [] : copiesOf(frozen))))
     for (const name of readdirSync(images)) if (!kept.has(name)) removeTree(join(images, name))
     for (const name of readdirSync(logs)) if (!this.#all.has(name)) removeTree(join(logs, name))
     this.#uploads.prune((name) => this.#all.has(name), false)
@@ -102,10 +111,17 @@ export class Services implements AsyncDisposable {
   }
 
   /** @throws ThawError SERVICE_NOT_FOUND */
+  find(name: string): Kept {
+    return this.#find(name)
+  }
+
+  /** One that has functions. @throws ThawError SERVICE_NOT_FOUND, UNSUPPORTED */
   get(name: string): Service {
-    const found = this.#all.get(name)
-    if (found === undefined) throw new ThawError('SERVICE_NOT_FOUND', `There is no service ${name}.`)
-    return found
+    const found = this.#find(name)
+    if (found instanceof Service) return found
+    throw new ThawError('UNSUPPORTED', `${name} is an app: it has no functions.`, {
+      hint: `It is asked at /v1/services/${name}/app/.`,
+    })
   }
 
   /**
@@ -114,20 +130,30 @@ export class Services implements AsyncDisposable {
    * @throws ThawError SERVICE_EXISTS, FILE_UNREADABLE, UNSUPPORTED, SERVICE_FAILED, SYNTAX_ERROR, LAUNCH_TIMEOUT
    */
   async deploy({ replace, ...request }: ServiceRequest, scope: Scope): Promise<ServiceDocument> {
-    checkFile(request.source.file)
-    const known = this.#all.get(request.name)
-    if (known !== undefined && !isSameCode(known.request, request)) {
-      if (!replace) {
-        const [there, asked] = [this.#originOf(known.request), this.#originOf(request)]
-        const details = { there, asked }
-        throw new ThawError('SERVICE_EXISTS', `${request.name} is ${there}, not ${asked}.`, { details })
-      }
-      await this.remove(request.name, request.source.file)
-    }
-    const there = this.#all.get(request.name)
-    const service = there ?? this.#add({ request, created_at: new Date().toISOString(), frozen: null })
-    await service.deploy(there === undefined ? request : joined(there.request, request), scope)
+    checkSource(request)
+    const there = await this.#there(request, replace, request.source.file)
+    const known = there instanceof Service ? there : null
+    const service = known ?? new Service(this.#shop, begun(request))
+    this.#all.set(request.name, service)
+    await service.deploy(known === null ? request : joined(known.request, request), scope)
     return service.describe()
+  }
+
+  /**
+   * Makes an app, or brings the one of this name to what is asked; it answers when this resolves.
+   *
+   * @throws ThawError SERVICE_EXISTS, SERVICE_FAILED, LAUNCH_TIMEOUT, COMMAND_NOT_FOUND, DIRECTORY_GONE
+   */
+  async deployApp({ replace, ...request }: AppRequest, scope: Scope): Promise<ServiceDocument> {
+    const { cwd } = request.app
+    if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      throw new ThawError('DIRECTORY_GONE', `${cwd}, in which ${request.name} is to run, does not exist.`)
+    }
+    const there = await this.#there(request, replace)
+    const app = there instanceof App ? there : new App(this.#shop, begun(request))
+    this.#all.set(request.name, app)
+    await app.deploy(request, scope)
+    return app.describe()
   }
 
   /** @throws ThawError SERVICE_NOT_FOUND and what Service.call throws */
@@ -148,9 +174,41 @@ export class Services implements AsyncDisposable {
     }
   }
 
+  /**
+   * The way to an app, which is brought up for it.
+   *
+   * @param signal aborted when nobody waits for it any more
+   * @throws ThawError SERVICE_NOT_FOUND, UNSUPPORTED and what App.enter throws
+   */
+  async enter(name: string, signal: AbortSignal): Promise<Entrance & Pick<App, 'request'>> {
+    const app = this.#find(name)
+    if (!(app instanceof App)) {
+      throw new ThawError('UNSUPPORTED', `${name} is no app.`, {
+        hint: `Its functions are called at /v1/services/${name}/call/FUNCTION.`,
+      })
+    }
+    const begun = performance.now()
+    const counted = (outcome: string) =>
+      this.#metrics.serviceCall(name, outcome, (performance.now() - begun) / 1000)
+    try {
+      const { port, leave } = await app.enter(signal)
+      return {
+        port,
+        request: app.request,
+        leave: (failed) => {
+          leave(failed)
+          counted(failed ? 'APP_BROKEN' : 'ok')
+        },
+      }
+    } catch (error) {
+      counted(ThawError.from(error).code)
+      throw error
+    }
+  }
+
   /** @param except file whose code stays, where it was sent */
   async remove(name: string, except: string | null = null): Promise<void> {
-    const service = this.get(name)
+    const service = this.#find(name)
     this.#all.delete(name)
     await service.remove()
     this.#uploads.remove(name, except)
@@ -166,7 +224,8 @@ export class Services implements AsyncDisposable {
     return await this.#uploads.put(name, manifest, async (root, work) => {
       const service = this.#all.get(name)
       // Calls see all of an edit, or nothing.
-      if (service?.request.source.file.startsWith(root + sep) === true) await service.change(work)
+      if (service instanceof Service && service.request.source.file.startsWith(root + sep))
+        await service.change(work)
       else work()
     })
   }
@@ -182,20 +241,47 @@ export class Services implements AsyncDisposable {
     await this.#group[Symbol.asyncDispose]()
   }
 
-  #originOf({ source }: Asked): string {
+  #find(name: string): Service | App {
+    const found = this.#all.get(name)
+    if (found === undefined) throw new ThawError('SERVICE_NOT_FOUND', `There is no service ${name}.`)
+    return found
+  }
+
+  #add(row: ServiceRow | AppRow): void {
+    const one = isApp(row) ? new App(this.#shop, row) : new Service(this.#shop, row)
+    this.#all.set(row.request.name, one)
+  }
+
+  /** What has the name already, unless it is to give way. @throws ThawError SERVICE_EXISTS */
+  async #there(
+    request: Asked | AskedApp,
+    replace: boolean,
+    except: string | null = null,
+  ): Promise<Service | App | null> {
+    const known = this.#all.get(request.name)
+    if (known === undefined || isSameCode(known.request, request)) return known ?? null
+    if (!replace) {
+      const [there, asked] = [this.#originOf(known.request), this.#originOf(request)]
+      throw new ThawError('SERVICE_EXISTS', `${request.name} is ${there}, not ${asked}.`, {
+        details: { there, asked },
+      })
+    }
+    await this.remove(request.name, except)
+    return null
+  }
+
+  #originOf(request: Asked | AskedApp): string {
+    if ('app' in request) return `${request.app.command.join(' ')} in ${request.app.cwd}`
+    const { source } = request
     const file = this.#uploads.originOf(source.file)
     return source.class === null ? file : `${source.class.name} of ${file}`
   }
 
-  #add(row: ServiceRow): Service {
-    const service = new Service(this.#shop, row)
-    this.#all.set(row.request.name, service)
-    return service
-  }
-
   /** What is frozen may have gone, with a disk that was cleaned. */
-  #checked(row: ServiceRow): ServiceRow {
-    if (row.frozen === null || existsSync(join(this.#shop.images, row.frozen.directory))) return row
+  #checked(row: ServiceRow | AppRow): ServiceRow | AppRow {
+    const there = (name: string) => existsSync(join(this.#shop.images, name))
+    if (row.frozen === null) return row
+    if (copiesOf(row.frozen).every(there)) return row
     const lost = { ...row, frozen: null }
     this.#shop.journal.services.record(lost)
     return lost
@@ -208,24 +294,41 @@ function withRequest(error: ThawError, request: string): ThawError {
   return new ThawError(code, message, { hint, cause, details: { ...error.details, request } })
 }
 
-function checkFile(file: string): void {
-  if (/\.[cm]?[jt]sx?$/.test(file)) {
-    throw new ThawError('UNSUPPORTED', `${file} is a Node module; services are made of Python files.`, {
-      hint: 'Call it from a Python file, or keep it as an instance (`thaw instance`).',
-    })
-  }
+/** @throws ThawError FILE_UNREADABLE, UNSUPPORTED */
+function checkSource(request: Asked): void {
+  const { file } = request.source
   if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
     throw new ThawError('FILE_UNREADABLE', `${file} is no file that can be read.`)
   }
+  if (isNode(file)) return checkNode(request)
   if (file.endsWith('.py')) return
-  throw new ThawError('UNSUPPORTED', `${file} is no Python file; services are made of files that end in .py.`)
+  throw new ThawError(
+    'UNSUPPORTED',
+    `${file} is no file of Python or Node: services are made of .py, .mjs, .cjs, .js, .ts and .mts.`,
+  )
 }
 
 type Asked = ServiceRow['request']
+type AskedApp = AppRow['request']
 
-function isSameCode(a: Asked, b: Asked): boolean {
-  const of = ({ source: { file, class: made } }: Asked) => JSON.stringify([file, made])
-  return of(a) === of(b)
+function isApp(row: ServiceRow | AppRow): row is AppRow {
+  return 'app' in row.request
+}
+
+/** Directories of images. */
+function copiesOf(frozen: NonNullable<(ServiceRow | AppRow)['frozen']>): string[] {
+  const base = 'base' in frozen ? frozen.base : null
+  return base === null ? [frozen.directory] : [frozen.directory, base]
+}
+
+function begun<R>(request: R): { request: R; created_at: string; frozen: null } {
+  return { request, created_at: new Date().toISOString(), frozen: null }
+}
+
+function isSameCode(a: Asked | AskedApp, b: Asked | AskedApp): boolean {
+  const of = (one: Asked | AskedApp) =>
+    JSON.stringify('app' in one ? [one.app.cwd, one.app.command] : [one.source.file, one.source.class])
+  return 'app' in a === 'app' in b && of(a) === of(b)
 }
 
 /** One service has any number of callables: those that were there stay. So does an interpreter that was named. */

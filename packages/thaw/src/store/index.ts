@@ -7,5 +7,5 @@ export {
   type RunRow,
 } from './journal.js'
 export type { InstanceCheckpointRow, InstanceRow } from './instances.js'
-export type { FrozenService, ServiceRow } from './services.js'
+export type { AppRow, FrozenService, ServiceRow } from './services.js'
 export type { PoolRow, SnapshotRow } from './snapshots.js'

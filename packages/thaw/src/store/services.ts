@@ -1,4 +1,4 @@
-import type { ServiceRequest } from '@thaw/protocol'
+import type { AppRequest, ServiceRequest } from '@thaw/protocol'
 import type { Database } from './database.js'
 
 /** A service as it is kept. */
@@ -21,6 +21,18 @@ export interface FrozenService {
   failed: number
 }
 
+/** An app as it is kept. */
+export interface AppRow {
+  request: Omit<AppRequest, 'replace'>
+  created_at: string
+  frozen: FrozenApp | null
+}
+
+export interface FrozenApp extends Pick<FrozenService, 'directory' | 'files' | 'calls' | 'failed'> {
+  /** The copy right after its start, to which a reset goes back, as a directory; null: there is none. */
+  base: string | null
+}
+
 export class ServiceTable {
   readonly #db: Database
 
@@ -29,7 +41,7 @@ export class ServiceTable {
   }
 
   /** Inserts it, or updates the one with this name. */
-  record(row: ServiceRow): void {
+  record(row: ServiceRow | AppRow): void {
     this.#db.run(
       `INSERT INTO services (name, data, created_at) VALUES (?, ?, ?)
        ON CONFLICT (name) DO UPDATE SET data = excluded.data`,
@@ -38,10 +50,10 @@ export class ServiceTable {
   }
 
   /** Oldest first. */
-  list(): ServiceRow[] {
+  list(): (ServiceRow | AppRow)[] {
     return this.#db
       .all('SELECT data FROM services ORDER BY created_at, name')
-      .map((row) => JSON.parse(String(row['data'])) as ServiceRow)
+      .map((row) => JSON.parse(String(row['data'])) as ServiceRow | AppRow)
   }
 
   forget(name: string): void {

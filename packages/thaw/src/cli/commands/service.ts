@@ -38,10 +38,18 @@ interface DeployOptions extends Json {
   pickle?: boolean
   repair?: string
   replace?: boolean
+  app?: boolean
+  port?: string
+  ready?: string
+  net?: 'private' | 'private+out' | 'host'
   upload?: boolean
 }
 
-export async function deploy(file: string, options: DeployOptions): Promise<number> {
+export async function deploy(words: string[], options: DeployOptions): Promise<number> {
+  const [file = '', ...more] = words
+  if (options.app === true) return deployApp(words, options)
+  if (more.length > 0)
+    throw new ThawError('USAGE', `${more.join(' ')}: one file is deployed, or a command with --app.`)
   const path = resolve(file)
   const name = options.name ?? (path.split('/').at(-1) ?? '').replace(/\.\w+$/, '')
   const made = asArguments(options.arg ?? [])
@@ -79,6 +87,57 @@ export async function deploy(file: string, options: DeployOptions): Promise<numb
     ? await ask((client) => deploySent(client, request))
     : await askSameBuild((client) => client.services.deploy(request))
   await print(service, options.json, (one) => `${summaryOf(one)}\n`)
+  return 0
+}
+
+/** What is said of functions only. */
+const OF_FUNCTIONS = [
+  'fn',
+  'class',
+  'arg',
+  'python',
+  'concurrency',
+  'workers',
+  'queue',
+  'isolation',
+  'reload',
+  'pickle',
+  'repair',
+] as const
+
+async function deployApp(command: string[], options: DeployOptions): Promise<number> {
+  const wrong = OF_FUNCTIONS.find((name) => options[name] !== undefined)
+  if (wrong !== undefined) throw new ThawError('USAGE', `--${wrong} is for functions, not for an app.`)
+  const { name, port } = options
+  if (name === undefined || port === undefined)
+    throw new ThawError('USAGE', 'An app needs --name and --port.')
+  const request = {
+    name,
+    app: {
+      command,
+      port: numberOf(port),
+      cwd: resolve(options.root ?? '.'),
+      ...some('ready', options.ready),
+      ...some('network', options.net),
+    },
+    compute: {
+      env: environment(options.env ?? [], (await remoteTransport()) !== null),
+      ...some('launch_timeout', options.launchTimeout),
+      ...some('inactivity_ttl', options.ttl),
+      ...some('ttl_action', options.ttlAction),
+      ...some('timeout', options.timeout),
+      ...some('sync', options.sync),
+      ...some('engine', options.engine),
+    },
+    replace: options.replace ?? false,
+  }
+  const service = await askSameBuild((client) => client.services.deployApp(request))
+  const took = (service.start_seconds ?? 0).toFixed(2)
+  await print(
+    service,
+    options.json,
+    (one) => `${one.name} is ${one.state} (started in ${took} s): /v1/services/${one.name}/app/\n`,
+  )
   return 0
 }
 

@@ -5,7 +5,7 @@ import { bytes, seconds } from './units.js'
 export function renderServices(services: readonly Service[]): string {
   if (services.length === 0) return 'No services. `thaw service deploy FILE.py` makes one.\n'
   return table(
-    ['SERVICE', 'STATE', 'CODE', 'CALLS', 'RUNNING', 'MEMORY', 'DISK', 'IDLE', 'FILE'],
+    ['SERVICE', 'STATE', 'CODE', 'CALLS', 'RUNNING', 'MEMORY', 'DISK', 'IDLE', 'FROM'],
     services.map((one) => [
       one.name,
       one.state,
@@ -15,10 +15,12 @@ export function renderServices(services: readonly Service[]): string {
       one.memory_bytes === 0 ? '' : bytes(one.memory_bytes),
       one.disk_bytes === 0 ? '' : bytes(one.disk_bytes),
       one.idle_seconds === null ? '' : seconds(one.idle_seconds),
-      one.source.file,
+      originOf(one),
     ]),
   )
 }
+
+const originOf = ({ source, app }: Service) => source?.file ?? app?.command.join(' ') ?? ''
 
 export function renderStops(stops: readonly ServiceStop[]): string {
   if (stops.length === 0) return 'No call stands at a breakpoint.\n'
@@ -43,13 +45,26 @@ export function renderService(one: Service): string {
     ['service', one.name],
     ['state', one.state],
     ...some('reason', one.reason),
-    ['file', one.source.file],
-    ...some('class', one.source.class?.name ?? null),
+    [one.app === null ? 'file' : 'command', originOf(one)],
+    ...some('class', one.source?.class?.name ?? null),
+    ...some('port', one.app === null ? null : `${one.app.port} (network: ${one.app.network})`),
+    ...some('directory', one.app?.cwd ?? null),
     ...some('code', one.version),
     ...some('not in use', stale === null ? null : `${stale.message} (the code before it serves)`),
-    ['callables', one.callables.map(({ name, signature }) => `${name}${signature}`).join(', ')],
+    ...some(
+      'callables',
+      one.source === null
+        ? null
+        : one.callables.map(({ name, signature }) => `${name}${signature}`).join(', '),
+    ),
+    ...some('asked at', one.app === null ? null : `/v1/services/${one.name}/app/`),
     ...some('engine', one.engine),
-    ['workers', one.workers.map(({ pid, memory_bytes }) => `${pid} (${bytes(memory_bytes)})`).join(' ')],
+    ...some(
+      'workers',
+      one.source === null
+        ? null
+        : one.workers.map(({ pid, memory_bytes }) => `${pid} (${bytes(memory_bytes)})`).join(' '),
+    ),
     ['calls', `${one.calls}, ${one.failed} failed, ${one.running} running, ${one.waiting} waiting`],
     ['memory', bytes(one.memory_bytes)],
     ...some('disk', one.disk_bytes === 0 ? null : bytes(one.disk_bytes)),

@@ -1,14 +1,14 @@
 /** Whether a program listens on a TCP port. */
 import { readdirSync, readlinkSync } from 'node:fs'
-import type { ProcessBranch } from './branch.js'
 import { treeOf } from './inspect.js'
 import { readListening } from './sockets.js'
 
-export function isListening(branch: ProcessBranch, port: number): boolean {
-  const inodes = readListening(branch.root, port)
+/** @param root of the program's processes, as seen from here */
+export function isListening(root: number, port: number): boolean {
+  const inodes = readListening(root, port)
   if (inodes.size === 0) return false
   // In a network that is shared, somebody else may listen there.
-  return treeOf(branch.root).some((pid) => [...openSockets(pid)].some((inode) => inodes.has(inode)))
+  return treeOf(root).some((pid) => [...openSockets(pid)].some((inode) => inodes.has(inode)))
 }
 
 function* openSockets(pid: number): Generator<string> {

@@ -122,7 +122,7 @@ export class SandboxBody implements Body {
 
   listens(port: number): Promise<boolean> {
     const alone = this.branch.parts.network !== 'host'
-    const found = alone ? hasListener(this.branch.root, port) : isListening(this.branch, port)
+    const found = alone ? hasListener(this.branch.root, port) : isListening(this.branch.root, port)
     return Promise.resolve(found)
   }
 

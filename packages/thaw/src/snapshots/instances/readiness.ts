@@ -11,7 +11,7 @@ const ANSWER_WITHIN = 5000
 
 /** What is looked at. */
 export interface Probed {
-  body: Body
+  body: Pick<Body, 'listens'>
   /** Resolves when it has printed what matches, from its start on. */
   printed: (pattern: string) => Promise<void>
   /** Runs a command in it; resolves with whether it ended with 0. */
