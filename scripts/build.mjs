@@ -39,9 +39,12 @@ const result = await build({
   platform: 'node',
   target: 'node20.19',
   conditions: ['thaw-source'],
-  external: ['libsql', 'koffi', '@bokuweb/zstd-wasm'],
+  // ssh2 does without what it would have compiled.
+  external: ['libsql', 'koffi', '@bokuweb/zstd-wasm', 'cpu-features', '*.node'],
   define: {
     __THAW_VERSION__: JSON.stringify(version()),
+    // Asked for by a library that carries its WebAssembly in its own text, and reads nothing there.
+    __dirname: JSON.stringify('/'),
     __THAW_BUILD__: JSON.stringify(digest.slice(0, 12)),
   },
   banner: {

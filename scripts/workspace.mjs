@@ -50,7 +50,8 @@ export function install() {
   if (!existsSync(byHand) || statSync(byHand).mtimeMs < statSync(lockfile).mtimeMs) {
     console.error('Installing dependencies (once) ...')
     const npm = process.env.npm_execpath
-    const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error']
+    // Nothing is compiled or fetched by what is installed: all that needs a binary brings it.
+    const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
     if (npm?.endsWith('.js')) run(process.execPath, [npm, ...args])
     else run('npm', args)
   }

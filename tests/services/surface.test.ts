@@ -235,6 +235,20 @@ rest.remove()
       expect(example('state_persistence.py', 'get', 'name')).toBe('None\n')
     })
 
+    it('breakpoint', () => {
+      const script = `printf 'p result\nresult += 58\nc\n' | "${python}" breakpoint_debug.py --attach`
+      const done = home.shell(`cd warmstart && ${script}`)
+      expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining('(Pdb) 42\n') as string })
+      expect(done.stdout).toContain('area 100\n')
+      expect(done.stderr).toContain('Attach with: thaw debug debugged')
+    })
+
+    it('shell', () => {
+      expect(example('ssh_into_service.py', `sh -c 'pwd; echo "$GREETING"'`)).toBe(
+        `hello world\n${join(home.project, 'warmstart')}\nhello\n`,
+      )
+    })
+
     it('concurrency', () => {
       const seconds = [...example('concurrent_calls.py').matchAll(/([\d.]+) s$/gm)].map((one) =>
         Number(one[1]),

@@ -176,12 +176,17 @@ class Hold:
                 pass
 
 
-def start_daemon() -> None:
-    """Raises ThawError where there is no thaw to start."""
+def thaw_command() -> str:
+    """Raises ThawError where there is none."""
     program = os.environ.get("THAW_COMMAND") or shutil.which("thaw")
     if program is None:
-        raise ThawError("DAEMON_UNREACHABLE", "No daemon runs, and there is no `thaw` on PATH to start one.", "Set THAW_COMMAND to it.")
-    done = subprocess.run([program, "daemon", "start"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        raise ThawError("COMMAND_NOT_FOUND", "There is no `thaw` on PATH.", "Set THAW_COMMAND to it.")
+    return program
+
+
+def start_daemon() -> None:
+    """Raises ThawError where there is no thaw to start."""
+    done = subprocess.run([thaw_command(), "daemon", "start"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise ThawError("DAEMON_START_FAILED", done.stderr.strip() or "thaw daemon start failed.")
 

@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Sequence
+
+from .client import ThawError
+from .shell import inside_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,18 @@ class Compute:
     env: dict[str, str] = dataclasses.field(default_factory=dict)
     python: str | None = None
     repair: str | None = None
+
+    def serves(self, name: str) -> None:
+        """Told by `to`: this is what the service is given."""
+        object.__setattr__(self, "_service", name)
+
+    def ssh(self, command: Sequence[str] | None = None) -> int:
+        """A terminal in the environment of the service that was made with this last; or a command, with these streams. Returns the
+        exit code."""
+        name = getattr(self, "_service", None)
+        if name is None:
+            raise ThawError("USAGE", "Nothing was made with this: call `to` with it first.")
+        return inside_of(name, command)
 
     def request(self) -> dict[str, Any]:
         request = dataclasses.asdict(self)

@@ -13,10 +13,11 @@ import json
 import os
 import sys
 import types
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from .client import Client, ThawError, call_path, decoded, events, problem, raised
 from .code import Sender
+from .shell import inside_of
 from .compute import Compute
 
 
@@ -65,6 +66,7 @@ class Source:
         compute = compute or Compute()
         client = client or Client()
         service = Service(self, compute, client, stream, not client.is_local if upload is None else upload)
+        compute.serves(self.name)
         # The service's own process loads this very file, and would wait for itself.
         if not inside():
             service.deploy(replace)
@@ -195,6 +197,10 @@ class Service:
 
     def stop(self) -> dict[str, Any]:
         return self._does("stop")
+
+    def shell(self, command: Sequence[str] | None = None) -> int:
+        """A terminal in its environment, which is this one; or a command, with these streams. Returns the exit code."""
+        return inside_of(self.name, command)
 
     def remove(self) -> None:
         self.client.json("DELETE", "/v1/services/" + self.name)

@@ -9,12 +9,12 @@ def is_attached():
 
 
 def serve(debugger, frame):
-    """Listens on a loopback port, and stops the frame for the editor that comes."""
+    """Listens on a loopback port, and stops the frame for the editor that comes. Returns whether it could."""
     try:
         import debugpy
     except ImportError:
         debugger.line.send({"t": "refused", "message": "%s has no debugpy" % sys.executable})
-        return
+        return False
     port = listen(debugpy)
     debugger.line.send({"t": "dap", "port": port})
     waiting = threading.Thread(target=release, args=(debugger, debugpy), name="thaw-dap", daemon=True)
@@ -22,6 +22,7 @@ def serve(debugger, frame):
     debugpy.wait_for_client()
     if debugpy.is_client_connected():
         stop(frame)
+    return True
 
 
 _port = None

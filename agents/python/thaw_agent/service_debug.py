@@ -102,9 +102,9 @@ class Debugger:
         self.tell(frame, why)
         while not (self.attached or self.released or self.wants_dap):
             self.next()
-        if self.wants_dap:
-            service_dap.serve(self, frame)
-        elif not self.released:
+            if self.wants_dap and not service_dap.serve(self, frame):
+                self.wants_dap = False
+        if not self.wants_dap and not self.released:
             if self.pdb is None:
                 from .service_pdb import Pdb
 

@@ -1,4 +1,4 @@
-import type { Products } from '../snapshots/products.js'
+import type { ApiContext } from './context.js'
 import type { Journal } from '../store/index.js'
 import { ThawError } from '../system/index.js'
 
@@ -100,29 +100,31 @@ interface Named {
   about: string
 }
 
-const NAMED: Record<string, (products: Products) => Named[]> = {
-  instance: ({ instances }) =>
+const NAMED: Record<string, (rooms: Pick<ApiContext, 'products' | 'services'>) => Named[]> = {
+  instance: ({ products: { instances } }) =>
     instances.list().map(({ id, name, state, image }) => ({ id, name, about: `${state}, of ${image}` })),
-  'instance-checkpoint': ({ instances }) =>
+  'instance-checkpoint': ({ products: { instances } }) =>
     instances.checkpoints(null).map(({ id, name, image }) => ({ id, name, about: `of ${image}` })),
-  image: ({ images }) =>
+  image: ({ products: { images } }) =>
     images.list().map(({ id, name, command }) => ({ id, name, about: command.join(' ').slice(0, 60) })),
-  snapshot: ({ snapshots }) =>
+  snapshot: ({ products: { snapshots } }) =>
     snapshots.list().map(({ id, name, state, image }) => ({ id, name, about: `${state}, of ${image}` })),
-  pool: ({ pools }) =>
+  pool: ({ products: { pools } }) =>
     pools
       .list()
       .map(({ id, name, ready, size, image }) => ({ id, name, about: `${ready} of ${size}, of ${image}` })),
+  service: ({ services }) =>
+    services.list().map(({ name, state, source }) => ({ id: name, name, about: `${state}, ${source.file}` })),
 }
 
-/** What people call instances and what they are made of: names that begin with `prefix`, else ids that do. */
+/** What people call services, instances and what they are made of: names that begin with `prefix`, else ids that do. */
 export function listNames(
-  products: Products,
+  rooms: Pick<ApiContext, 'products' | 'services'>,
   prefix: string,
   kinds: readonly string[],
 ): { id: string; about: string }[] {
   return kinds.flatMap((kind) => {
-    const named = Object.hasOwn(NAMED, kind) ? (NAMED[kind]?.(products) ?? []) : []
+    const named = Object.hasOwn(NAMED, kind) ? (NAMED[kind]?.(rooms) ?? []) : []
     return named
       .flatMap(({ id, name, about }) => {
         const word = [name ?? id, id].find((one) => one.startsWith(prefix))

@@ -192,7 +192,7 @@ export function runRoutes(app: Routes, context: ApiContext): void {
     ({ query: { prefix, kinds } }) => {
       const wanted = kinds.split(',')
       return {
-        ids: [...listIds(journal, prefix, wanted), ...listNames(context.products, prefix, wanted)],
+        ids: [...listIds(journal, prefix, wanted), ...listNames(context, prefix, wanted)],
       }
     },
   )

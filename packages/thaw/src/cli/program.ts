@@ -294,6 +294,12 @@ export function describeProgram(): { thaw: Command; code: () => number } {
   verb('mcp', 'serve tools for AI agents on stdin and stdout (Model Context Protocol)').action(
     to(async () => (await import('./commands/mcp.js')).mcp),
   )
+  verb('ssh-server', 'let ssh into services and instances: `ssh -p PORT SERVICE@127.0.0.1`; keys only')
+    .option('--port <N>', 'where it listens (2222); 0: any that is free')
+    .option('--address <address>', 'on which address (127.0.0.1)')
+    .option('--keys <file>', 'public keys that may come in (~/.ssh/authorized_keys)')
+    .option(...json)
+    .action(to(async () => (await import('./commands/ssh-server.js')).sshServer))
   verb('version', 'show the version')
     .option(...json)
     .action(

@@ -1,7 +1,15 @@
 import type { Command, Option as CommandOption } from 'commander'
 
 export type IdKind =
-  'run' | 'branch' | 'checkpoint' | 'instance' | 'instance-checkpoint' | 'image' | 'snapshot' | 'pool'
+  | 'run'
+  | 'branch'
+  | 'checkpoint'
+  | 'instance'
+  | 'instance-checkpoint'
+  | 'image'
+  | 'snapshot'
+  | 'pool'
+  | 'service'
 
 export interface Candidate {
   word: string
@@ -33,6 +41,7 @@ const ARGUMENTS: Record<string, readonly IdKind[]> = {
   image: ['image'],
   snapshot: ['snapshot'],
   pool: ['pool'],
+  service: ['service'],
 }
 /** Options whose value is one of these. */
 const VALUES: Record<string, readonly IdKind[]> = {
