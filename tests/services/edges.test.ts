@@ -17,6 +17,8 @@ STATE = []
 def mark(): return MARK
 def put(value): STATE.append(value); return len(STATE)
 def nap(seconds): time.sleep(seconds); return seconds
+def spin():
+    while True: pass
 def score(x, y=1): return x * y
 def grow(megabytes): STATE.append(bytearray(b"x" * (megabytes << 20)))
 def holds(): return re.match("(a+)+b", "a" * 60)
@@ -116,6 +118,18 @@ describe('a call', () => {
     expect(await last).toBe(1)
     await running
     expect(of().describe()).toMatchObject({ running: 0, waiting: 0 })
+  })
+
+  it('whose caller goes away at once does not go on', async () => {
+    await bench.deploy('main')
+    for (let i = 0; i < 15; i++) {
+      const gone = new AbortController()
+      const ended = code(bench.call('main', 'spin', [], { signal: gone.signal }))
+      if (i % 3 > 0) await soon((i % 3) - 1)
+      gone.abort()
+      expect(await ended).toMatchObject({ code: 'CANCELLED' })
+    }
+    await until('none runs', () => of().running === 0)
   })
 
   it('that waits when its service is removed is told so', async () => {

@@ -156,6 +156,8 @@ class Slot:
         # Who is sending what a call prints. An interruption has to wait meanwhile, since half a frame would be the end of all.
         self.sender = None
         self.owed = False
+        # A call that was cancelled before it was here: that comes over another connection.
+        self.early = 0
         self.line = Line(worker.path, {"t": "hello", "role": "slot", "worker": worker.name, "slot": number, "pid": os.getpid()})
 
     def serve(self):
@@ -178,7 +180,10 @@ class Slot:
         try:
             with self.lock:
                 self.call = call
+                is_over = self.early == call.number
             try:
+                if is_over:
+                    raise Cancelled
                 kind, content = self.carry_out(service, call, message, body)
             except Cancelled:
                 call.told = True
@@ -236,7 +241,10 @@ class Slot:
     def interrupt(self, number):
         with self.lock:
             call = self.call
-            if call is None or call.number != number or call.cancelled:
+            if call is None or call.number != number:
+                self.early = number
+                return
+            if call.cancelled:
                 return
             call.cancelled = True
             if call.future is not None:
