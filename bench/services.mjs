@@ -1,15 +1,19 @@
-// `node bench/services.mjs`: calls of a warm service against a bare fastify handler and a bare Python HTTP server, and the life of a
-// service with much loaded data. Prints a table, and with a file name writes the figures there.
+// `npm run service-bench`: calls of a warm service against a bare fastify handler and bare Python HTTP servers, and the life of a small
+// service and of one with much loaded data. Prints the figures, and with a file name writes them there. Latencies are of one call
+// after the other; calls per second are autocannon's, with 16 connections.
+import autocannon from 'autocannon'
+import { median } from './measure.mjs'
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createRequire } from 'node:module'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const CALLS = Number(process.env['CALLS'] ?? 2000)
+const SECONDS = Number(process.env['SECONDS'] ?? 3)
 const MEGABYTES = Number(process.env['MEGABYTES'] ?? 500)
 const home = mkdtempSync(join(tmpdir(), 'thaw-bench-services-'))
 const env = { ...process.env, THAW_HOME: join(home, 'home') }
@@ -34,6 +38,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
+`
+const ASYNCIO = `
+import asyncio, json
+${FUNCTION}
+async def serve(reader, writer):
+    writer.get_extra_info("socket").setsockopt(6, 1, 1)
+    while True:
+        try: head = await reader.readuntil(b"\\r\\n\\r\\n")
+        except asyncio.IncompleteReadError: break
+        length = next(int(line[15:]) for line in head.lower().split(b"\\r\\n") if line.startswith(b"content-length:"))
+        body = json.dumps({"result": score(**json.loads(await reader.readexactly(length)))}).encode()
+        writer.write(b"HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(body) + body)
+        await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
 `
 const fastify = createRequire(join(root, 'packages', 'thaw', 'package.json')).resolve('fastify')
 const NODE = `
@@ -102,15 +125,28 @@ async function measure(where, path, method) {
     if (method !== 'GET' && result !== i * 2) throw new Error(`${i} * 2 is not ${result}`)
   }
   times.sort((a, b) => a - b)
-  const begun = performance.now()
-  let next = 0
-  const worker = async () => {
-    while (next++ < CALLS) await post(agent, where, path, { x: 1, y: 2 }, method)
-  }
-  await Promise.all(Array.from({ length: 16 }, worker))
-  const rate = CALLS / ((performance.now() - begun) / 1000)
+  const body = JSON.stringify({ x: 1, y: 2 })
+  const { requests, non2xx, errors } = await autocannon({
+    url: `http://127.0.0.1:${where.port ?? 80}${path}`,
+    socketPath: where.socketPath,
+    connections: 16,
+    duration: SECONDS,
+    ...(method === 'GET' ? {} : { method: 'POST', headers: { 'content-type': 'application/json' }, body }),
+  })
+  if (non2xx + errors > 0) throw new Error(`${non2xx} refused, ${errors} failed`)
   agent.destroy()
-  return { p50: at(times, 0.5), p95: at(times, 0.95), p99: at(times, 0.99), calls_per_second: rate }
+  return {
+    p50: at(times, 0.5),
+    p95: at(times, 0.95),
+    p99: at(times, 0.99),
+    calls_per_second: requests.average,
+  }
+}
+
+async function series(count, work) {
+  const times = []
+  for (let i = 0; i < count; i++) times.push((await timed(work))[0])
+  return times
 }
 
 async function timed(work) {
@@ -122,11 +158,13 @@ async function timed(work) {
 try {
   writeFileSync(join(home, 'score.py'), FUNCTION)
   writeFileSync(join(home, 'bare.py'), BARE)
+  writeFileSync(join(home, 'asyncio_server.py'), ASYNCIO)
   writeFileSync(join(home, 'data.py'), DATA)
   const socket = join(home, 'home', 'run', 'daemon.sock')
   await thaw('service', 'deploy', 'score.py', '--name', 'plain', '--engine', 'plain')
   const started = JSON.parse(await thaw('daemon', 'start', '--tcp', '127.0.0.1:0', '--no-token', '--json'))
   const python = await serve(['python3', join(home, 'bare.py')])
+  const later = await serve(['python3', join(home, 'asyncio_server.py')])
   const node = await serve([process.execPath, '-e', NODE])
   const path = '/v1/services/plain/call/score'
   const calls = {}
@@ -135,6 +173,7 @@ try {
     for (const [name, where, to, method] of [
       ['bare fastify', { port: node }, '/'],
       ['bare Python http.server', { port: python }, '/'],
+      ['bare Python asyncio', { port: later }, '/'],
       ['bare round trip of the daemon, over TCP', { port: started.tcp.port }, '/healthz', 'GET'],
       ['warm call over TCP', { port: started.tcp.port }, path],
       ['warm call over the unix socket', { socketPath: socket }, path],
@@ -144,11 +183,32 @@ try {
       if (best === undefined || found.p50 < best.p50) calls[name] = found
     }
   }
+  const small = {}
+  const score = () =>
+    post(agent, { socketPath: socket }, '/v1/services/small/call/score', { x: 1, y: 2 }).then(
+      ({ result }) => {
+        if (result !== 2) throw new Error(`${result} is not 2`)
+      },
+    )
   const life = {}
   const agent = new Agent({ keepAlive: true })
   const get = () => post(agent, { socketPath: socket }, '/v1/services/data/call/get', [1])
   const verb = (name) => post(agent, { socketPath: socket }, `/v1/services/data/${name}`, {})
   const memory = async () => JSON.parse(await thaw('service', 'show', 'data', '--json'))
+  const deploy = { name: 'small', source: { file: join(home, 'score.py') } }
+  const [cold, made] = await timed(() => post(agent, { socketPath: socket }, '/v1/services', deploy))
+  small.engine = made.engine
+  small.cold_ms = cold + (await timed(score))[0]
+  small.warm_ms = median(await series(200, score))
+  if (made.engine === 'process') {
+    const freeze = () => post(agent, { socketPath: socket }, '/v1/services/small/freeze', {})
+    const rounds = []
+    for (let round = 0; round < 5; round++) {
+      await freeze()
+      rounds.push((await timed(score))[0])
+    }
+    small.thawed_ms = median(rounds)
+  }
   ;[life.cold_ms] = await timed(() => thaw('service', 'deploy', 'data.py', '--name', 'data'))
   const first = await memory()
   life.engine = first.engine
@@ -179,7 +239,8 @@ try {
     tcp_over_python: calls['warm call over TCP'].p50 / calls['bare Python http.server'].p50,
     tcp_over_fastify: calls['warm call over TCP'].p50 / calls['bare fastify'].p50,
   }
-  const figures = { calls, ratio, megabytes: MEGABYTES, life }
+  const machine = { load: loadavg().map((one) => Number(one.toFixed(1))), node: process.version }
+  const figures = { machine, calls, ratio, small, megabytes: MEGABYTES, life }
   console.log(
     JSON.stringify(figures, (_, value) => (typeof value === 'number' ? Number(value.toFixed(3)) : value), 2),
   )

@@ -36,7 +36,7 @@ describe.skipIf(why !== null)('a program of any language', () => {
       const resumed = await project.resume([id])
       expect(resumed).toMatchObject({ code: 0, stdout: 'line 4\nline 5\nline 6\n' })
       expect(resumed.report).toMatchObject({ outcome: 'resumed', checkpoint: { id } })
-      expect(resumed.stderr).toMatch(/^thaw: resumed at [\d.]+ m?s, /)
+      expect(resumed.stderr).toMatch(/^thaw: resumed in a sandbox at [\d.]+ m?s, /)
     }
     const several = await project.resume(['-n', '3', id])
     expect(several.stdout.split('\n').sort().slice(1)).toEqual(

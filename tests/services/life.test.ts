@@ -52,7 +52,7 @@ describe('a service', () => {
 
   it('that does not come up ends with what it printed last', async () => {
     bench.write('slow.py', 'import time\nprint("waiting for godot", flush=True)\ntime.sleep(60)\n')
-    await expect(bench.deploy('slow', { launch_timeout: 1 }, 'slow.py')).rejects.toMatchObject({
+    await expect(bench.deploy('slow', { launch_timeout: 3 }, 'slow.py')).rejects.toMatchObject({
       code: 'LAUNCH_TIMEOUT',
       message: expect.stringContaining('waiting for godot') as string,
     })

@@ -88,13 +88,16 @@ export class Home {
   }
 
   /** Through a shell, in which `thaw` is the command under test, and $THAW its path as others start it. */
-  shell(script: string): { code: number | null; stdout: string; stderr: string } {
+  shell(
+    script: string,
+    env: Record<string, string> = {},
+  ): { code: number | null; stdout: string; stderr: string } {
     const done = spawnSync(
       'bash',
       ['-c', `THAW="${this.thaw}"\nthaw() { "${process.execPath}" "${this.thaw}" "$@"; }\n${script}`],
       {
         cwd: this.project,
-        env: this.env,
+        env: { ...this.env, ...env },
         encoding: 'utf8',
         maxBuffer: 1 << 26,
       },

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ServiceRequest, type Service, type ServiceRequestInput } from '@thaw/protocol'
-import type { CallRequest } from '../../packages/thaw/src/services/calls.js'
+import type { CallRequest } from '../../packages/thaw/src/services/party.js'
 import type { Called } from '../../packages/thaw/src/services/service.js'
 import { Services } from '../../packages/thaw/src/services/services.js'
 import { Journal } from '../../packages/thaw/src/store/index.js'
@@ -64,6 +64,7 @@ export class ServiceBench implements AsyncDisposable {
 
   request(fn: string, input: unknown = [], how: Partial<CallRequest> = {}): CallRequest {
     return {
+      id: 'test',
       fn,
       kind: 'json',
       body: Buffer.from(typeof input === 'string' ? input : JSON.stringify(input)),

@@ -75,6 +75,14 @@ describe.skipIf(reason !== null)('a run in a machine', { timeout: 10 * MINUTE },
     expect(statSync(project.path('app.py')).mtimeMs).toBe(before)
   })
 
+  it('runs Node, in a project that holds nothing', async () => {
+    const project = new Project(home, 'empty')
+    const script = 'require("fs").writeFileSync("made.txt", process.version.split(".")[0])'
+    const told = await project.start(['node', '-e', script], FLAGS).told
+    expect(told.code, told.stderr).toBe(0)
+    expect(project.files()).toEqual({ 'made.txt': 'v20' })
+  })
+
   it('hands over much output, and tells a signal', async () => {
     const project = new Project(home, 'much')
     project.write(
@@ -137,6 +145,7 @@ describe.skipIf(reason !== null)('a run in a machine', { timeout: 10 * MINUTE },
     // The copy has the file as it was; what thaw carried back is no edit.
     project.write('word.txt', 'second')
     expect((await project.resume([id])).stdout).toBe('second one \n')
+    expect((await home.run(['gc'])).code).toBe(0)
     project.write('log.txt', 'mine')
     unlinkSync(project.path('word.txt'))
     project.write('word.txt', 'third')

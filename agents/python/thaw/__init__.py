@@ -18,7 +18,7 @@ from os import environ as _environ
 
 __all__ = [
     "checkpoint", "hot", "before_checkpoint", "after_restore", "branch",
-    "fn", "cls", "module", "Compute", "Service", "Client", "ThawError",
+    "request_id", "fn", "cls", "module", "Compute", "Service", "Client", "ThawError",
 ]
 # What services need is loaded when it is asked for: programs that only set marks are not to pay for it.
 _LATER = {
@@ -107,6 +107,16 @@ def _in_instance(function):
 def _restored(signum, frame):
     for function in list(_after):
         function()
+
+
+def request_id():
+    """Id of the request (`X-Request-ID`) whose call of a service this is, also in coroutines and in threads to which the context was
+    handed; None elsewhere."""
+    import sys
+
+    worker = sys.modules.get("thaw_agent.service_worker")
+    call = None if worker is None else worker.running.get()
+    return None if call is None else call.request
 
 
 def branch():

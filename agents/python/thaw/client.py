@@ -129,6 +129,13 @@ class Client:
             raise problem(content)
         return json.loads(content) if content else None
 
+    def send(self, path: str, content: bytes) -> None:
+        """Bytes, put where they are asked for. Raises ThawError."""
+        answer = self.request("PUT", path, content, {"content-type": "application/octet-stream"})
+        told = answer.read()
+        if answer.status >= 300:
+            raise problem(told)
+
     def hold(self) -> "Hold":
         return Hold(self)
 

@@ -16,6 +16,7 @@ import types
 from typing import Any, Callable, Sequence
 
 from .client import Client, ThawError, call_path, decoded, events, problem, raised
+from .code import Sender
 from .shell import inside_of
 from .compute import Compute
 
@@ -59,10 +60,12 @@ class Source:
         self.made = made
         self.thing = thing
 
-    def to(self, compute: Compute | None = None, *, client: Client | None = None, replace: bool = False, stream: bool = True) -> "Service":
-        """Deploy it, and return what calls it. `stream`: what a call prints is printed here as well."""
+    def to(self, compute: Compute | None = None, *, client: Client | None = None, replace: bool = False, stream: bool = True, upload: bool | None = None) -> "Service":
+        """Deploy it, and return what calls it. `stream`: what a call prints is printed here as well. `upload`: whether the code is
+        sent, and what has changed of it with later calls; None: where the daemon is reached over TCP."""
         compute = compute or Compute()
-        service = Service(self, compute, client or Client(), stream)
+        client = client or Client()
+        service = Service(self, compute, client, stream, not client.is_local if upload is None else upload)
         compute.serves(self.name)
         # The service's own process loads this very file, and would wait for itself.
         if not inside():
@@ -78,8 +81,9 @@ def inside() -> bool:
 class Service:
     """A service, called like the function it is for; of a class or a module its methods and functions are attributes."""
 
-    def __init__(self, source: Source, compute: Compute, client: Client, stream: bool) -> None:
+    def __init__(self, source: Source, compute: Compute, client: Client, stream: bool, upload: bool = False) -> None:
         self.source = source
+        self.sender = Sender(client, source.name, source.file) if upload else None
         self.compute = compute
         self.client = client
         self.stream = stream
@@ -91,12 +95,18 @@ class Service:
         """Bring it to the code of now. Raises ThawError SERVICE_EXISTS, SERVICE_FAILED, SYNTAX_ERROR, LAUNCH_TIMEOUT."""
         source = self.source
         compute = self.compute.request()
-        compute["python"] = compute["python"] or sys.executable
-        own = {name: value for name, value in os.environ.items() if not name.startswith("THAW_")}
-        compute["env"] = {**own, **compute["env"]}
+        place: dict[str, Any] = {"file": source.file}
+        if self.sender is not None:
+            # Another machine has an interpreter and an environment of its own.
+            self.sender.send()
+            place = self.sender.source
+        else:
+            compute["python"] = compute["python"] or sys.executable
+            own = {name: value for name, value in os.environ.items() if not name.startswith("THAW_")}
+            compute["env"] = {**own, **compute["env"]}
         found = self.client.json("POST", "/v1/services", {
             "name": source.name,
-            "source": {"file": source.file, "callables": source.callables, "class": source.made},
+            "source": {**place, "callables": source.callables, "class": source.made},
             "compute": compute,
             "replace": replace,
         })
@@ -129,6 +139,8 @@ class Service:
         traceback of there as its cause; ThawError for what did not reach it, or did not come back."""
         if inside():
             return self._here(function)(*args, **(kwargs or {}))
+        if self.sender is not None and self.compute.sync == "call":
+            self.sender.send()
         pickled = self.compute.pickle and self.client.is_local
         headers = {"accept": "text/event-stream"}
         if pickled:

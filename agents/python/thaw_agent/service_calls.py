@@ -11,8 +11,10 @@ from . import service_code, telling
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-# Of one error's traceback. Characters.
+# Of one error's traceback, or text. Characters.
 LONGEST = 50_000
+# Of a result, and of what is told of one: frames are held in memory (packages/thaw/src/services/line.ts). Bytes.
+LARGEST = 256 * 1024 * 1024 - 64 * 1024
 
 
 class Refused(Exception):
@@ -80,9 +82,18 @@ def find(module, name):
 
 def signature(function):
     try:
-        return str(inspect.signature(function))[:1000]
+        return str(_signature(function))[:1000]
     except (TypeError, ValueError):
         return "(...)"
+
+
+def _signature(function):
+    if sys.version_info < (3, 14):
+        return inspect.signature(function)
+    # Annotations may name what is not there.
+    import annotationlib
+
+    return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
 
 
 def arguments(kind, body, pickle):
@@ -95,7 +106,10 @@ def arguments(kind, body, pickle):
             raise Refused("arguments", "This service takes no pickle: it was deployed without.")
         import pickle as module
 
-        args, kwargs = module.loads(body)
+        try:
+            args, kwargs = module.loads(body)
+        except Exception as error:
+            raise Refused("arguments", "The arguments cannot be unpickled: %s" % error) from None
         return args, kwargs
     if not body:
         return (), {}
@@ -116,10 +130,20 @@ def arguments(kind, body, pickle):
 
 def encoded(value, pickle):
     """What a result is on the wire: its kind and its bytes."""
+    kind, content = _encoded(value, pickle)
+    if len(content) > LARGEST:
+        raise Refused("result", "The result takes %d bytes; no more than %d can be sent." % (len(content), LARGEST))
+    return kind, content
+
+
+def _encoded(value, pickle):
     if pickle:
         import pickle as module
 
-        return "pickle", module.dumps(value)
+        try:
+            return "pickle", module.dumps(value)
+        except Exception as error:
+            raise Refused("result", "The result, of type %s, cannot be pickled: %s" % (type(value).__name__, error)) from None
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "bytes", bytes(value)
     if hasattr(value, "read") and hasattr(value, "close"):
@@ -137,7 +161,7 @@ def misfit(function, args, kwargs, error):
     if not isinstance(error, TypeError) or error.__traceback__ is None or error.__traceback__.tb_next is not None:
         return None
     try:
-        inspect.signature(function).bind(*args, **kwargs)
+        _signature(function).bind(*args, **kwargs)
     except TypeError as why:
         return "%s, and the signature is %s" % (why, signature(function))
     except ValueError:
@@ -158,8 +182,10 @@ def describe(error, root=None):
     if isinstance(error, SyntaxError):
         told.update(kind="syntax", file=error.filename or "", line=error.lineno or 0)
     try:
-        told["args"] = json.loads(_encode(error.args))
-    except (TypeError, ValueError, RecursionError):
+        args = _encode(error.args)
+        if len(args) <= LONGEST:
+            told["args"] = json.loads(args)
+    except Exception:
         pass
     if root is not None:
         told["exceptions"] = standing(error, root)
@@ -196,7 +222,8 @@ def told_by(error):
 
 def text(error):
     try:
-        return str(error)
+        whole = str(error)
+        return whole if len(whole) <= LONGEST else whole[:LONGEST] + "..."
     except Exception:
         return "(its text cannot be made)"
 

@@ -251,8 +251,7 @@ class Edit:
             run(self.old, node, space, local)
             new = local[node.name]
             if isinstance(old, types.FunctionType) and old.__code__.co_freevars == new.__code__.co_freevars:
-                for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__", "__doc__"):
-                    assign(old, name, getattr(new, name), undo)
+                become(old, new, undo)
             else:
                 put(space, node.name, new, undo)
             self.patched.append(node.name)
@@ -292,8 +291,7 @@ class Edit:
                 held = getattr(before, "__func__", before)
                 if type(value) is type(before) and isinstance(inner, types.FunctionType) and isinstance(held, types.FunctionType):
                     if inner.__code__.co_freevars == held.__code__.co_freevars:
-                        for part in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__", "__doc__"):
-                            assign(held, part, getattr(inner, part), undo)
+                        become(held, inner, undo)
                         continue
                 for cell, free in zip(getattr(inner, "__closure__", None) or (), getattr(inner, "__code__", None).co_freevars if getattr(inner, "__closure__", None) else ()):
                     if free == "__class__":
@@ -323,6 +321,19 @@ def bound(node):
         return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return [leaf.id for one in targets if one is not None for leaf in ast.walk(one) if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Store)]
+
+
+def become(old, new, undo):
+    """A function gets everything of another one, and stays itself."""
+    for name in ("__code__", "__defaults__", "__kwdefaults__", "__doc__"):
+        assign(old, name, getattr(new, name), undo)
+    # From 3.14 on annotations are evaluated when they are asked for, which they are not here: they may name what is not there yet.
+    if getattr(new, "__annotate__", None) is not None:
+        return assign(old, "__annotate__", new.__annotate__, undo)
+    if getattr(old, "__annotate__", None) is None:
+        return assign(old, "__annotations__", new.__annotations__, undo)
+    undo.append(lambda before=old.__annotate__: setattr(old, "__annotate__", before))
+    old.__annotations__ = new.__annotations__
 
 
 def assign(thing, name, value, undo):

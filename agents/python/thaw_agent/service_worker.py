@@ -91,9 +91,10 @@ class Output(io.TextIOBase):
 
 
 class Call:
-    def __init__(self, slot, number, fn, version):
+    def __init__(self, slot, number, request, fn, version):
         self.slot = slot
         self.number = number
+        self.request = request
         self.fn = fn
         # Of the code that it began with.
         self.version = version
@@ -132,7 +133,15 @@ class Call:
             return
         body = "".join(self.parts).encode("utf-8", "replace")
         self.parts, self.size = [], 0
-        self.slot.line.send({"t": "out", "id": self.number, "stream": self.stream}, body)
+        slot = self.slot
+        slot.sender = threading.get_ident()
+        try:
+            slot.line.send({"t": "out", "id": self.number, "stream": self.stream}, body)
+        finally:
+            slot.sender = None
+        if slot.owed:
+            slot.owed = False
+            raise Cancelled
 
 
 class Slot:
@@ -144,6 +153,9 @@ class Slot:
         self.call = None
         self.lock = threading.Lock()
         self.thread = threading.get_ident()
+        # Who is sending what a call prints. An interruption has to wait meanwhile, since half a frame would be the end of all.
+        self.sender = None
+        self.owed = False
         self.line = Line(worker.path, {"t": "hello", "role": "slot", "worker": worker.name, "slot": number, "pid": os.getpid()})
 
     def serve(self):
@@ -157,7 +169,8 @@ class Slot:
 
     def answer(self, message, body):
         service = self.worker.service
-        call = Call(self, message["id"], message["fn"], service.version)
+        call = Call(self, message["id"], message["request"], message["fn"], service.version)
+        self.owed = False
         token = running.set(call)
         before = resident()
         began = time.perf_counter()
@@ -236,7 +249,11 @@ class Slot:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), ctypes.py_object(Cancelled))
 
     def on_signal(self, *_):
-        if self.call is not None and self.call.cancelled:
+        if self.call is None or not self.call.cancelled:
+            return
+        if self.sender == self.thread:
+            self.owed = True
+        else:
             raise Cancelled
 
 
@@ -279,6 +296,8 @@ class Worker:
                 elif do == "patch":
                     line.send(service_calls.patch(self.project, self.service, json.loads(body), message))
                     service_debug.install(self.project)
+                elif do == "ping":
+                    line.send({"t": "pong"})
                 elif do == "part":
                     forget_memory()
                     line.part()

@@ -76,6 +76,7 @@ export const KeeperMessage = z.discriminatedUnion('t', [
     files: z.record(z.string(), z.string()),
   }),
   z.object({ t: z.literal('refused'), error: HostError }),
+  z.object({ t: z.literal('pong') }),
   z.object({ t: z.literal('planned'), first: z.record(z.string(), z.number()) }),
 ])
 export type KeeperMessage = z.infer<typeof KeeperMessage>

@@ -97,6 +97,21 @@ export const SnapshotVerification = z.object({
 })
 export type SnapshotVerification = z.infer<typeof SnapshotVerification>
 
+export const ExportedSnapshot = z.object({ snapshot: z.string(), file: z.string(), bytes: z.number().int() })
+export type ExportedSnapshot = z.infer<typeof ExportedSnapshot>
+
+export const SnapshotImportRequest = z.strictObject({
+  file: z.string().startsWith('/').max(4096).describe('Of the machine on which the daemon runs.'),
+  name: SnapshotName.nullable().default(null).describe('Default: that which it had.'),
+})
+export type SnapshotImportRequest = z.infer<typeof SnapshotImportRequest>
+
+export const ImportedSnapshot = z.object({
+  snapshot: Snapshot,
+  warnings: z.array(z.string()).describe('Why it cannot be restored here.'),
+})
+export type ImportedSnapshot = z.infer<typeof ImportedSnapshot>
+
 export const SnapshotRemoveQuery = z.object({
   cascade: z.stringbool().default(false).describe('With its children and its pools.'),
   force: z.stringbool().default(false).describe('Its children and pools stay, and do without it.'),

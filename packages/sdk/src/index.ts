@@ -1,7 +1,13 @@
 export { Client } from './client.js'
 export { fetchTransport } from './fetch-transport.js'
 export { OperationHandle, type StartOptions } from './operation.js'
-export { ServiceHandle, type CallOptions, type CallInput, type ServiceInput } from './services.js'
+export {
+  ServiceHandle,
+  type CallOptions,
+  type CallInput,
+  type CodeToSend,
+  type ServiceInput,
+} from './services.js'
 export type { Connection } from './frame-stream.js'
 export { Terminal, type TerminalOptions } from './terminal.js'
 export type { WebSocketClass, WebSocketLike } from './websocket.js'

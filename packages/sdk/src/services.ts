@@ -1,9 +1,11 @@
 import {
+  CodeState,
   Service,
   ServiceAnswer,
   ServiceList,
   ServiceStopList,
   ThawError,
+  type CodeFile,
   type ServiceRequestInput,
   type ServiceStop,
 } from '@thaw/protocol'
@@ -41,6 +43,12 @@ export interface ServiceInput {
   compute?: ServiceRequestInput['compute']
 }
 
+/** A file of the code that `upload` sends. */
+export interface CodeToSend extends CodeFile {
+  /** Called where its content is missing there. */
+  read(): Promise<Blob>
+}
+
 const Streamed = ServiceAnswer.extend({ kind: z.enum(['json', 'bytes', 'pickle']) })
 
 export class ServicesClient {
@@ -68,6 +76,37 @@ export class ServicesClient {
    */
   deploy(request: ServiceRequestInput): Promise<Service> {
     return this.#call('POST', '/v1/services', Service, { body: request })
+  }
+
+  /**
+   * Sends code to a daemon on another machine: of what it has already nothing travels. `root` of what it returns is where the code is
+   * there, to be deployed from.
+   *
+   * @param origin machine and directory that it is from
+   * @throws ThawError PAYLOAD_TOO_LARGE, INVALID_REQUEST, DISK_FULL
+   */
+  async upload(
+    name: string,
+    origin: string,
+    files: readonly CodeToSend[],
+  ): Promise<{ root: string; sent: CodeFile[] }> {
+    const path = `/v1/services/${at(name)}/code`
+    const manifest = {
+      origin,
+      files: files.map(({ path: file, sha256, bytes }) => ({ path: file, sha256, bytes })),
+    }
+    const first = await this.#call('PUT', path, CodeState, { body: manifest })
+    if (first.missing.length === 0) return { root: first.root, sent: [] }
+    const sent: CodeFile[] = []
+    for (const sha256 of first.missing) {
+      const file = files.find((one) => one.sha256 === sha256)
+      if (file === undefined) continue
+      await this.#call('PUT', `${path}/${sha256}`, z.unknown(), { content: await file.read() })
+      sent.push({ path: file.path, sha256, bytes: file.bytes })
+    }
+    const { root, missing } = await this.#call('PUT', path, CodeState, { body: manifest })
+    if (missing.length === 0) return { root, sent }
+    throw new ThawError('INTERNAL', `${missing.length} contents that were sent have not arrived.`)
   }
 
   /**

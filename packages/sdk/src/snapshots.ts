@@ -1,4 +1,6 @@
 import {
+  ExportedSnapshot,
+  ImportedSnapshot,
   Instance,
   Removed,
   Snapshot,
@@ -76,6 +78,16 @@ export class SnapshotsClient {
   /** An instance of it; where that fails, by a start. Returns once it is ready. */
   spawn(id: string, given: TakeInput = {}): Promise<Instance> {
     return this.#call('POST', `/v1/snapshots/${at(id)}/instances`, Instance, { body: given })
+  }
+
+  /** Writes one of a machine into a new file on the daemon's machine. The file holds the machine's memory and disk. */
+  export(id: string, file: string): Promise<ExportedSnapshot> {
+    return this.#call('POST', `/v1/snapshots/${at(id)}/export`, ExportedSnapshot, { body: { file } })
+  }
+
+  /** Makes one, and its image where that is not there, of a file that `export` has written, on the daemon's machine. */
+  import(file: string, name: string | null = null): Promise<ImportedSnapshot> {
+    return this.#call('POST', '/v1/snapshots/import', ImportedSnapshot, { body: { file, name } })
   }
 
   /** @returns ids of what was removed. @throws ThawError HAS_DEPENDENTS */

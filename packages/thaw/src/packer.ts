@@ -19,7 +19,7 @@ async function act(): Promise<Answer> {
   if (work.do === 'pack' || work.do === 'collect') setPriority(0, IN_THE_BACKGROUND)
   await loadZstd()
   if (work.do === 'export') return { exported: await writeExport(work) }
-  if (work.do === 'import') return { imported: await readExport(work.file, work.directory) }
+  if (work.do === 'import') return { imported: await readExport(work.file, work.directory, work.kind) }
   using store = new PageStore(pages)
   if (work.do === 'pack') await packImage(work.image, store, go)
   else if (work.do === 'unpack') await unpackImage(work.image, store)

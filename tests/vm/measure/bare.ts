@@ -1,5 +1,5 @@
 /** A copy brought back by QEMU alone, without thaw's engine: the same command line, the same steps of QMP. */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, type SpawnOptions } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,9 @@ import type { VmImage } from '../../../packages/thaw/src/engines/vm/image.js'
 import { FD, machineWords, type Accelerator } from '../../../packages/thaw/src/engines/vm/qemu/flags.js'
 import type { VmTools } from '../../../packages/thaw/src/engines/vm/tools.js'
 import { scope } from '../../support/vm.js'
+
+/** As thaw starts programs: the kernel shares out processors among sessions before it does within them. */
+const ALONE: SpawnOptions = { detached: true, stdio: 'ignore' }
 
 export interface BareClone extends AsyncDisposable {
   pid: number
@@ -28,7 +31,8 @@ export async function restoreBare(
   const format = last === 0 ? 'raw' : 'qcow2'
   const [program = '', ...before] = tools.command('usr/bin/qemu-img')
   const words = ['create', '-q', '-f', 'qcow2', '-F', format, '-b', join(image, diskName(last)), disk]
-  if (spawnSync(program, [...before, ...words]).status !== 0) throw new Error('qemu-img failed')
+  const made = spawn(program, [...before, ...words], ALONE)
+  if ((await new Promise((resolve) => made.once('close', resolve))) !== 0) throw new Error('qemu-img failed')
   const at = (name: string) => join(image, name)
   const files = { kernel: at('kernel'), initrd: at('initrd'), memory: at('memory'), disk, shared: false }
   const { shape } = manifest
@@ -40,7 +44,7 @@ export async function restoreBare(
     '-incoming',
     'defer',
   ]
-  const child = spawn(qemu, given, { stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'] })
+  const child = spawn(qemu, given, { ...ALONE, stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'] })
   const gone = new Promise((resolve) => child.once('close', resolve))
   const execute = await openQmp(child.stdio[FD.qmp] as Duplex)
   await execute('migrate-set-capabilities', {

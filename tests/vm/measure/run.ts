@@ -93,7 +93,7 @@ const rows: [string, string][] = [
 ]
 const text = `# Machines: what was measured
 
-\`npm run vm\`: machines of 256 MB, one processor, ${accelerator.name === 'kvm' ? 'KVM' : 'emulated (TCG), since there is no usable KVM'}; host with ${cpus().length} processors, load ${load.toFixed(0)} when it began and ${loadAfter.toFixed(0)} when it ended, nearly all of it from other work. A machine of the process \`/sbin/init\` of thaw alone, in which Python had used 30 MB before.
+\`npm run vm\`: machines of 256 MB, one processor, ${accelerator.name === 'kvm' ? 'KVM' : 'emulated (TCG), since there is no usable KVM'}; host with ${cpus().length} processors, load ${load.toFixed(0)} when it began and ${loadAfter.toFixed(0)} when it ended, nearly all of it from other work. Python had used 30 MB in it before it was copied.
 
 | what | |
 |---|---|

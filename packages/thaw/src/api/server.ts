@@ -31,6 +31,7 @@ import { imageRoutes } from './image-routes.js'
 import { instanceRoutes } from './instance-routes.js'
 import { operationRoutes } from './operation-routes.js'
 import { poolRoutes } from './pool-routes.js'
+import { requestId } from './request-id.js'
 import { repairRoutes } from './repair-routes.js'
 import { startRepair } from './repair-stream.js'
 import { runRoutes } from './run-routes.js'
@@ -131,14 +132,15 @@ function guard(app: FastifyInstance, context: ApiContext, callers: WeakMap<Fasti
     if (context.access.isShared(request.raw)) {
       reply.headers({
         'access-control-allow-origin': '*',
-        'access-control-expose-headers': 'location, thaw-version, idempotency-replayed',
+        'access-control-expose-headers':
+          'location, thaw-version, thaw-code, x-request-id, idempotency-replayed',
       })
       if (request.method === 'OPTIONS') {
         return reply
           .headers({
             'access-control-allow-methods': 'GET, POST, PUT, DELETE',
             'access-control-allow-headers':
-              'authorization, content-type, idempotency-key, prefer, last-event-id',
+              'authorization, content-type, idempotency-key, prefer, last-event-id, x-request-id',
             'access-control-max-age': '600',
           })
           .status(204)
@@ -167,12 +169,6 @@ async function passOver(body: IncomingMessage): Promise<void> {
   body.resume()
   await new Promise((resolve) => finished(body, resolve))
   clearTimeout(timer)
-}
-
-/** The caller's own, where it is one that can be written down; else one that is made up. */
-export function requestId(request: FastifyRequest): string {
-  const given = request.headers['x-request-id']
-  return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : request.id
 }
 
 const routeOf = (request: FastifyRequest) => request.routeOptions.url ?? 'none'

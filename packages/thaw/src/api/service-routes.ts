@@ -1,4 +1,9 @@
 import {
+  CodeContentParams,
+  CodeManifest,
+  CodeParams,
+  CodeState,
+  LARGEST_FILE,
   Service,
   ServiceAnswer,
   ServiceCallParams,
@@ -16,6 +21,7 @@ import { openScope, ThawError } from '../system/index.js'
 import { callerSignal } from './caller.js'
 import type { ApiContext } from './context.js'
 import { LogBytes } from './logs.js'
+import { requestId } from './request-id.js'
 import type { Routes } from './server.js'
 import { streamCall } from './service-stream.js'
 
@@ -154,6 +160,23 @@ export function serviceRoutes(app: Routes, context: ApiContext): void {
     },
   )
 
+  app.put(
+    '/v1/services/:id/code',
+    {
+      schema: {
+        tags,
+        operationId: 'putServiceCode',
+        summary: 'Tell which files the code of a service on another machine has',
+        description:
+          'Answers which contents are missing here; they are sent one by one, and then this is asked again. When nothing is missing the directory `root` holds exactly these files, and can be deployed. Calls see all of an edit, or nothing.',
+        params: CodeParams,
+        body: CodeManifest,
+        response: { 200: CodeState },
+      },
+    },
+    (request) => services.putCode(request.params.id, request.body),
+  )
+
   void app.register(async (scope) => {
     const calls = scope.withTypeProvider<ZodTypeProvider>()
     // Arguments are the function's own: nothing here looks into them.
@@ -161,6 +184,24 @@ export function serviceRoutes(app: Routes, context: ApiContext): void {
     calls.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: LARGEST }, (_request, body, done) => {
       done(null, body)
     })
+    calls.put(
+      '/v1/services/:id/code/:sha256',
+      {
+        bodyLimit: LARGEST_FILE,
+        schema: {
+          tags,
+          operationId: 'putServiceContent',
+          summary: 'Send a content that is missing',
+          params: CodeContentParams,
+          response: { 204: z.null() },
+        },
+      },
+      async (request, reply) => {
+        const content = (request.body as Buffer | undefined) ?? new Uint8Array(0)
+        services.receiveCode(request.params.id, request.params.sha256, content)
+        return reply.status(204).send(null)
+      },
+    )
     calls.post(
       '/v1/services/:id/call/:fn',
       {
@@ -204,6 +245,7 @@ async function call(
   }
   const { compute } = services.get(id).request
   const given = {
+    id: requestId(request),
     fn,
     kind,
     body: (request.body as Buffer | undefined) ?? new Uint8Array(0),

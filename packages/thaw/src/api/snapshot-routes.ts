@@ -1,9 +1,13 @@
 import {
+  ExportedSnapshot,
+  ExportRequest,
+  ImportedSnapshot,
   Instance,
   InstanceRequest,
   NameParams,
   Removed,
   Snapshot,
+  SnapshotImportRequest,
   SnapshotList,
   SnapshotRemoveQuery,
   SnapshotRequest,
@@ -163,6 +167,41 @@ export function snapshotRoutes(app: Routes, { products, log }: ApiContext): void
         .status(201)
         .send(await products.provision.createFrom(request.params.id, request.body, scope).ready)
     },
+  )
+
+  app.post(
+    '/v1/snapshots/:id/export',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        tags,
+        operationId: 'exportSnapshot',
+        summary: 'Write a snapshot of a machine into a file, for another machine of the same kind',
+        description: 'The file holds all of its memory and its disk. It is readable by its owner only.',
+        params,
+        body: ExportRequest,
+        response: { 200: ExportedSnapshot },
+      },
+    },
+    (request, reply) =>
+      products.export(request.params.id, request.body.file, openScope(log, callerSignal(reply))),
+  )
+
+  app.post(
+    '/v1/snapshots/import',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        tags,
+        operationId: 'importSnapshot',
+        summary:
+          'Make a snapshot, and its image where that is not here, of a file that an export has written',
+        body: SnapshotImportRequest,
+        response: { 201: ImportedSnapshot },
+      },
+    },
+    async (request, reply) =>
+      reply.status(201).send(await products.import(request.body, openScope(log, callerSignal(reply)))),
   )
 
   app.delete(

@@ -1,11 +1,14 @@
 import type { BelowEntry, RunReport } from '@thaw/protocol'
 
+/** Where a program runs that is not in a process of its own among the others: what begins there takes longer. */
+const PLACES: Readonly<Record<string, string>> = { process: ' in a sandbox', vm: ' in a machine' }
+
 /** The one line that thaw says after a run, without its `thaw: `. */
 export function summaryLine(report: RunReport, command: readonly string[] = []): string {
   const { outcome, checkpoint, seconds } = report
   const time = formatSeconds(seconds.total)
   const instead = seconds.cold_estimate === null ? '' : ` instead of ${formatSeconds(seconds.cold_estimate)}`
-  const where = report.engine === 'process' ? ' in a sandbox' : ''
+  const where = PLACES[report.engine] ?? ''
   const kept = report.kept_effects.length === 0 ? '' : `; kept: ${report.kept_effects.join(', ')}`
   if (outcome === 'replayed') return `nothing changed, output replayed, ${time}${instead}${kept}`
   if (outcome === 'stopped') {

@@ -40,6 +40,7 @@ export function describeServices(
     )
     .option('--repair <command>', 'edits the code when a call raises an error, which is then made again')
     .option('--pickle', 'let calls on this machine carry pickled objects')
+    .option('--upload', "send the code, as is done where THAW_URL names another machine's daemon")
     .option('--replace', 'take the place of a service of this name for other code')
     .option(...json)
     .action(to(async () => (await services()).deploy))

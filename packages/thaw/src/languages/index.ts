@@ -7,7 +7,7 @@ import { adaptPython } from './python/adapt.js'
 export type { Adapted, CommandContext, Inside } from './language.js'
 export { launcherEnvironment, withoutLauncher } from './generic/launcher.js'
 export { findProgram } from './lookup.js'
-export { findProject } from './project.js'
+export { findProject } from '../system/project.js'
 export { describeInterpreter, whyNotResumable, type Interpreter } from './python/interpreter.js'
 
 /** What the command is, and how to start it. */

@@ -3,10 +3,11 @@ import { readdirSync, rmSync } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Collected } from '@thaw/protocol'
-import { ProcessImage } from '../engines/process/image.js'
+import { isParked } from '../engines/engine.js'
 import type { Journal, RunRow } from '../store/index.js'
 import { branchesKept, HISTORY_FILE } from './history.js'
 import { isAskedFor, outlasts, strayImages } from './kept.js'
+import { MACHINES } from './run.js'
 import type { Workshop } from './workshop.js'
 
 export interface CollectorOptions {
@@ -48,9 +49,9 @@ export class Collector {
         await remove(directory)
         continue
       }
-      const strays = this.#isIdle(name)
-        ? strayImages(join(directory, 'images'), this.#journal.listCheckpoints(name))
-        : []
+      const places = ['images', join(MACHINES, 'images')].map((place) => join(directory, place))
+      const kept = this.#journal.listCheckpoints(name)
+      const strays = this.#isIdle(name) ? places.flatMap((place) => strayImages(place, kept)) : []
       if (strays.length > 0) await this.#shop.keeper.release(directory)
       for (const stray of strays) await remove(stray)
       const needed = this.#needed(name, directory)
@@ -119,9 +120,7 @@ export class Collector {
 
   async #dropImages({ id }: RunRow): Promise<boolean> {
     const run = this.#shop.runs.get(id)
-    const found = run
-      ?.parked()
-      .filter(({ image, kind }) => image instanceof ProcessImage && kind === 'moment')
+    const found = run?.parked().filter(({ image, kind }) => !isParked(image) && kind === 'moment')
     if (run === undefined || found === undefined || found.length === 0) return false
     await Promise.all(found.map((checkpoint) => this.#shop.giveUp(run, checkpoint)))
     return true
@@ -148,6 +147,7 @@ export class Collector {
       'temp',
       'images',
       'work',
+      MACHINES,
       HISTORY_FILE,
       ...(run?.branches.map((branch) => branch.id) ?? branchesKept(directory)),
       // What a program had printed before a checkpoint that outlived its daemon.

@@ -189,7 +189,7 @@ export class Launch {
       const notes = branch.notes ?? []
       const told = { ...begun, reason: joined([begun.reason, ...notes]) }
       const report = await this.#finish(group, execution, exit, told, from)
-      if (branch.failure != null) throw branch.failure
+      if (branch.failure) throw branch.failure
       return report
     })
     return this.started(execution, done)

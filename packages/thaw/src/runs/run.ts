@@ -19,6 +19,9 @@ const BRANCHES_KEPT = { run: 16, exact: 256, hot: 256 }
 /** Written by C code as a matter of course, and not by a shell's redirection. */
 const C_WRITTEN = /\.(db|sqlite3?|npy|npz|h5|hdf5|parquet|feather|arrow|pkl|bin|dat|mdb)$|-(journal|wal|shm)$/
 
+/** Directory in a run's, with all that its machines have. */
+export const MACHINES = 'machines'
+
 export interface RunIdentity {
   id: string
   command: string[]
@@ -72,7 +75,7 @@ export class Run {
 
   /** Where its machines live, and copies of them. */
   machines(log: Log): ProcessGroup {
-    const directory = join(this.identity.directory, 'machines')
+    const directory = join(this.identity.directory, MACHINES)
     return (this.#machines ??= ProcessGroup.open(join(directory, 'images'), join(directory, 'work'), log))
   }
 

@@ -2,24 +2,16 @@
 import type { ServiceCompute } from '@thaw/protocol'
 import { ThawError, type Log } from '../system/index.js'
 import { asError, type Host } from './host.js'
-import type { Outcome, Printed, Slot } from './party.js'
+import type { CallRequest, Outcome, Slot } from './party.js'
 import type { Stops } from './stops.js'
 import type { Worker } from './worker.js'
 
 /** How long a call that is cancelled may take to end. Milliseconds. */
 const CANCEL_GRACE = 1000
-
-export interface CallRequest {
-  fn: string
-  kind: 'json' | 'bytes' | 'pickle'
-  body: Uint8Array
-  /** Seconds; null: as long as it likes. */
-  timeout: number | null
-  isolation: 'service' | 'call'
-  /** Aborted when nobody waits for it any more. */
-  signal: AbortSignal
-  printed: Printed
-}
+/** How long a worker may take to say that it is there, while a call in it cannot be interrupted. Milliseconds. */
+const PING_PATIENCE = 2000
+/** The longest that a timer of Node can wait. Milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1
 
 export type Result = Extract<Outcome, { t: 'result' }>
 
@@ -33,8 +25,14 @@ interface Place {
 export interface Supply {
   host(): Host | null
   version(): string
-  /** Resolves when nothing is being changed. */
-  settled(): Promise<void>
+  /** Whether a call can begin now, with the code of now. */
+  isOpen(): boolean
+  /**
+   * Brings it to where a call can begin; that may have changed again.
+   *
+   * @param first whether the caller has not waited for it before: a start that had begun before may fail without him
+   */
+  open(first: boolean): Promise<void>
   /** Calls at breakpoints: their time stands still. */
   stops: Pick<Stops, 'holds' | 'release'>
   log: Log
@@ -47,6 +45,8 @@ export class Calls {
   /** Workers for one call each, forked ahead. */
   #fresh: Promise<Worker>[] = []
   #running = 0
+  /** Calls that have not begun. */
+  #pending = 0
   #last = 0
   /** Called when the last call has ended. */
   onQuiet: () => void = () => {}
@@ -62,7 +62,7 @@ export class Calls {
   }
 
   get waiting(): number {
-    return this.#waiting.length
+    return this.#pending
   }
 
   /** For one more call. */
@@ -70,10 +70,13 @@ export class Calls {
     return ++this.#last
   }
 
-  /** @throws ThawError QUEUE_FULL, CALL_RAISED, CALL_TIMEOUT, CANCELLED, WORKER_CRASHED and what `asError` knows */
-  async carry(request: CallRequest): Promise<Result> {
-    if (!this.#hasRoom(request)) await this.#queue(request)
-    this.#running++
+  /**
+   * @param begin called when it begins, with the code that serves then; what it throws ends the call
+   * @throws ThawError QUEUE_FULL, CALL_RAISED, CALL_TIMEOUT, CANCELLED, WORKER_CRASHED and what `asError` and `open` know
+   */
+  async carry(request: CallRequest, begin: () => void): Promise<Result> {
+    if (this.#supply.isOpen() && this.#hasRoom(request)) this.#running++
+    else await this.#wait(request)
     let isOpen = true
     const place: Place = {
       begun: false,
@@ -86,6 +89,7 @@ export class Calls {
       },
     }
     try {
+      begin()
       return await (request.isolation === 'call' ? this.#alone(request, place) : this.#shared(request, place))
     } finally {
       // What has begun leaves when it has ended, which may be later than its caller's end.
@@ -111,51 +115,59 @@ export class Calls {
     return this.#running === 0
   }
 
-  #hasRoom({ isolation }: CallRequest): boolean {
-    const { concurrency, workers } = this.compute
-    return this.#running < (isolation === 'call' ? concurrency : concurrency * workers)
+  #hasRoom(request: CallRequest): boolean {
+    return this.#running < this.#capacity(request)
   }
 
-  async #queue(request: CallRequest): Promise<void> {
-    const { queue } = this.compute
-    if (this.#waiting.length >= queue) {
-      throw new ThawError(
-        'QUEUE_FULL',
-        `${this.#running} calls run and ${this.#waiting.length} wait already.`,
-      )
+  #capacity({ isolation }: CallRequest): number {
+    const { concurrency, workers } = this.compute
+    return isolation === 'call' ? concurrency : concurrency * workers
+  }
+
+  /** Until the service is open and has room, both at once; from then on it counts among those that run. */
+  async #wait(request: CallRequest): Promise<void> {
+    if (this.#running + this.#pending >= this.#capacity(request) + this.compute.queue) {
+      throw new ThawError('QUEUE_FULL', `${this.#running} calls run and ${this.#pending} wait already.`)
     }
-    const { signal, timeout } = request
-    const begun = performance.now()
-    while (!this.#hasRoom(request)) {
-      await new Promise<void>((resolve, reject) => {
-        const over = (error: ThawError) => {
-          const at = this.#waiting.indexOf(next)
-          if (at >= 0) this.#waiting.splice(at, 1)
-          done()
-          reject(error)
-        }
-        const gone = () => over(new ThawError('CANCELLED', 'The caller went away while the call waited.'))
-        const timer =
-          timeout === null
-            ? undefined
-            : setTimeout(() => over(late(request)), timeout * 1000 - (performance.now() - begun))
-        const done = () => {
-          clearTimeout(timer)
-          signal.removeEventListener('abort', gone)
-        }
-        const next = () => {
-          done()
-          resolve()
-        }
-        signal.addEventListener('abort', gone, { once: true })
-        this.#waiting.push(next)
-        if (signal.aborted) gone()
-      })
+    this.#pending++
+    const end = request.timeout === null ? null : performance.now() + request.timeout * 1000
+    try {
+      for (let first = true; ; first = false) {
+        if (!this.#supply.isOpen()) await unlessGone(request, this.#supply.open(first))
+        else if (!this.#hasRoom(request)) await this.#queue(request, end, first)
+        else break
+      }
+      this.#running++
+    } catch (error) {
+      // The room that it may have been called for is the next one's.
+      this.#waiting.shift()?.()
+      throw error
+    } finally {
+      this.#pending--
+    }
+  }
+
+  /** @param end when it has waited long enough; milliseconds of performance.now() */
+  async #queue(request: CallRequest, end: number | null, isNew: boolean): Promise<void> {
+    let next!: () => void
+    const called = new Promise<void>((resolve) => (next = resolve))
+    // Who was called already and found the service closed keeps the place.
+    if (isNew) this.#waiting.push(next)
+    else this.#waiting.unshift(next)
+    const timer = end === null ? null : after(end - performance.now())
+    try {
+      const waited = unlessGone(request, called)
+      if (timer === null) await waited
+      else if ((await Promise.race([waited, timer.over])) === LATE) throw late(request)
+    } finally {
+      timer?.clear()
+      const at = this.#waiting.indexOf(next)
+      if (at >= 0) this.#waiting.splice(at, 1)
     }
   }
 
   async #shared(request: CallRequest, place: Place): Promise<Result> {
-    const found = (await this.#connection()) ?? (await this.#supply.settled().then(() => this.#connection()))
+    const found = await this.#connection()
     if (found === null) {
       throw new ThawError('WORKER_CRASHED', 'The worker that was to serve the call has ended.')
     }
@@ -180,7 +192,10 @@ export class Calls {
   /** In a copy of the state right after loading, which ends with the call. */
   async #alone(request: CallRequest, place: Place): Promise<Result> {
     const host = this.#host()
-    const worker = await (this.#fresh.shift() ?? this.#fork(host))
+    const ahead = await this.#fresh.shift()
+    const isFit = ahead !== undefined && !ahead.gone && ahead.version === this.#supply.version()
+    if (ahead !== undefined && !isFit) void host.kill(ahead)
+    const worker = isFit ? ahead : await this.#fork(host)
     // The next is made while this one works.
     if (this.#fresh.length === 0 && this.compute.isolation === 'call') this.#ahead(host)
     try {
@@ -210,44 +225,54 @@ export class Calls {
   }
 
   async #on(host: Host, worker: Worker, slot: Slot, request: CallRequest, place: Place): Promise<Result> {
-    const { fn, kind, body, printed, timeout, signal } = request
+    const { fn, timeout, signal } = request
     const id = this.number()
-    const carried = slot.carry(id, fn, kind, body, printed)
+    const carried = slot.carry(id, request)
     place.begun = true
     const free = () => {
       slot.taken = false
       place.leave()
     }
     carried.then(free, free)
+    let timer = timeout === null ? null : after(timeout * 1000)
     try {
-      if (timeout === null && !signal.aborted) {
-        // The common case needs no timer.
-        const given = await Promise.race([carried, gone(signal)])
-        if (given !== GONE) return asResult(given)
-      } else {
-        let given
-        do given = await Promise.race([carried, gone(signal), after((timeout ?? 0) * 1000)])
-        while (given === LATE && this.#supply.stops.holds(id))
+      // The common case needs no timer.
+      for (;;) {
+        const ends = timer === null ? [] : [timer.over]
+        const given = await Promise.race([carried, gone(signal), ...ends])
         if (given !== GONE && given !== LATE) return asResult(given)
+        if (given === GONE || timeout === null || !this.#supply.stops.holds(id)) break
+        timer = after(timeout * 1000)
       }
     } catch (error) {
       if (!(error instanceof ThawError) || error.code !== 'WORKER_CRASHED') throw error
       throw new ThawError('WORKER_CRASHED', `The process that served ${fn} ${await host.ending(worker)}.`)
+    } finally {
+      timer?.clear()
     }
+    // A process that waits until what it prints is taken could not be interrupted.
+    slot.mute()
     worker.cancel(slot, id)
     this.#supply.stops.release(id)
-    const ended = await Promise.race([carried.catch(() => null), after(CANCEL_GRACE)])
-    if (ended === LATE) this.#stuck(host, worker, slot)
+    const grace = after(CANCEL_GRACE)
+    const ended = await Promise.race([carried.catch(() => null), grace.over])
+    grace.clear()
+    if (ended === LATE) void this.#stuck(host, worker, slot)
     throw signal.aborted ? new ThawError('CANCELLED', 'The caller went away.') : late(request)
   }
 
-  /** A call that cannot be interrupted keeps its place. A worker in which there is no other is replaced. */
-  #stuck(host: Host, worker: Worker, slot: Slot): void {
+  /**
+   * A call that cannot be interrupted keeps its place. A worker in which there is no other is replaced; so is one that lets nothing
+   * else in it go on, as C code does that never lets go of the interpreter.
+   */
+  async #stuck(host: Host, worker: Worker, slot: Slot): Promise<void> {
     slot.stuck = true
     const { concurrency } = this.compute
-    if (worker.slots.filter((one) => one.stuck && one.taken).length < concurrency) return
-    this.#supply.log.warn('All calls of a worker are stuck; it is replaced.', { worker: worker.name })
-    void host.replace(worker).catch(() => {})
+    const isFull = worker.slots.filter((one) => one.stuck && one.taken).length >= concurrency
+    if (!isFull && (await worker.answers(PING_PATIENCE))) return
+    if (worker.gone) return
+    this.#supply.log.warn('A worker is stuck; it is replaced.', { worker: worker.name })
+    await host.replace(worker).catch(() => {})
   }
 }
 
@@ -261,8 +286,20 @@ function gone(signal: AbortSignal): Promise<typeof GONE> {
   })
 }
 
-function after(milliseconds: number): Promise<typeof LATE> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds, LATE).unref())
+/** What comes first: that, or that nobody waits for the call any more. */
+async function unlessGone<T>({ signal }: CallRequest, work: Promise<T>): Promise<T> {
+  work.catch(() => {})
+  const first = await Promise.race([work, gone(signal)])
+  if (first === GONE) throw new ThawError('CANCELLED', 'The caller went away before the call had begun.')
+  return first
+}
+
+function after(milliseconds: number): { over: Promise<typeof LATE>; clear(): void } {
+  let timer!: NodeJS.Timeout
+  const over = new Promise<typeof LATE>((resolve) => {
+    timer = setTimeout(resolve, Math.min(milliseconds, LONGEST_TIMER), LATE).unref()
+  })
+  return { over, clear: () => clearTimeout(timer) }
 }
 
 function late({ fn, timeout }: CallRequest): ThawError {

@@ -2,7 +2,7 @@
 import type { ServiceCallable, ServiceRequest } from '@thaw/protocol'
 import type { HostError, HostHello, KeeperMessage } from '@thaw/protocol/service-host'
 import type { ProcessImage } from '../engines/process/image.js'
-import { ThawError, within, type Scope } from '../system/index.js'
+import { ThawError, within, withTimeout, type Scope } from '../system/index.js'
 import type { Line, LineServer } from './line.js'
 import { Asked, type Party, type Slot } from './party.js'
 import type { Tree } from './tree.js'
@@ -19,6 +19,10 @@ export type Patched = Extract<KeeperMessage, { t: 'patched' }>
 
 /** How long what was said before an end may take to be read. Milliseconds. */
 const LAST_READ = 100
+/** How long the others may come after the first, when all are thawed. Milliseconds. */
+const AWAKE_PATIENCE = 10_000
+/** How long a worker may take to put new code in place. Milliseconds. */
+const PATCH_PATIENCE = 10_000
 
 interface Parked {
   party: Asked
@@ -77,7 +81,7 @@ export class Host implements AsyncDisposable {
   async fork(version: string, scope: Scope, alone = false): Promise<Worker> {
     const name = `w${++this.#count}`
     // Its connections may come before the keeper's answer.
-    const worker = new Worker(name, 0, { alone })
+    const worker = new Worker(name, 0, { alone, version })
     this.#workers.push(worker)
     worker.onGone = () => {
       this.#workers = this.#workers.filter((one) => one !== worker)
@@ -141,12 +145,16 @@ export class Host implements AsyncDisposable {
     const body = asBody(sources)
     const message = { do: 'patch', version, callables }
     const first = asPatched(await within(scope, 'patching', this.#keeper.ask(message, body)))
+    const workers = [...this.#workers]
+    const bounded = withTimeout(scope, PATCH_PATIENCE)
     const others = await Promise.allSettled(
-      this.#workers.map(async ({ control }) => asPatched(await control.ask(message, body))),
+      workers.map(async ({ control }) =>
+        asPatched(await within(bounded, 'patching', control.ask(message, body))),
+      ),
     )
     for (const [at, one] of others.entries()) {
-      // Its state may not let it take the new code: it begins anew with it.
-      if (one.status === 'rejected') this.#workers[at]?.end()
+      // Its state may not let it take the new code, or a call nothing else go on: it begins anew with it.
+      if (one.status === 'rejected') void this.replace(workers[at] as Worker)
     }
     const told = others.find((one) => one.status === 'fulfilled')
     return told === undefined ? first : { ...first, report: told.value.report }
@@ -221,7 +229,14 @@ export class Host implements AsyncDisposable {
     }
     for (const one of kept.parked) this.#park({ ...one, party: new Asked() })
     this.#lines.hear((hello, line) => this.#hear(hello, line))
-    await within(scope, 'waking up', Promise.all(this.#parties().map((one) => one.arrived())))
+    await within(scope, 'waking up', this.#keeper.arrived())
+    // One that had ended while it was frozen does not come.
+    const others = Promise.all(this.#parties().map((one) => one.arrived()))
+    await within(withTimeout(scope, AWAKE_PATIENCE), 'waking up', others).catch(() => {})
+    for (const worker of this.#workers) {
+      if (worker.parties.some(({ line }) => line === null)) void this.kill(worker)
+    }
+    for (const { party } of this.#parked) if (party.line === null) party.end()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

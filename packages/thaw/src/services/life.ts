@@ -205,13 +205,16 @@ export class Life {
    */
   async freeze(host: Host, counts: { calls: number; failed: number }, scope: Scope): Promise<void> {
     this.state = 'freezing'
-    const kept = host.describe()
-    let image
+    let kept, image
     try {
       await this.#stops.drop()
+      // One that has crashed just now is not to be missing later.
+      await this.#replenish(host)
+      kept = host.describe()
       image = await host.freeze(scope)
     } catch (error) {
       this.state = 'ready'
+      await this.#replenish(host)
       throw error
     }
     const frozen = {
@@ -265,6 +268,7 @@ export class Life {
       this.#hold(host)
       const bounded = withTimeout(scope, this.request.compute.launch_timeout * 1000)
       await host.awake(frozen.kept as Kept, bounded)
+      await this.#replenish(host)
       this.#record({ ...this.#row, frozen: null })
       await this.#site.site.engine.discard(image)
       this.diskBytes = 0
@@ -300,8 +304,16 @@ export class Life {
       this.reason = 'A worker has crashed, and was replaced.'
       // Calls wait meanwhile: nothing could serve them.
       void this.#inTurn(async () => {
-        if (this.#host === host) await host.fork(this.version, openScope(this.#site.log))
+        await this.#replenish(host)
       }).catch((error: unknown) => this.#site.log.warn('A worker could not be replaced.', { error }))
+    }
+  }
+
+  /** As many workers as there are to be. */
+  async #replenish(host: Host): Promise<void> {
+    while (this.#host === host) {
+      if (host.workers.filter(({ alone }) => !alone).length >= this.request.compute.workers) return
+      await host.fork(this.version, openScope(this.#site.log))
     }
   }
 

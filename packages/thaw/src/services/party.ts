@@ -124,6 +124,20 @@ export type Outcome =
 /** Told what a call prints. Returns a promise when it has to wait. */
 export type Printed = (stream: 'stdout' | 'stderr', bytes: Buffer) => Promise<void> | undefined
 
+export interface CallRequest {
+  /** Id of the request, as its caller knows it. */
+  id: string
+  fn: string
+  kind: 'json' | 'bytes' | 'pickle'
+  body: Uint8Array
+  /** Seconds; null: as long as it likes. */
+  timeout: number | null
+  isolation: 'service' | 'call'
+  /** Aborted when nobody waits for it any more. */
+  signal: AbortSignal
+  printed: Printed
+}
+
 interface Current {
   id: number
   printed: Printed
@@ -145,11 +159,11 @@ export class Slot extends Party {
   }
 
   /** Prerequisite: it is connected and carries none. @throws ThawError WORKER_CRASHED */
-  carry(id: number, fn: string, kind: string, body: Uint8Array, printed: Printed): Promise<Outcome> {
+  carry(id: number, { id: request, fn, kind, body, printed }: CallRequest): Promise<Outcome> {
     const { line } = this
     if (line === null) return Promise.reject(crashed())
     const outcome = this.expect(id, printed)
-    line.send({ do: 'call', id, fn, kind }, body)
+    line.send({ do: 'call', id, fn, kind, request }, body)
     return outcome
   }
 
@@ -159,6 +173,12 @@ export class Slot extends Party {
       if (this.gone) reject(crashed())
       else this.#current = { id, printed, resolve, reject }
     })
+  }
+
+  /** What its call prints from now on is for nobody. */
+  mute(): void {
+    if (this.#current !== null) this.#current.printed = () => undefined
+    this.line?.resume()
   }
 
   /** In thaw's own words, among what the call prints. */

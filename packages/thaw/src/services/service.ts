@@ -8,8 +8,9 @@ import type { ServiceRow } from '../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
 import type { Beside } from '../snapshots/instances/body.js'
 import type { BesideSpec } from './beside.js'
-import { asResult, Calls, type CallRequest, type Result } from './calls.js'
+import { asResult, Calls, type Result } from './calls.js'
 import { Life, type LifeSite } from './life.js'
+import type { CallRequest } from './party.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
 import { Stops } from './stops.js'
@@ -50,6 +51,10 @@ export class Service implements AsyncDisposable {
   #awake = 0
   /** One change at a time; null: none is under way. */
   #turn: Promise<unknown> | null = null
+  /** What is said to those who come after its end; null: it has not ended. */
+  #over: (() => ThawError) | null = null
+  /** Being brought to where it can be called; null: it is not. */
+  #opening: Promise<void> | null = null
   /** Told when it has changed, for those who count. */
   onChange: () => void = () => {}
 
@@ -76,7 +81,8 @@ export class Service implements AsyncDisposable {
     this.#calls = new Calls(compute, {
       host: () => this.#life.host,
       version: () => this.#life.version,
-      settled: async () => void (await this.#turn?.catch(() => {})),
+      isOpen: () => this.#isOpen(),
+      open: (first) => this.#open(first),
       stops: this.stops,
       log: shop.log,
     })
@@ -174,18 +180,12 @@ export class Service implements AsyncDisposable {
    * has to be started and cannot be
    */
   async call(request: CallRequest, version: string | null): Promise<Called> {
-    const { sync, repair } = this.request.compute
-    const isReady = this.#turn === null && this.state === 'ready'
-    if (!isReady || (sync === 'call' && this.#reload.news() !== null)) await this.#prepare(request)
-    if (version !== null && version !== this.#life.version) {
-      const { stale } = this.#reload
-      const why = stale === null ? '' : ` (${stale.file}:${stale.line}: ${stale.message})`
-      throw new ThawError('CODE_VERSION', `${this.name} serves ${this.#life.version}, not ${version}${why}.`)
-    }
+    const { repair } = this.request.compute
     this.#callCount++
     const tail = repair === null ? null : new Tail()
+    const begin = () => this.#expect(version)
     const carry = async (): Promise<Called> => {
-      const result = await this.#calls.carry({ ...request, printed: this.#record(request, tail) })
+      const result = await this.#calls.carry({ ...request, printed: this.#record(request, tail) }, begin)
       return { ...result, stale: this.#reload.stale, repaired: [] }
     }
     try {
@@ -293,9 +293,15 @@ export class Service implements AsyncDisposable {
     await this.#inTurn(() => this.#life.end())
   }
 
+  /** Its files are changed, while no call begins. */
+  async change(work: () => void): Promise<void> {
+    await this.#inTurn(async () => work())
+  }
+
   /** Nothing of it is left. */
   async remove(): Promise<void> {
     await this.#inTurn(async () => {
+      this.#over = () => new ThawError('SERVICE_NOT_FOUND', `${this.name} has been removed.`)
       await this.#life.end()
       this.#shop.journal.services.forget(this.name)
       this.#log.close()
@@ -328,6 +334,7 @@ export class Service implements AsyncDisposable {
           this.#shop.log.warn('A service ends with the daemon.', { name: this.name, error }),
         )
       }
+      this.#over = () => new ThawError('DAEMON_STOPPING', `${this.name} ends with the daemon.`)
       await this.#life.down()
     })
     this.#log.close()
@@ -395,6 +402,7 @@ export class Service implements AsyncDisposable {
     const before = this.#turn
     const turn = (async () => {
       await before?.catch(() => {})
+      if (this.#over !== null) throw this.#over()
       return await work()
     })()
     this.#turn = turn
@@ -406,25 +414,36 @@ export class Service implements AsyncDisposable {
     }
   }
 
-  /** Brings it to where it can be called with the code of now. */
-  async #prepare({ signal }: CallRequest): Promise<void> {
-    const scope = openScope(this.#shop.log)
-    // Who goes away leaves the start to those who come after.
-    const ready = this.#inTurn(async () => {
+  /** Whether it serves, with the code of now, and nothing is being changed. */
+  #isOpen(): boolean {
+    if (this.#over !== null) throw this.#over()
+    if (this.#turn !== null || this.state !== 'ready') return false
+    return this.request.compute.sync !== 'call' || this.#reload.news() === null
+  }
+
+  /** Brings it there, for all who wait. Who goes away leaves that to those who stay. */
+  async #open(first: boolean): Promise<void> {
+    if (this.#opening === null && this.#turn !== null) return void (await this.#turn.catch(() => {}))
+    // What had begun before may fail for what has been mended since.
+    const isOlder = first && this.#opening !== null
+    this.#opening ??= this.#inTurn(async () => {
+      const scope = openScope(this.#shop.log)
       await this.#life.rise(scope)
       if (this.request.compute.sync === 'call') await this.#reload.sync(scope, false)
-    })
-    ready.catch(() => {})
-    let leave!: () => void
-    const left = new Promise<never>((_, reject) => {
-      leave = () => reject(new ThawError('CANCELLED', 'The caller went away while the service started.'))
-      signal.addEventListener('abort', leave, { once: true })
-    })
+    }).finally(() => (this.#opening = null))
     try {
-      await Promise.race([ready, left])
-    } finally {
-      signal.removeEventListener('abort', leave)
+      await this.#opening
+    } catch (error) {
+      if (!isOlder) throw error
     }
+  }
+
+  /** @throws ThawError CODE_VERSION */
+  #expect(version: string | null): void {
+    if (version === null || version === this.#life.version) return
+    const { stale } = this.#reload
+    const why = stale === null ? '' : ` (${stale.file}:${stale.line}: ${stale.message})`
+    throw new ThawError('CODE_VERSION', `${this.name} serves ${this.#life.version}, not ${version}${why}.`)
   }
 
   #record({ printed }: CallRequest, tail: Tail | null): CallRequest['printed'] {

@@ -1,7 +1,7 @@
 /** All services of a daemon. */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join, sep } from 'node:path'
-import type { Service as ServiceDocument, ServiceRequest } from '@thaw/protocol'
+import type { CodeManifest, CodeState, Service as ServiceDocument, ServiceRequest } from '@thaw/protocol'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
 import { ProcessEngine } from '../engines/process/process.js'
@@ -17,9 +17,10 @@ import {
   type Scope,
 } from '../system/index.js'
 import type { Called } from './service.js'
-import type { CallRequest } from './calls.js'
+import type { CallRequest } from './party.js'
 import type { AskForEdit } from './repair.js'
 import { Service, type Shop } from './service.js'
+import { Uploads } from './uploads.js'
 
 /** Between two looks whether a service is due to rest. Milliseconds. */
 const LOOK = 250
@@ -31,6 +32,8 @@ export class Services implements AsyncDisposable {
   readonly #group: ProcessGroup
   readonly #all = new Map<string, Service>()
   readonly #metrics: Metrics
+  readonly #log: Log
+  readonly #uploads: Uploads
   readonly #timer: NodeJS.Timeout
 
   /** Frozen services of an earlier daemon are there again; others begin anew at their next call. */
@@ -49,7 +52,9 @@ export class Services implements AsyncDisposable {
     for (const one of [directory, sockets]) preparePrivate(one)
     const engine = new ProcessEngine(new CriuProvider(paths.cache), (what) => log.info(what))
     this.#metrics = metrics
+    this.#log = log
     this.#group = ProcessGroup.open(images, join(directory, 'work'), log)
+    this.#uploads = new Uploads(join(directory, 'code'))
     const logs = join(directory, 'logs')
     mkdirSync(logs, { recursive: true, mode: 0o700 })
     this.#shop = {
@@ -73,6 +78,7 @@ export class Services implements AsyncDisposable {
     const kept = new Set(rows.flatMap(({ frozen }) => (frozen === null ? [] : [frozen.directory])))
     for (const name of readdirSync(images)) if (!kept.has(name)) removeTree(join(images, name))
     for (const name of readdirSync(logs)) if (!this.#all.has(name)) removeTree(join(logs, name))
+    this.#uploads.prune((name) => this.#all.has(name), false)
     this.#timer = setInterval(() => {
       for (const service of this.#all.values()) void service.rest()
     }, LOOK)
@@ -112,13 +118,11 @@ export class Services implements AsyncDisposable {
     const known = this.#all.get(request.name)
     if (known !== undefined && !isSameCode(known.request, request)) {
       if (!replace) {
-        throw new ThawError(
-          'SERVICE_EXISTS',
-          `${request.name} is ${originOf(known.request)}, not ${originOf(request)}.`,
-          { details: { there: originOf(known.request), asked: originOf(request) } },
-        )
+        const [there, asked] = [this.#originOf(known.request), this.#originOf(request)]
+        const details = { there, asked }
+        throw new ThawError('SERVICE_EXISTS', `${request.name} is ${there}, not ${asked}.`, { details })
       }
-      await this.remove(request.name)
+      await this.remove(request.name, request.source.file)
     }
     const there = this.#all.get(request.name)
     const service = there ?? this.#add({ request, created_at: new Date().toISOString(), frozen: null })
@@ -134,24 +138,53 @@ export class Services implements AsyncDisposable {
       this.#metrics.serviceCall(name, 'ok', (performance.now() - begun) / 1000)
       return called
     } catch (error) {
-      const { code } = ThawError.from(error)
+      const told = withRequest(ThawError.from(error), request.id)
+      const { code } = told
       if (code !== 'SERVICE_NOT_FOUND') {
         this.#metrics.serviceCall(name, code, (performance.now() - begun) / 1000)
       }
-      throw error
+      this.#log.info('A call failed.', { service: name, fn: request.fn, request: request.id, code })
+      throw told
     }
   }
 
-  async remove(name: string): Promise<void> {
+  /** @param except file whose code stays, where it was sent */
+  async remove(name: string, except: string | null = null): Promise<void> {
     const service = this.get(name)
     this.#all.delete(name)
     await service.remove()
+    this.#uploads.remove(name, except)
+  }
+
+  /**
+   * The code of a service on another machine: what of it is missing here, or where it is.
+   *
+   * @throws ThawError PAYLOAD_TOO_LARGE, DISK_FULL
+   */
+  async putCode(name: string, manifest: CodeManifest): Promise<CodeState> {
+    this.#uploads.prune((one) => one === name || this.#all.has(one), true)
+    return await this.#uploads.put(name, manifest, async (root, work) => {
+      const service = this.#all.get(name)
+      // Calls see all of an edit, or nothing.
+      if (service?.request.source.file.startsWith(root + sep) === true) await service.change(work)
+      else work()
+    })
+  }
+
+  /** @throws ThawError INVALID_REQUEST, PAYLOAD_TOO_LARGE, DISK_FULL */
+  receiveCode(name: string, sha256: string, content: Uint8Array): void {
+    this.#uploads.receive(name, sha256, content)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer)
     await Promise.all([...this.#all.values()].map((one) => one[Symbol.asyncDispose]()))
     await this.#group[Symbol.asyncDispose]()
+  }
+
+  #originOf({ source }: Asked): string {
+    const file = this.#uploads.originOf(source.file)
+    return source.class === null ? file : `${source.class.name} of ${file}`
   }
 
   #add(row: ServiceRow): Service {
@@ -167,6 +200,12 @@ export class Services implements AsyncDisposable {
     this.#shop.journal.services.record(lost)
     return lost
   }
+}
+
+/** So that who reads the error finds the call in the logs. */
+function withRequest(error: ThawError, request: string): ThawError {
+  const { code, message, hint, cause } = error
+  return new ThawError(code, message, { hint, cause, details: { ...error.details, request } })
 }
 
 function checkFile(file: string): void {
@@ -195,10 +234,6 @@ function joined(known: Asked, asked: Asked): Asked {
   const callables = before === null || now === null ? now : [...new Set([...before, ...now])]
   const python = asked.compute.python ?? known.compute.python
   return { ...asked, source: { ...asked.source, callables }, compute: { ...asked.compute, python } }
-}
-
-function originOf({ source }: Asked): string {
-  return source.class === null ? source.file : `${source.class.name} of ${source.file}`
 }
 
 /** @throws ThawError COMMAND_NOT_FOUND, UNSUPPORTED */

@@ -9,14 +9,17 @@ export class Worker {
   readonly slots: Slot[] = []
   /** Whether it is for one call only. */
   readonly alone: boolean
+  /** Of the code that it was forked with. */
+  readonly version: string
   /** Set when it has ended. */
   onGone: () => void = () => {}
   #gone = false
 
-  constructor(name: string, pid: number, { slots = 1, alone = false } = {}) {
+  constructor(name: string, pid: number, { slots = 1, alone = false, version = '' } = {}) {
     this.name = name
     this.pid = pid
     this.alone = alone
+    this.version = version
     this.control.onGone = () => this.end()
     while (this.slots.length < slots) this.#add()
   }
@@ -52,6 +55,21 @@ export class Worker {
 
   cancel(slot: Slot, id: number): void {
     this.control.line?.send({ do: 'cancel', slot: this.slots.indexOf(slot), id })
+  }
+
+  /** Whether it says something within so many milliseconds. */
+  async answers(milliseconds: number): Promise<boolean> {
+    let timer!: NodeJS.Timeout
+    const silent = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, milliseconds, false)
+    })
+    const answered = this.control.ask({ do: 'ping' }).then(
+      () => true,
+      () => false,
+    )
+    const first = await Promise.race([answered, silent])
+    clearTimeout(timer)
+    return first
   }
 
   get parties(): (Asked | Slot)[] {

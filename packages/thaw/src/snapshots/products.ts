@@ -1,7 +1,14 @@
 /** Images, and what is made of them. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { DaemonSettings, Image, RootFiles } from '@thaw/protocol'
+import type {
+  DaemonSettings,
+  ExportedSnapshot,
+  Image,
+  ImportedSnapshot,
+  RootFiles,
+  SnapshotImportRequest,
+} from '@thaw/protocol'
 import { CriuProvider, needsUserNamespace } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
 import { ImageKeeper } from '../engines/process/keeper.js'
@@ -14,6 +21,7 @@ import { Disposables, ThawError, type Log, type Metrics, type Paths, type Scope 
 import { Images } from './images/images.js'
 import { machineRoot } from './images/machine-root.js'
 import { checkpointsOf, Instances } from './instances/instances.js'
+import { exportSnapshot, importSnapshot, type Exchange } from './kept/exchange.js'
 import { Snapshots } from './kept/snapshots.js'
 import { Pools } from './pools/pools.js'
 import { Provision } from './provision.js'
@@ -29,6 +37,7 @@ export class Products implements AsyncDisposable {
   /** The root file system of machines that runs get where no image is named. */
   readonly machineRoot: (scope: Scope) => Promise<RootFiles>
   readonly #keeper: ImageKeeper
+  readonly #exchange: Exchange
   readonly #cleanup = new Disposables()
 
   /**
@@ -94,6 +103,7 @@ export class Products implements AsyncDisposable {
         log,
       }),
     )
+    this.#exchange = { snapshots: this.snapshots, images: this.images, machines, keeper: this.#keeper }
     this.pools = this.#cleanup.use(
       new Pools({
         journal,
@@ -138,6 +148,16 @@ export class Products implements AsyncDisposable {
     }
     this.images.remove(image)
     return image
+  }
+
+  /** Writes a snapshot into a file. @throws as exportSnapshot */
+  export(snapshot: string, file: string, scope: Scope): Promise<ExportedSnapshot> {
+    return exportSnapshot(this.#exchange, snapshot, file, scope)
+  }
+
+  /** Makes a snapshot of a file. @throws as importSnapshot */
+  import(request: SnapshotImportRequest, scope: Scope): Promise<ImportedSnapshot> {
+    return importSnapshot(this.#exchange, request, scope)
   }
 
   /** Removes pages of snapshots and checkpoints that are gone. */

@@ -1,7 +1,10 @@
-import type { Service } from '@thaw/protocol'
+import type { Service, ServiceRequestInput } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol/errors'
-import { resolve } from 'node:path'
-import { ask, askSameBuild } from '../client.js'
+import { dirname, join, relative, resolve } from 'node:path'
+import type { Client } from '@thaw/sdk'
+import { hostname } from 'node:os'
+import { findProject } from '../../system/project.js'
+import { askProducts as ask, askSameBuild, remoteTransport } from '../client.js'
 import { execAt, shellAt } from '../inside.js'
 import { outputTo } from '../output.js'
 import { print } from '../print.js'
@@ -35,15 +38,17 @@ interface DeployOptions extends Json {
   pickle?: boolean
   repair?: string
   replace?: boolean
+  upload?: boolean
 }
 
 export async function deploy(file: string, options: DeployOptions): Promise<number> {
   const path = resolve(file)
   const name = options.name ?? (path.split('/').at(-1) ?? '').replace(/\.\w+$/, '')
   const made = asArguments(options.arg ?? [])
+  const isSent = options.upload === true || (await remoteTransport()) !== null
   const compute = {
     python: options.python ?? null,
-    env: environment(options.env ?? []),
+    env: environment(options.env ?? [], isSent),
     ...some('launch_timeout', options.launchTimeout),
     ...some('inactivity_ttl', options.ttl),
     ...some('ttl_action', options.ttlAction),
@@ -70,9 +75,23 @@ export async function deploy(file: string, options: DeployOptions): Promise<numb
     compute,
     replace: options.replace ?? false,
   }
-  const service = await askSameBuild((client) => client.services.deploy(request))
+  const service = isSent
+    ? await ask((client) => deploySent(client, request))
+    : await askSameBuild((client) => client.services.deploy(request))
   await print(service, options.json, (one) => `${summaryOf(one)}\n`)
   return 0
+}
+
+/** Of what the daemon has of the code already nothing travels. */
+async function deploySent(client: Client, request: ServiceRequestInput): Promise<Service> {
+  const { codeIn } = await import('../code.js')
+  const { name, source } = request
+  const top = source.root ?? findProject(dirname(source.file), source.file)
+  const { root, sent } = await client.services.upload(name, `${hostname()}:${top}`, codeIn(top))
+  const bytes = sent.reduce((sum, one) => sum + one.bytes, 0)
+  process.stderr.write(`thaw: sent ${sent.length} files, ${bytes} bytes.\n`)
+  const file = join(root, relative(top, source.file))
+  return await client.services.deploy({ ...request, source: { ...source, file, root } })
 }
 
 /** A line for /bin/sh. */
@@ -80,9 +99,9 @@ function repairBy(command: string | undefined) {
   return command === undefined ? undefined : { repairer: { kind: 'command' as const, command } }
 }
 
-/** The environment of the one who deploys, as a program would have it that he started. */
-function environment(given: readonly string[]): Record<string, string> {
-  const own = Object.entries(process.env).filter(
+/** The environment of the one who deploys, as a program would have it that he started; on another machine only what is given. */
+function environment(given: readonly string[], isSent: boolean): Record<string, string> {
+  const own = Object.entries(isSent ? {} : process.env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('THAW_'),
   )
   const more = given.map((one) => {

@@ -1,9 +1,10 @@
+import { resolve } from 'node:path'
 import { ThawError } from '@thaw/protocol/errors'
 import { askProducts as ask } from '../client.js'
 import { print } from '../print.js'
 import { renderInstance } from '../render/instances.js'
 import { renderSnapshot, renderSnapshots } from '../render/snapshots.js'
-import { seconds } from '../render/units.js'
+import { bytes, seconds } from '../render/units.js'
 
 interface Json {
   json?: boolean
@@ -73,6 +74,28 @@ export async function verify(id: string, { json }: Json): Promise<number> {
 export async function start(id: string, { name, json }: Json & { name?: string }): Promise<number> {
   const made = await ask((client) => client.snapshots.spawn(id, { name: name ?? null }))
   await print(made, json, renderInstance)
+  return 0
+}
+
+/** Writes one into a file. */
+export async function exportTo(id: string, file: string, { json }: Json): Promise<number> {
+  const done = await ask((client) => client.snapshots.export(id, resolve(file)))
+  const secret =
+    'It holds the memory and the disk of the machine, with every secret in them; so only you may read it.'
+  await print(
+    done,
+    json,
+    () => `exported ${done.snapshot} to ${done.file} (${bytes(done.bytes)})\n${secret}\n`,
+  )
+  return 0
+}
+
+/** Makes one of a file. */
+export async function importFrom(file: string, { name, json }: Json & { name?: string }): Promise<number> {
+  const made = await ask((client) => client.snapshots.import(resolve(file), name ?? null))
+  await print(made, json, ({ snapshot, warnings }) =>
+    [renderSnapshot(snapshot), ...warnings.map((warning) => `warning: ${warning}\n`)].join(''),
+  )
   return 0
 }
 

@@ -19,8 +19,11 @@ import { dirname, join } from 'node:path'
 import { pack, type Headers, type Pack } from 'tar-stream'
 import { syncDirectory } from '../../store/pack.js'
 import { compress } from '../../store/zstd.js'
-import { ThawError } from '../../system/index.js'
-import { ENTRY, FRAME, LENGTH_FRAME, SKIPPED, type ExportWork } from './parcel.js'
+import { extentsOf, ThawError } from '../../system/index.js'
+import { ENTRY, FRAME, LENGTH_FRAME, SKIPPED, SPARSE, type ExportWork } from './parcel.js'
+
+/** Bytes between two pieces of a file that are not worth two entries in its map. */
+const NEAR = 1 << 16
 
 /** tar-stream takes what its types do not tell of: attributes that the old header has no place for. */
 interface Header extends Headers {
@@ -54,10 +57,12 @@ export async function writeExport({ file, about, roots, texts }: ExportWork): Pr
     const packed = (async () => {
       await text(ENTRY.about, JSON.stringify(about))
       for (const [name, content] of Object.entries(texts)) await text(name, content)
-      for (const { from, as, without } of roots) {
+      for (const { from, as, without, sparse = false } of roots) {
         const links = new Map<bigint, string>()
         for (const name of readdirSync(from).sort()) {
-          if (!without.includes(name)) await addTree(tar, join(from, name), `${as}/${name}`, links, digests)
+          if (without.includes(name)) continue
+          if (sparse) digests[`${as}/${name}`] = await addSparse(tar, join(from, name), `${as}/${name}`)
+          else await addTree(tar, join(from, name), `${as}/${name}`, links, digests)
         }
       }
       await add(tar, { name: ENTRY.digests }, JSON.stringify(digests))
@@ -153,21 +158,59 @@ function add(tar: Pack, header: Header, content?: string): Promise<void> {
   })
 }
 
-/** Returns the digest of what was read. */
-async function addFile(tar: Pack, path: string, header: Header): Promise<string> {
-  const digest = createHash('sha256')
+/** A file without its holes. The digest is of the map and of what was read. */
+async function addSparse(tar: Pack, path: string, name: string): Promise<string> {
+  const fd = openSync(path, 'r')
+  const pieces = piecesOf(fd)
+  closeSync(fd)
+  const stat = lstatSync(path, { bigint: true })
+  const { pax, ...header } = headerOf(name, stat)
+  const map = pieces.flatMap(({ from, to }) => [from, to - from]).join(',')
+  const attributes = {
+    ...pax,
+    [SPARSE.size]: String(stat.size),
+    [SPARSE.count]: String(pieces.length),
+    [SPARSE.name]: name,
+    [SPARSE.map]: map,
+  }
+  const size = pieces.reduce((sum, { from, to }) => sum + to - from, 0)
+  return await addFile(tar, path, { ...header, size, pax: attributes }, pieces)
+}
+
+/** Where a file has bytes; what lies close together is one piece, so that there are not too many. */
+function piecesOf(fd: number): { from: number; to: number }[] {
+  const pieces: { from: number; to: number }[] = []
+  for (const { from, to } of extentsOf(fd)) {
+    const last = pieces.at(-1)
+    if (last !== undefined && from - last.to < NEAR) last.to = to
+    else pieces.push({ from, to })
+  }
+  return pieces
+}
+
+/** @param pieces those of the file that are written; default: all of it. Returns the digest of what was read. */
+async function addFile(
+  tar: Pack,
+  path: string,
+  header: Header,
+  pieces?: readonly { from: number; to: number }[],
+): Promise<string> {
+  const digest = createHash('sha256').update(header.pax?.[SPARSE.map] ?? '')
   const fd = openSync(path, 'r')
   try {
     let entry: ReturnType<Pack['entry']> | undefined
     const added = new Promise<void>((resolve, reject) => {
       entry = tar.entry(header, (error) => (error ? reject(error) : resolve()))
     })
-    for (;;) {
-      const buffer = Buffer.allocUnsafe(FRAME)
-      const size = readSync(fd, buffer)
-      if (size === 0) break
-      digest.update(buffer.subarray(0, size))
-      if (entry?.write(buffer.subarray(0, size)) === false) await once(entry, 'drain')
+    for (const { from, to } of pieces ?? [{ from: 0, to: Infinity }]) {
+      for (let at = from; at < to;) {
+        const buffer = Buffer.allocUnsafe(FRAME)
+        const size = readSync(fd, buffer, 0, Math.min(FRAME, to - at), at)
+        if (size === 0) break
+        digest.update(buffer.subarray(0, size))
+        if (entry?.write(buffer.subarray(0, size)) === false) await once(entry, 'drain')
+        at += size
+      }
     }
     entry?.end()
     await added

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import {
   chmodSync,
   closeSync,
+  ftruncateSync,
   lchownSync,
   linkSync,
   mkdirSync,
@@ -18,7 +19,7 @@ import { extract, type Entry, type Headers } from 'tar-stream'
 import { decompress } from '../../store/zstd.js'
 import { makeFifo, setTimes, ThawError } from '../../system/index.js'
 import { PART } from './image.js'
-import { ENTRY, FRAME, LENGTH_FRAME, SKIPPED, type Imported } from './parcel.js'
+import { ENTRY, FRAME, LENGTH_FRAME, SKIPPED, SPARSE, type Imported, type ParcelKind } from './parcel.js'
 
 const MOST_ENTRIES = 1_000_000
 const LONGEST_NAME = 4000
@@ -26,6 +27,8 @@ const LARGEST_TEXT = 64 << 20
 /** What may be in an image, and where anything but files and directories may lie. */
 const PARTS: readonly string[] = [PART.criu, PART.reaper, PART.stdin, PART.temporary, PART.memory, PART.files]
 const TREES = [PART.temporary, PART.memory].map((part) => `${ENTRY.image}/${part}/`)
+/** Files of a machine's snapshot. */
+const MACHINE = new RegExp(`^${ENTRY.image}/(memory|state|kernel|initrd|disk-\\d{1,3})$`)
 const TEXTS: readonly string[] = [ENTRY.about, ENTRY.digests, ENTRY.manifest]
 const OUTPUT = ['stdout', 'stderr', 'order'].map((name) => `${ENTRY.output}/${name}`)
 
@@ -40,7 +43,11 @@ interface Late {
  *
  * @throws ThawError IMPORT_REFUSED naming what is wrong, DISK_FULL; then something may be left in the directory
  */
-export async function readExport(file: string, directory: string): Promise<Imported> {
+export async function readExport(
+  file: string,
+  directory: string,
+  kind: ParcelKind = 'checkpoint',
+): Promise<Imported> {
   const texts: Record<string, string> = {}
   const digests: Record<string, string> = {}
   const links: Late[] = []
@@ -59,7 +66,7 @@ export async function readExport(file: string, directory: string): Promise<Impor
       const { header } = entry
       if (++entries > MOST_ENTRIES) throw refused('it has too many entries')
       if (texts[ENTRY.digests] !== undefined) throw refused('something follows its end')
-      const name = checkName(header)
+      const name = checkName(header, kind)
       const size = header.size ?? 0
       if ((free -= size) < 0) {
         throw new ThawError('DISK_FULL', `${file} holds more than there is room for.`)
@@ -142,21 +149,29 @@ function readUpTo(fd: number, length: number): Buffer {
   return bytes.subarray(0, size)
 }
 
-function checkName({ name, type }: Headers): string {
+function checkName({ name, type }: Headers, kind: ParcelKind): string {
   const parts = name.replace(/\/$/, '').split('/')
   const isPlain = parts.every((part) => part !== '' && part !== '.' && part !== '..' && !part.includes('\0'))
   if (!isPlain || Buffer.byteLength(name) > LONGEST_NAME)
     throw refused(`${JSON.stringify(name)} is no name for a part of it`)
   const path = parts.join('/')
-  const [first, second = ''] = parts
   const isFile = type === 'file'
-  const isKnown =
-    (isFile && TEXTS.includes(path)) ||
+  const isPart = kind === 'machine' ? isFile && MACHINE.test(path) : isPartOfProgram(path, type)
+  if (!isPart && !(isFile && TEXTS.includes(path)))
+    throw refused(
+      `${JSON.stringify(name)} (${type}) is no part of a ${kind === 'machine' ? 'snapshot' : 'checkpoint'}`,
+    )
+  return path
+}
+
+function isPartOfProgram(path: string, type: Headers['type']): boolean {
+  const [first, second = ''] = path.split('/')
+  const isFile = type === 'file'
+  return (
     (isFile && OUTPUT.includes(path)) ||
     (first === ENTRY.image && PARTS.includes(second) && (isFile || type === 'directory')) ||
     (isInTree(path) && (type === 'symlink' || type === 'link' || type === 'fifo'))
-  if (!isKnown) throw refused(`${JSON.stringify(name)} (${type}) is no part of a checkpoint`)
-  return path
+  )
 }
 
 function isInTree(path: string): boolean {
@@ -172,18 +187,47 @@ async function readText(entry: Entry, name: string): Promise<string> {
 
 /** Returns the digest of what was written. */
 async function writeFile(entry: Entry, path: string): Promise<string> {
-  const digest = createHash('sha256')
+  const { pax } = entry.header as { pax?: Record<string, string> | null }
+  const map = pax?.[SPARSE.map]
+  const digest = createHash('sha256').update(map ?? '')
+  const size = entry.header.size ?? 0
+  const pieces =
+    map === undefined ? [{ at: 0, length: size }] : piecesOf(map, size, Number(pax?.[SPARSE.size]))
   const fd = openSync(path, 'wx', 0o600)
   try {
+    if (map !== undefined) ftruncateSync(fd, Number(pax?.[SPARSE.size]))
     for await (const part of entry) {
       const bytes = part as Buffer
       digest.update(bytes)
-      for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at)
+      for (let done = 0; done < bytes.length;) {
+        const [piece] = pieces
+        if (piece === undefined) throw refused('it is damaged')
+        const written = writeSync(fd, bytes, done, Math.min(bytes.length - done, piece.length), piece.at)
+        done += written
+        piece.at += written
+        piece.length -= written
+        if (piece.length === 0) pieces.shift()
+      }
     }
     return digest.digest('hex')
   } finally {
     closeSync(fd)
   }
+}
+
+/** Where the bytes of an entry belong in a file with holes. */
+function piecesOf(map: string, bytes: number, size: number): { at: number; length: number }[] {
+  const numbers = map === '' ? [] : map.split(',').map(Number)
+  const pieces = numbers.flatMap((at, n) => (n % 2 === 0 ? [{ at, length: numbers[n + 1] ?? NaN }] : []))
+  let end = 0
+  let sum = 0
+  for (const { at, length } of pieces) {
+    if (!Number.isSafeInteger(at) || !Number.isSafeInteger(length) || at < end || length <= 0) end = NaN
+    else end = at + length
+    sum += length
+  }
+  if (!Number.isSafeInteger(size) || !(end <= size) || sum !== bytes) throw refused('it is damaged')
+  return pieces
 }
 
 /** Prerequisite: the path is no symbolic link. */

@@ -12,7 +12,7 @@ import { z } from 'zod'
 import type { PagesCollected } from '../../store/pages.js'
 import { packerProgram, removeTree, ThawError, type Log } from '../../system/index.js'
 import { lastUse, Manifest, PART, ProcessImage, sealImage, touchImage } from './image.js'
-import { ENTRY, type ExportWork, type Imported } from './parcel.js'
+import { ENTRY, type ExportWork, type Imported, type ParcelKind } from './parcel.js'
 import { imagesIn, isUnpacked, unpackedBytes } from './packing.js'
 
 /** Of images while somebody uses them. */
@@ -53,7 +53,7 @@ export type Work =
   | { do: 'unpack'; image: string }
   | { do: 'collect'; places: string[] }
   | ({ do: 'export' } & ExportWork)
-  | { do: 'import'; file: string; directory: string }
+  | { do: 'import'; file: string; directory: string; kind: ParcelKind }
 
 export interface PackerData {
   pages: string
@@ -197,8 +197,7 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
     const { directory } = image
     const manifest: Manifest = { ...ProcessImage.open(directory).manifest, packed: null }
     image.check()
-    const { exported } = await this.#run({
-      do: 'export',
+    return await this.write({
       file,
       about,
       texts: { [ENTRY.manifest]: JSON.stringify(manifest) },
@@ -207,7 +206,17 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
         { from: output, as: ENTRY.output, without: [] },
       ],
     })
-    return exported ?? 0
+  }
+
+  /** Writes a file. @returns its size in bytes. @throws ThawError EXPORT_UNWRITABLE, UNSUPPORTED, DISK_FULL */
+  async write(work: ExportWork): Promise<number> {
+    return (await this.#run({ do: 'export', ...work })).exported ?? 0
+  }
+
+  /** What a file holds, below an empty directory. @throws ThawError IMPORT_REFUSED, FILE_UNREADABLE, DISK_FULL */
+  async read(file: string, directory: string, kind: ParcelKind): Promise<Imported> {
+    const { imported } = await this.#run({ do: 'import', file, directory, kind })
+    return imported ?? { about: '', manifest: '' }
   }
 
   /**
@@ -219,10 +228,10 @@ export class ImageKeeper implements ImageCare, AsyncDisposable {
    * @throws ThawError IMPORT_REFUSED, IMAGE_MISMATCH, DISK_FULL
    */
   async import(file: string, draft: string, final: string): Promise<{ image: ProcessImage; about: unknown }> {
-    const { imported } = await this.#run({ do: 'import', file, directory: draft })
+    const imported = await this.read(file, draft, 'checkpoint')
     try {
-      const about: unknown = JSON.parse(imported?.about ?? '')
-      const { format, sizes, packed, ...rest } = Manifest.parse(JSON.parse(imported?.manifest ?? ''))
+      const about: unknown = JSON.parse(imported.about)
+      const { format, sizes, packed, ...rest } = Manifest.parse(JSON.parse(imported.manifest))
       const image = await sealImage(join(draft, ENTRY.image), final, rest)
       const found = image.manifest.sizes
       const names = new Set([...Object.keys(sizes), ...Object.keys(found)])

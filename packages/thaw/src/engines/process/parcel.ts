@@ -1,4 +1,4 @@
-/** How an exported checkpoint is laid out: docs/export.md. */
+/** How an exported checkpoint, or snapshot of a machine, is laid out: docs/export.md. */
 
 /** Raised when what is written could not be read by an older thaw. */
 export const EXPORT_FORMAT = 1
@@ -20,11 +20,22 @@ export interface ExportWork {
   file: string
   /** What is to be known of the checkpoint beside its image. */
   about: unknown
-  /** Directories, each under the name of an entry; and what of them is left out. */
-  roots: { from: string; as: string; without: string[] }[]
+  /** Directories, each under the name of an entry; what of them is left out; whether holes of files are. */
+  roots: { from: string; as: string; without: string[]; sparse?: boolean }[]
   /** Small files, by name of the entry. */
   texts: Record<string, string>
 }
+
+/** What is in a file: it decides which parts are expected. */
+export type ParcelKind = 'checkpoint' | 'machine'
+
+/** Attributes of a file with holes, as GNU tar writes them (its format 0.1). The map: offsets and lengths, by turns. */
+export const SPARSE = {
+  size: 'GNU.sparse.size',
+  count: 'GNU.sparse.numblocks',
+  name: 'GNU.sparse.name',
+  map: 'GNU.sparse.map',
+} as const
 
 /** Entries that are texts, as they came. */
 export interface Imported {

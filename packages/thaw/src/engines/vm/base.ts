@@ -1,8 +1,18 @@
 /** Machines that have booted and done nothing yet, copied: a run in a machine begins with one of these, not with a boot. */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs'
 import { join } from 'node:path'
-import { agentsDirectory, Disposables, within, type Scope } from '../../system/index.js'
+import { agentsDirectory, Disposables, removeTree, within, type Scope } from '../../system/index.js'
 import { MANIFEST } from '../sealed.js'
 import { GuestRefused, type Guest } from './guest/guest.js'
 import { VmImage } from './image.js'
@@ -13,6 +23,10 @@ import type { VmEngine, VmGroup } from './vm.js'
 
 /** Of machines that programs of runs get. */
 export const RUN_SHAPE: MachineShape = { memory: 1024 ** 3, cpus: 1, network: 'none' }
+const DRAFT = 'new-'
+/** Milliseconds. */
+const HOUR = 3_600_000
+const KEPT = 30 * 24 * HOUR
 /** Raised when the same parts give another machine. */
 const RECIPE = 1
 /** As the seed has it: `reboot` ends a machine, whatever it has of an init. */
@@ -51,13 +65,26 @@ export class MachineBases {
 
   #find(key: string): VmImage | null {
     const path = join(this.#directory, key)
-    return existsSync(join(path, MANIFEST)) ? VmImage.open(path) : null
+    if (!existsSync(join(path, MANIFEST))) return null
+    const now = new Date()
+    utimesSync(path, now, now)
+    return VmImage.open(path)
+  }
+
+  /** What was not used for long, and what a kill has left of making one. Live machines do not need it. */
+  #sweep(): void {
+    for (const name of readdirSync(this.#directory)) {
+      const path = join(this.#directory, name)
+      const unused = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
+      if (unused > (name.startsWith(DRAFT) ? HOUR : KEPT)) removeTree(path)
+    }
   }
 
   async #make(key: string, root: string, scope: Scope): Promise<VmImage> {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
+    this.#sweep()
     await using cleanup = new Disposables()
-    const work = mkdtempSync(join(this.#directory, 'new-'))
+    const work = mkdtempSync(join(this.#directory, DRAFT))
     cleanup.add(() => rmSync(work, { recursive: true, force: true, maxRetries: 5 }))
     this.#say('booting a machine for runs (once; later ones are copies of it)')
     const disk = join(work, 'disk')

@@ -2,14 +2,27 @@
  * Disks of machines: `disk-0` is the root file system and never written, each further one a layer over the one before
  * (qcow2). A directory has its whole chain, as hard links with relative names, so that it needs no other directory.
  */
-import { existsSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { link } from 'node:fs/promises'
 import { join } from 'node:path'
-import { removeTree, startProcess, ThawError, type Exit, type Scope } from '../../system/index.js'
+import { removeTree, startProcess, ThawError, type Scope } from '../../system/index.js'
 import type { VmTools } from './tools.js'
 
 /** Bytes of a root file system, most of which are never there. */
 const SIZE = 8 * 1024 ** 3
+
+/** Bytes: with fewer, nothing of a machine can be written. */
+const LITTLE = 1 << 20
 
 export function diskName(index: number): string {
   return `disk-${index}`
@@ -71,6 +84,59 @@ export async function addLayer(tools: VmTools, directory: string, scope: Scope):
   return file
 }
 
+/**
+ * That the layers of a chain which somebody else has made name nothing but each other: QEMU opens whatever they name.
+ *
+ * @throws ThawError IMPORT_REFUSED
+ */
+export function checkChain(directory: string): void {
+  for (let index = 1; index < chainOf(directory); index++) {
+    const head = Buffer.alloc(HEAD)
+    const fd = openSync(join(directory, diskName(index)), 'r')
+    try {
+      readSync(fd, head, 0, HEAD, 0)
+    } finally {
+      closeSync(fd)
+    }
+    const below = diskName(index - 1)
+    const format = index === 1 ? 'raw' : 'qcow2'
+    if (isPlainLayer(head) && backingName(head) === below && backingFormat(head) === format) continue
+    throw new ThawError(
+      'IMPORT_REFUSED',
+      `The file was not imported: ${diskName(index)} is no layer over ${below}.`,
+    )
+  }
+}
+
+/** Of qcow2: docs/interop/qcow2.txt in QEMU's sources. Numbers are big-endian. */
+const HEAD = 65_536
+const QCOW2 = 0x514649fb
+const EXTERNAL_DATA = 1 << 2
+const BACKING_FORMAT = 0xe2792aca
+
+function isPlainLayer(head: Buffer): boolean {
+  return (
+    head.readUInt32BE(0) === QCOW2 &&
+    head.readUInt32BE(4) === 3 &&
+    (head.readUInt32BE(76) & EXTERNAL_DATA) === 0
+  )
+}
+
+function backingName(head: Buffer): string {
+  const at = Number(head.readBigUInt64BE(8))
+  return head.toString('latin1', at, at + head.readUInt32BE(16))
+}
+
+function backingFormat(head: Buffer): string | null {
+  for (let at = head.readUInt32BE(100); at + 8 <= HEAD;) {
+    const [type, length] = [head.readUInt32BE(at), head.readUInt32BE(at + 4)]
+    if (type === 0) return null
+    if (type === BACKING_FORMAT) return head.toString('latin1', at + 8, at + 8 + length)
+    at += 8 + Math.ceil(length / 8) * 8
+  }
+  return null
+}
+
 /** A copy of a file with holes where it has them, and sharing what can be shared. @throws ThawError DISK_FULL */
 export async function copySparse(from: string, to: string, scope: Scope): Promise<void> {
   const argv = ['cp', '--sparse=always', '--reflink=auto', '--', from, to]
@@ -84,8 +150,9 @@ export async function copySparse(from: string, to: string, scope: Scope): Promis
   throw new ThawError(full ? 'DISK_FULL' : 'ENGINE_FAILED', `${to} could not be written: ${said.trim()}.`)
 }
 
-/** A machine's memory is a file: the kernel ends a monitor that writes where the disk has no room for it. */
-export async function outOfRoom({ exited }: { exited: Promise<Exit> }): Promise<ThawError | null> {
-  if ((await exited).signal !== 'SIGBUS') return null
-  return new ThawError('DISK_FULL', 'There is no room on the disk for the memory of a machine.')
+/** What a failure comes of where the disk of a directory is full: QEMU says no more than that it could not write, or ends. */
+export function outOfRoom(directory: string): ThawError | null {
+  const { bavail, bsize } = statfsSync(directory)
+  if (bavail * bsize > LITTLE) return null
+  return new ThawError('DISK_FULL', `There is no room left on the disk of ${directory}.`)
 }

@@ -10,7 +10,7 @@ import type { MachineShape, MonitorIdentity } from './monitor.js'
 /** Raised when what is written could not be read by an older thaw. */
 const FORMAT = 2
 
-const Manifest = z.object({
+export const Manifest = z.object({
   format: z.literal(FORMAT),
   engine: z.literal('vm'),
   /** Where it can be restored. */
@@ -80,7 +80,7 @@ export class VmImage implements AnyImage {
     compare(`the version of ${there.monitor}`, there.version, here.version)
     compare('the machine', there.machine, here.machine)
     compare('the model of its processors', there.cpu, here.cpu)
-    compare('its devices', there.devices.join(' '), here.devices.join(' '))
+    compare('the list of its devices', there.devices.join(' '), here.devices.join(' '))
     if (there.processor !== here.processor) said.push('the processor has other features')
     return said
   }

@@ -21,7 +21,7 @@ import { z } from 'zod'
 import { diskState } from '../../files/signature.js'
 import { setTimes, ThawError, type Scope } from '../../system/index.js'
 import type { Guest } from './guest/guest.js'
-import { listTree, readTree, writeTree, type TreeEntry } from './guest/tree.js'
+import { listTree, makeTree, readTree, writeTree, type TreeEntry } from './guest/tree.js'
 
 /** What is carried at most. */
 const MOST = { bytes: 4 * 1024 ** 3, entries: 200_000 }
@@ -66,6 +66,7 @@ export class MachineProject {
    * @throws ThawError UNSUPPORTED where it is too large, DISK_FULL; GuestRefused
    */
   async carryIn(guest: Guest, isLeft: IsLeft, scope: Scope): Promise<string[]> {
+    if (this.#known.size === 0) await makeTree(guest, this.directory, scope)
     const entries: TreeEntry[] = []
     const states = new Map<string, string>()
     const seen = this.#look()

@@ -140,9 +140,9 @@ export class VmEngine {
       const release = await guest.renew({ hostname, network: null }, bounded)
       return new VmBranch({ machine, guest, shape, release, program: null, cleanup })
     } catch (error) {
-      const failure = withLastWords(error, machine)
+      const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
       await cleanup[Symbol.asyncDispose]()
-      throw (await outOfRoom(machine)) ?? failure
+      throw failure
     }
   }
 
@@ -167,7 +167,7 @@ export class VmEngine {
     if (!(image instanceof VmImage)) throw new ThawError('INTERNAL', 'This image is of another engine.')
     if (!image.alive) throw new ThawError('CHECKPOINT_GONE', 'The checkpoint is not there any more.')
     const monitor = await this.monitor(scope)
-    const differences = image.differences(await this.#identity(monitor, scope))
+    const differences = await this.differences(image, scope)
     if (differences.length > 0) {
       throw new ThawError('IMAGE_MISMATCH', `The checkpoint does not fit: ${differences.join('; ')}.`)
     }
@@ -192,13 +192,18 @@ export class VmEngine {
           await guest.renew({ hostname, network: null }, within)
           return new VmBranch({ machine, guest, shape, release, program, cleanup })
         } catch (error) {
-          const failure = withLastWords(error, machine)
+          const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
           await cleanup[Symbol.asyncDispose]()
-          throw (await outOfRoom(machine)) ?? failure
+          throw failure
         }
       },
       [Symbol.asyncDispose]: () => cleanup[Symbol.asyncDispose](),
     }
+  }
+
+  /** What here differs from where a copy was made, in words; none: it can be restored. */
+  async differences(image: VmImage, scope: Scope): Promise<string[]> {
+    return image.differences(await this.#identity(await this.monitor(scope), scope))
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Adapted, CommandContext } from '../language.js'
-import { findProject } from '../project.js'
+import { findProject } from '../../system/project.js'
 
 /** Any command: runs as it is, cold each time. */
 export function adaptGeneric(context: CommandContext, reason: string): Adapted {

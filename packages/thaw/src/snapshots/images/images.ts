@@ -13,7 +13,9 @@ const DRAFT = 'draft-'
 /** What a program finds when neither definition nor image says anything. */
 export const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-const DISK = 'disk'
+/** In the directory of an image. */
+export const DISK = 'disk'
+export const ROOT = 'rootfs'
 
 /** What images are made with that are not imported alone. */
 export interface ImageMakers {
@@ -72,7 +74,7 @@ export class Images {
 
   /** The directory that is `/` for instances of an image; null: they see the machine's. */
   rootOf(image: Image): string | null {
-    return image.kind === 'rootfs' ? join(this.#directory, image.id, 'rootfs') : null
+    return image.kind === 'rootfs' ? join(this.#directory, image.id, ROOT) : null
   }
 
   /** Disk of an image for machines. */
@@ -127,6 +129,26 @@ export class Images {
     return await this.#import({ ...rest, kind: 'rootfs', path }, scope, most)
   }
 
+  /**
+   * One that was made elsewhere, under its id.
+   *
+   * @param fill puts its files into an empty directory
+   * @throws ThawError NAME_TAKEN; then nothing of it is left
+   */
+  adopt(image: Image, fill: (directory: string) => void): Image {
+    this.#checkFree(image.name)
+    const draft = mkdtempSync(join(this.#directory, DRAFT))
+    try {
+      fill(draft)
+      renameSync(draft, join(this.#directory, image.id))
+      this.#journal.images.record(image)
+      return image
+    } catch (error) {
+      removeTree(draft)
+      throw error
+    }
+  }
+
   /** Prerequisite: nothing runs on it. The journal first: what is left of an interrupted removal is swept. */
   remove(image: Image): void {
     this.#journal.images.forget(image.id)
@@ -135,17 +157,20 @@ export class Images {
 
   /** No other image of the name is made while `work` goes on. @throws ThawError NAME_TAKEN */
   async #named(name: string, work: () => Promise<Image>): Promise<Image> {
-    if (this.#taken.has(name) || this.#journal.images.named(name) !== undefined) {
-      throw new ThawError('NAME_TAKEN', `There is an image ${name} already.`, {
-        hint: `Remove it first (\`thaw image rm ${name}\`), or use another tag.`,
-      })
-    }
+    this.#checkFree(name)
     this.#taken.add(name)
     try {
       return await work()
     } finally {
       this.#taken.delete(name)
     }
+  }
+
+  #checkFree(name: string): void {
+    if (!this.#taken.has(name) && this.#journal.images.named(name) === undefined) return
+    throw new ThawError('NAME_TAKEN', `There is an image ${name} already.`, {
+      hint: `Remove it first (\`thaw image rm ${name}\`), or use another tag.`,
+    })
   }
 
   /** @param origin what is told of where it came from; default: its path */
@@ -159,7 +184,7 @@ export class Images {
     try {
       const result = await importRoot(definition.path, definition.reference ?? null, draft, scope, most)
       if (definition.engine === 'vm') {
-        await this.#makers.makeDisk(join(draft, 'rootfs'), join(draft, DISK), scope)
+        await this.#makers.makeDisk(join(draft, ROOT), join(draft, DISK), scope)
       }
       const source = origin ?? realpathSync(definition.path)
       const id = newId('img')

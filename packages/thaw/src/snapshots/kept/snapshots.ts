@@ -1,5 +1,5 @@
 /** All snapshots of a daemon: made, offered, watched over, rebuilt, given up. */
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type {
   BuildStep,
@@ -25,7 +25,7 @@ import { fits, newId, notFound } from '../ids.js'
 import type { Images } from '../images/images.js'
 import { madeWith, openCopy, type Copy } from '../instances/body.js'
 import type { Bench } from '../instances/boot.js'
-import { build } from './build.js'
+import { build, type Built } from './build.js'
 import { choose, type Offered } from './offer.js'
 import { nextRebuild, type HealthEvent } from './health.js'
 import { Checked, measure } from './integrity.js'
@@ -145,14 +145,37 @@ export class Snapshots implements AsyncDisposable {
       throw new ThawError('INVALID_REQUEST', `${parent.id} is of ${image.name}, not of ${request.image}.`)
     }
     const { name, prepare } = request
-    if (name !== null && this.#offered().some(({ row }) => row.snapshot.name === name)) {
-      throw new ThawError('NAME_TAKEN', `There is a snapshot ${name} already.`)
-    }
+    this.checkName(name)
     const id = newId('s')
     const one = new OneSnapshot(newRow({ id, name, prepare, automatic, image, parent: parent?.id ?? null }))
     this.#journal.snapshots.record(one.row)
     this.#all.set(id, one)
     this.#begin(one)
+    return one.describe(this.directory)
+  }
+
+  /** @throws ThawError NAME_TAKEN */
+  checkName(name: string | null): void {
+    if (name !== null && this.#offered().some(({ row }) => row.snapshot.name === name)) {
+      throw new ThawError('NAME_TAKEN', `There is a snapshot ${name} already.`)
+    }
+  }
+
+  /** For a copy that comes from elsewhere: an empty directory, and the name that it gets when it is whole. What no snapshot has become goes in the end. */
+  draft(): { path: string; final: string } & Disposable {
+    const path = mkdtempSync(join(this.directory, 'import-'))
+    const final = `${path}-whole`
+    const leases = [path, final].map((one) => this.#leases.hold(one.slice(this.directory.length + 1)))
+    return { path, final, [Symbol.dispose]: () => leases.forEach((lease) => lease[Symbol.dispose]()) }
+  }
+
+  /** One whose copy was made elsewhere. @throws ThawError NAME_TAKEN */
+  adopt(about: { image: Image; name: string | null; prepare: string[] | null }, made: Built): Snapshot {
+    this.checkName(about.name)
+    const one = new OneSnapshot(newRow({ id: newId('s'), parent: null, automatic: false, ...about }))
+    this.#all.set(one.id, one)
+    this.#keep(one, made)
+    one.say('imported')
     return one.describe(this.directory)
   }
 
@@ -410,22 +433,9 @@ export class Snapshots implements AsyncDisposable {
       const made = await build(this.#bench, spec, this.#logs, tell, scope)
       const before =
         snapshot.parent === null ? 0 : (this.#find(snapshot.parent).row.snapshot.cold_seconds ?? 0)
-      const { version, kernel } = madeWith(made.copy)
-      one.row.directory = made.copy.directory.slice(this.directory.length + 1)
-      one.row.digests = made.digests
-      Object.assign(snapshot, {
-        builds: snapshot.builds + 1,
-        memory_bytes: made.sizes.memory,
-        disk_bytes: made.sizes.disk,
-        stored_bytes: made.sizes.stored,
-        engine_version: version,
-        kernel,
-        cold_seconds: before + made.seconds,
-        build_seconds: (performance.now() - began) / 1000,
-        ready_at: new Date().toISOString(),
-      })
-      one.step = null
-      this.#advance(one, { what: 'built' })
+      snapshot.builds++
+      snapshot.build_seconds = (performance.now() - began) / 1000
+      this.#keep(one, { ...made, seconds: before + made.seconds })
       one.say(`ready after ${((performance.now() - began) / 1000).toFixed(2)} s`)
     } catch (error) {
       const { message } = ThawError.from(error)
@@ -434,6 +444,23 @@ export class Snapshots implements AsyncDisposable {
       this.#log.warn('A snapshot could not be built.', { snapshot: one.id, error })
       this.#advance(one, { what: 'build failed', reason: message })
     }
+  }
+
+  #keep(one: OneSnapshot, { copy, digests, sizes, seconds }: Built): void {
+    const { version, kernel } = madeWith(copy)
+    one.row.directory = copy.directory.slice(this.directory.length + 1)
+    one.row.digests = digests
+    Object.assign(one.row.snapshot, {
+      memory_bytes: sizes.memory,
+      disk_bytes: sizes.disk,
+      stored_bytes: sizes.stored,
+      engine_version: version,
+      kernel,
+      cold_seconds: seconds,
+      ready_at: new Date().toISOString(),
+    })
+    one.step = null
+    this.#advance(one, { what: 'built' })
   }
 
   #advance(one: OneSnapshot, event: HealthEvent): void {

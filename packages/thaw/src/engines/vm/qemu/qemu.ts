@@ -1,6 +1,6 @@
 /** Machines by QEMU: shared memory files, so that a snapshot is the devices' state and a name for the memory. */
 import { existsSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { checkScope, ThawError, withTimeout, type Exit, type Scope } from '../../../system/index.js'
 import { addLayer, chainOf, copySparse, diskName, linkChain, linkFile, outOfRoom } from '../disks.js'
 import type {
@@ -87,8 +87,9 @@ export class QemuMonitor implements Monitor {
         await send(qemu.qmp, join(directory, STATE), true, scope)
         await qemu[Symbol.asyncDispose]()
       } catch (error) {
+        const full = outOfRoom(directory)
         await qemu[Symbol.asyncDispose]()
-        throw (await outOfRoom(qemu)) ?? error
+        throw full ?? error
       }
     } finally {
       rmSync(join(directory, diskName(disks)), { force: true })
@@ -224,8 +225,7 @@ async function complete(qmp: Qmp, file: string, scope: Scope): Promise<void> {
     if (found.status === 'completed') return
     if (found.status === 'failed' || found.status === 'cancelled') {
       const why = found['error-desc'] ?? 'no reason given'
-      const full = why.includes('No space left')
-      throw new ThawError(full ? 'DISK_FULL' : 'ENGINE_FAILED', `QEMU could not move ${file}: ${why}.`)
+      throw outOfRoom(dirname(file)) ?? new ThawError('ENGINE_FAILED', `QEMU could not move ${file}: ${why}.`)
     }
     checkScope(scope, 'waiting for QEMU')
     await new Promise((resolve) => setTimeout(resolve, MIGRATION_LOOK))

@@ -1,0 +1,3 @@
+from . import one
+
+NAME = f"two beside {one.NAME}"
