@@ -117,7 +117,7 @@ it.skipIf(python === undefined)(
       await editor.answer(attached)
       const { threadId } = (await editor.event('stopped')).body as { threadId: number }
       const stack = await editor.answer(editor.send('stackTrace', { threadId }))
-      const [frame] = stack.body?.['stackFrames'] as { id: number; name: string; line: number }[]
+      const [frame] = (stack.body as { stackFrames: { id: number; name: string }[] }).stackFrames
       expect(frame).toMatchObject({ name: 'score' })
       const value = await editor.answer(editor.send('evaluate', { expression: 'y', frameId: frame?.id }))
       expect(value.body).toMatchObject({ result: '42' })

@@ -22,9 +22,11 @@ export async function serveChannel(
   let size = 0
   let credit = 0
   let ended = false
-  let stream: FrameStream | undefined
+  let opened: FrameStream | null = null
   const send = () => {
-    while (stream !== undefined && credit > 0) {
+    const stream = opened
+    if (stream === null) return
+    while (credit > 0) {
       const next = typed.shift()
       if (next === undefined) break
       const piece = next.subarray(0, credit)
@@ -36,7 +38,7 @@ export async function serveChannel(
     if (size < AHEAD) channel.resume()
     if (ended && typed.length === 0) {
       ended = false
-      stream?.stdinEnd()
+      stream.stdinEnd()
     }
   }
   channel.on('data', (bytes: Buffer) => {
@@ -56,7 +58,7 @@ export async function serveChannel(
       channel.once('close', resolve)
     })
   }
-  stream = await connect(request, {
+  const stream = await connect(request, {
     onStdout: print(channel),
     onStderr: print(channel.stderr),
     onStdinWanted: (bytes) => {
@@ -64,6 +66,7 @@ export async function serveChannel(
       send()
     },
   })
+  opened = stream
   send()
   channel.once('close', () => stream.destroy())
   return stream
