@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { findInterpreter, usualVersion, VERSIONS } from '../support/interpreters.js'
+import { findInterpreter, passedOver, usualVersion, VERSIONS } from '../support/interpreters.js'
 
 const DRIVER = join(dirname(fileURLToPath(import.meta.url)), 'exactness.mjs')
 const MINUTE = 60_000
@@ -53,7 +53,8 @@ test.for(VERSIONS.filter((version) => version !== usual))(
   { timeout: 10 * MINUTE },
   (version, { skip }) => {
     const python = findInterpreter(version)
-    if (python === null) return skip(`no CPython ${version} was found`)
+    const why = passedOver(version)
+    if (python === null || why !== null) return skip(why ?? '')
     sample('14', '0.5', '--python', python, '--program', 'script', '--program', 'classes')
   },
 )

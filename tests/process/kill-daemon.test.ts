@@ -64,7 +64,8 @@ describe.skipIf(why !== null)('kill -9 of the daemon', () => {
       process.kill(pid, 'SIGKILL')
       await asked.ended
       await until('all sandboxes are gone', () => remains('/', pid).sandboxes.length === 0)
-      expect(sandboxMounts()).toBe(mountsBefore)
+      // Those of tests that run beside may come and go.
+      await until('no mount is left', () => sandboxMounts() <= mountsBefore)
 
       // The next daemon's.
       await home.run(['gc'])

@@ -208,7 +208,8 @@ describe('a name', () => {
     })
     await bench.deploy('main', { replace: true }, 'other.py')
     expect(await bench.call('main', 'a')).toBe(3)
-    await expect(bench.deploy('node', {}, 'main.ts')).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+    bench.write('main.rb', 'puts 1')
+    await expect(bench.deploy('ruby', {}, 'main.rb')).rejects.toMatchObject({ code: 'UNSUPPORTED' })
     await expect(bench.deploy('none', {}, 'none.py')).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
     await expect(bench.deploy('gone', { callables: ['c'] })).rejects.toMatchObject({
       code: 'FUNCTION_NOT_FOUND',

@@ -1,8 +1,9 @@
 /** Services over HTTP, from the command line, from Python and TypeScript; and the examples. */
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { Client, fetchTransport } from '@thaw/sdk'
+import { NodeClient } from '@thaw/sdk/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Api } from '../support/api.js'
 import { Home, root, until } from '../support/home.js'
@@ -123,7 +124,9 @@ describe('services', () => {
       client.services.deploy({ name: 'node', source: { file: join(home.project, 'score.ts') } }),
     ).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
     home.write('score.mjs', 'export const score = (x) => x * 2')
-    const node = await client.service({ name: 'node', module: join(home.project, 'score.mjs') })
+    const local = new NodeClient(join(home.env['THAW_HOME'] as string, 'run', 'daemon.sock'))
+    const module = relative(process.cwd(), join(home.project, 'score.mjs'))
+    const node = await local.service({ name: 'node', module })
     expect(await node.call('score', 3)).toBe(6)
     await client.services.remove('node')
   })

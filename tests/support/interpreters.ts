@@ -11,6 +11,18 @@ export function findInterpreter(version: string): string | null {
   return (found ??= look()).get(version) ?? null
 }
 
+/**
+ * What long tests run under: the usual version and the newest that is here; all of them with THAW_TEST_VERSIONS=all. Those that are
+ * left out are skipped with the reason.
+ */
+export function passedOver(version: string): string | null {
+  if (findInterpreter(version) === null) return `no CPython ${version} was found`
+  const newest = VERSIONS.findLast((one) => findInterpreter(one) !== null)
+  if (version === usualVersion() || version === newest || process.env['THAW_TEST_VERSIONS'] === 'all')
+    return null
+  return 'the usual and the newest version stand for it; THAW_TEST_VERSIONS=all'
+}
+
 /** The version of the python3 that commands find. */
 export function usualVersion(): string | null {
   return describe('python3')?.version ?? null

@@ -192,7 +192,7 @@ class Debugger:
                 sys.settrace(None)
             else:
                 self.loop.call_soon_threadsafe(sys.settrace, None)
-        self.line.close()
+        self.line.finish()
 
 
 def running_loop():

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 
 if __name__ == "__main__":
     # As a package, whatever directory the script lies in, and not in front of the user's modules.
@@ -171,9 +172,12 @@ def main():
         try:
             Keeper(setting).begin()
         except service_wire.Gone:
-            pass
-        finally:
             os._exit(0)
+        except BaseException:
+            # A fault of this program's own, in the keeper or a worker, which shows in the service's log.
+            traceback.print_exc(file=sys.__stderr__)
+            sys.__stderr__.flush()
+        os._exit(1)
     watch(pid)
 
 

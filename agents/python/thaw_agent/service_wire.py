@@ -10,6 +10,8 @@ import time
 LENGTHS = struct.Struct(">II")
 # Between two attempts to find the daemon again. Seconds.
 PAUSE = 0.003
+# So long the daemon may take to hear the end of a connection. Seconds.
+LAST = 1
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -83,6 +85,17 @@ class Line:
                     return
                 except (OSError, Gone):
                     pass
+
+    def finish(self):
+        """Close, once the daemon has had all: where it still writes to a closed connection, it would lose what it has not read."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+            self.socket.settimeout(LAST)
+            while self.socket.recv(65536):
+                pass
+        except OSError:
+            pass
+        self.close()
 
     def close(self):
         self.socket.close()

@@ -9,8 +9,10 @@ import type {
   RunRequestInput,
 } from '@thaw/protocol'
 import { ThawError } from '@thaw/protocol'
+import { resolve } from 'node:path'
 import { Client } from './client.js'
 import { RunStream } from './run-stream.js'
+import type { ServiceHandle, ServiceInput } from './services.js'
 import { socketTransport } from './socket-transport.js'
 
 export * from './index.js'
@@ -163,6 +165,11 @@ export class NodeClient extends Client {
     } finally {
       signal?.removeEventListener('abort', onAbort)
     }
+  }
+
+  /** As for any client, and a relative module lies below this process's directory. */
+  override service(input: ServiceInput): Promise<ServiceHandle> {
+    return super.service({ ...input, module: resolve(input.module) })
   }
 
   /**

@@ -36,7 +36,7 @@ export interface CallOptions {
 /** A service, as one calls it from a program. */
 export interface ServiceInput {
   name: string
-  /** Python file or Node module, as an absolute path. */
+  /** Python file or Node module: its absolute path where the daemon runs. */
   module: string
   /** Seconds, or a text as `10m`. */
   inactivityTtl?: number | string

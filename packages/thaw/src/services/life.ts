@@ -229,19 +229,20 @@ export class Life {
     this.reason = null
   }
 
-  /** Nothing runs any more, and nothing frozen is kept. */
-  async end(): Promise<void> {
-    await this.down()
+  /** Nothing runs any more, and nothing frozen is kept. `reason`: asked when all that it printed is known. */
+  async end(reason?: () => string): Promise<void> {
+    await this.down(reason)
     this.#forgetFrozen()
   }
 
   /** No process runs any more. */
-  async down(): Promise<void> {
+  async down(reason?: () => string): Promise<void> {
     const [host, lines] = [this.#host, this.#lines]
     this.#host = null
     this.#lines = null
     await host?.[Symbol.asyncDispose]()
     await lines?.[Symbol.asyncDispose]()
+    if (reason !== undefined) this.reason = reason()
     if (this.state === 'ready') this.state = 'stopped'
   }
 
@@ -293,8 +294,7 @@ export class Life {
     host.onGone = () => {
       void this.#inTurn(async () => {
         if (this.#host !== host) return
-        await this.end()
-        this.reason = `Its processes have ended. ${this.#lastWords.toString()}`
+        await this.end(() => `Its processes have ended. ${this.#lastWords.toString()}`)
       })
     }
     host.onWorkerGone = (worker) => {

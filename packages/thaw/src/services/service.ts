@@ -10,12 +10,14 @@ import type { Beside } from '../snapshots/instances/body.js'
 import type { BesideSpec } from './beside.js'
 import { asResult, Calls, type Result } from './calls.js'
 import type { Kept } from './kept.js'
+import { Idleness } from './idleness.js'
 import { Life, type LifeSite } from './life.js'
 import type { CallRequest } from './party.js'
 import { Reload, RELOAD_PATIENCE } from './reload.js'
 import { isRaised, Repairs, Tail, withoutStanding, type AskForEdit } from './repair.js'
 import { Stops } from './stops.js'
 import { memoryOf } from './tree.js'
+import { Turns } from './turns.js'
 
 /** So long a freeze waits for calls that run. Milliseconds. */
 const FREEZE_PATIENCE = 60_000
@@ -48,10 +50,8 @@ export class Service implements Kept {
   readonly #steps: Steps
   #callCount = 0
   #failCount = 0
-  #lastEnd = performance.now()
-  #awake = 0
-  /** One change at a time; null: none is under way. */
-  #turn: Promise<unknown> | null = null
+  readonly #idleness = new Idleness()
+  readonly #turns = new Turns(() => this.onChange())
   /** What is said to those who come after its end; null: it has not ended. */
   #over: (() => ThawError) | null = null
   /** Being brought to where it can be called; null: it is not. */
@@ -87,7 +87,7 @@ export class Service implements Kept {
       stops: this.stops,
       log: shop.log,
     })
-    this.#calls.onQuiet = () => (this.#lastEnd = performance.now())
+    this.#calls.onQuiet = () => this.#idleness.end()
     this.#reload = new Reload(this.#life, this.#calls)
     this.#callCount = row.frozen?.calls ?? 0
     this.#failCount = row.frozen?.failed ?? 0
@@ -115,7 +115,7 @@ export class Service implements Kept {
 
   /** Whether it would lose anything with the daemon. */
   get isLive(): boolean {
-    return this.#life.host !== null || this.#turn !== null
+    return this.#life.host !== null || this.#turns.isBusy
   }
 
   /** Pids of all its processes as seen from here, the root first. */
@@ -158,23 +158,14 @@ export class Service implements Kept {
       disk_bytes: this.#life.diskBytes,
       start_seconds: this.#life.startSeconds,
       thaw_seconds: this.#life.thawSeconds,
-      idle_seconds: running > 0 ? null : this.#idle() / 1000,
+      idle_seconds: running > 0 ? null : this.#idleness.since(this.#life.readySince) / 1000,
       created_at: row.created_at,
     }
   }
 
   /** It does not rest while this is held: a shell, a debugger. */
   keepAwake(): Disposable {
-    this.#awake++
-    let isHeld = true
-    return {
-      [Symbol.dispose]: () => {
-        if (!isHeld) return
-        isHeld = false
-        this.#awake--
-        this.#lastEnd = performance.now()
-      },
-    }
+    return this.#idleness.hold()
   }
 
   /**
@@ -323,7 +314,7 @@ export class Service implements Kept {
         await this.#freeze(openScope(this.#shop.log))
       } catch (error) {
         this.#life.reason = `It could not be frozen: ${(error as Error).message}`
-        this.#lastEnd = performance.now()
+        this.#idleness.end()
       }
     }).catch((error: unknown) => this.#shop.log.warn('A service could not rest.', { name: this.name, error }))
   }
@@ -389,43 +380,29 @@ export class Service implements Kept {
     return called
   }
 
-  /** Milliseconds since it last had anything to do. */
-  #idle(): number {
-    return performance.now() - Math.max(this.#lastEnd, this.#life.readySince)
-  }
-
   #isDue(ttl: number | null): boolean {
-    if (ttl === null || this.state !== 'ready' || this.#awake > 0) return false
     const { running, waiting } = this.#calls
-    return running === 0 && waiting === 0 && this.#idle() >= ttl * 1000
+    const isBusy = this.state !== 'ready' || running > 0 || waiting > 0
+    return !isBusy && this.#idleness.isOver(ttl, this.#life.readySince)
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.#turn
-    const turn = (async () => {
-      await before?.catch(() => {})
+    return await this.#turns.run(async () => {
       if (this.#over !== null) throw this.#over()
       return await work()
-    })()
-    this.#turn = turn
-    try {
-      return await turn
-    } finally {
-      if (this.#turn === turn) this.#turn = null
-      this.onChange()
-    }
+    })
   }
 
   /** Whether it serves, with the code of now, and nothing is being changed. */
   #isOpen(): boolean {
     if (this.#over !== null) throw this.#over()
-    if (this.#turn !== null || this.state !== 'ready') return false
+    if (this.#turns.isBusy || this.state !== 'ready') return false
     return this.request.compute.sync !== 'call' || this.#reload.news() === null
   }
 
   /** Brings it there, for all who wait. Who goes away leaves that to those who stay. */
   async #open(first: boolean): Promise<void> {
-    if (this.#opening === null && this.#turn !== null) return void (await this.#turn.catch(() => {}))
+    if (this.#opening === null && this.#turns.isBusy) return await this.#turns.settled()
     // What had begun before may fail for what has been mended since.
     const isOlder = first && this.#opening !== null
     this.#opening ??= this.#inTurn(async () => {

@@ -332,8 +332,7 @@ export class App implements Kept {
     void program.tree.exited.then(() =>
       this.#turns.run(async () => {
         if (this.#program !== program) return
-        await this.#end()
-        this.#reason = `It has ended. ${this.#lastWords.toString()}`
+        await this.#end(() => `It has ended. ${this.#lastWords.toString()}`)
       }),
     )
   }
@@ -438,19 +437,20 @@ export class App implements Kept {
     }
   }
 
-  /** Nothing runs any more, and nothing of its state is kept. */
-  async #end(): Promise<void> {
-    await this.#down()
+  /** Nothing runs any more, and nothing of its state is kept. `reason`: asked when all that it printed is known. */
+  async #end(reason?: () => string): Promise<void> {
+    await this.#down(reason)
     this.#forgetFrozen()
     const base = this.#base
     this.#base = null
     if (base !== null) await this.#site.site.engine.discard(base)
   }
 
-  async #down(): Promise<void> {
+  async #down(reason?: () => string): Promise<void> {
     const program = this.#program
     this.#program = null
     await program?.[Symbol.asyncDispose]()
+    if (reason !== undefined) this.#reason = reason()
     if (this.#state === 'ready') this.#state = 'stopped'
   }
 
