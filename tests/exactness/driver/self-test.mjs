@@ -7,7 +7,7 @@ import { loadPrograms } from './programs.mjs'
 
 const STAND_IN = join(dirname(fileURLToPath(import.meta.url)), 'stand-in.mjs')
 const EXPECTED = {
-  plain: { wrong: false, programs: null, edits: 10 },
+  plain: { wrong: false, programs: null, edits: 6 },
   'early-syntax': { wrong: false, programs: ['script'], edits: 4, kinds: ['syntax-error'] },
   'hushed-syntax': { wrong: true, programs: ['script'], edits: 4, kinds: ['syntax-error'] },
   'replay-first': { wrong: true, programs: ['script', 'streams'], edits: 6 },
