@@ -1,8 +1,8 @@
 /** Programs beside those of a service, in what it lives in: shells. They are part of no checkpoint, and end with it. */
-import type { OutputListener, StreamsSpec, TerminalSize } from '../engines/engine.js'
+import type { OutputListener, StreamsSpec } from '../engines/engine.js'
+import { Attended } from '../engines/process/attended.js'
 import { BranchStreams } from '../engines/process/streams.js'
-import type { Beside } from '../snapshots/instances/body.js'
-import { openScope, startProcess, type Child, type Scope } from '../system/index.js'
+import { openScope, startProcess, type Scope } from '../system/index.js'
 
 export interface BesideSpec {
   argv: readonly string[]
@@ -16,22 +16,7 @@ export interface BesideSpec {
 const IN_TERMINAL = ['/bin/sh', '-c', 'exec "$@" <>"$0" >&0 2>&0'] as const
 
 /** Beside plain processes: a plain process. */
-export class PlainBeside implements Beside {
-  readonly exited: Promise<{ code: number | null; signal: string | null }>
-  readonly #child: Child
-  readonly #streams: BranchStreams
-
-  private constructor(child: Child, streams: BranchStreams) {
-    this.#child = child
-    this.#streams = streams
-    this.exited = child.exited.then(async ({ code, signal }) => {
-      // What it left running may hold the streams open: what is there is handed over, and that is all.
-      await new Promise((resolve) => setImmediate(resolve))
-      streams.close(false)
-      return { code, signal }
-    })
-  }
-
+export class PlainBeside extends Attended {
   /** @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE */
   static async start({ argv, env, cwd, ...spec }: BesideSpec, scope: Scope): Promise<PlainBeside> {
     const { terminal } = spec.streams
@@ -55,33 +40,6 @@ export class PlainBeside implements Beside {
       streams.close(false)
       throw error
     }
-  }
-
-  async writeStdin(bytes: Uint8Array): Promise<void> {
-    await this.#streams.input?.write(bytes)
-  }
-
-  endStdin(): void {
-    this.#streams.input?.end()
-  }
-
-  resumeOutput(): void {
-    for (const output of this.#streams.outputs) output.resume()
-  }
-
-  resize(size: TerminalSize): void {
-    this.#streams.terminal?.resize(size)
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.#child.signal(name)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // A shell lets SIGTERM pass, and hands this one on to its jobs.
-    if (this.#streams.terminal !== null) this.signal('SIGHUP')
-    await this.#child[Symbol.asyncDispose]()
-    await this.exited
   }
 }
 

@@ -1,6 +1,7 @@
 /** Another program in the sandbox of a live one. It is not part of any checkpoint. */
-import type { OutputListener, StreamsSpec, TerminalSize } from '../engine.js'
-import { nativeProgram, startProcess, type Child, type Scope } from '../../system/index.js'
+import type { OutputListener, StreamsSpec } from '../engine.js'
+import { nativeProgram, startProcess, type Scope } from '../../system/index.js'
+import { Attended } from './attended.js'
 import { asThawError } from './errors.js'
 import type { ProcessBranch } from './branch.js'
 import { SandboxRefused } from './sandbox.js'
@@ -18,30 +19,7 @@ export interface EnterSpec {
   admit?: (pid: number) => void
 }
 
-export interface EnteredExit {
-  code: number | null
-  signal: string | null
-}
-
-export class Entered implements AsyncDisposable {
-  readonly exited: Promise<EnteredExit>
-  /** Of what stands outside for it, as seen from here. */
-  readonly pid: number
-  readonly #child: Child
-  readonly #streams: BranchStreams
-
-  private constructor(child: Child, streams: BranchStreams) {
-    this.#child = child
-    this.pid = child.pid
-    this.#streams = streams
-    this.exited = child.exited.then(async ({ code, signal }) => {
-      // What it left running may hold the streams open: what is there is handed over, and that is all.
-      await new Promise((resolve) => setImmediate(resolve))
-      streams.close(false)
-      return { code, signal }
-    })
-  }
-
+export class Entered extends Attended {
   /** @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, ENGINE_FAILED */
   static async start(
     branch: ProcessBranch,
@@ -96,33 +74,5 @@ export class Entered implements AsyncDisposable {
       streams.close(false)
       throw asThawError(error, spec.argv[0] ?? '', spec.cwd)
     }
-  }
-
-  async writeStdin(bytes: Uint8Array): Promise<void> {
-    await this.#streams.input?.write(bytes)
-  }
-
-  endStdin(): void {
-    this.#streams.input?.end()
-  }
-
-  resumeOutput(): void {
-    for (const output of this.#streams.outputs) output.resume()
-  }
-
-  resize(size: TerminalSize): void {
-    this.#streams.terminal?.resize(size)
-  }
-
-  /** To its process group. */
-  signal(name: NodeJS.Signals): void {
-    this.#child.signal(name)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // A shell lets SIGTERM pass, and hands this one on to its jobs.
-    if (this.#streams.terminal !== null) this.signal('SIGHUP')
-    await this.#child[Symbol.asyncDispose]()
-    await this.exited
   }
 }
