@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Home } from '../support/home.js'
 import { findInterpreter, VERSIONS } from '../support/interpreters.js'
-import { Project, WORK } from '../support/project.js'
+import { Project, WORK, WORK_SECONDS } from '../support/project.js'
 
 let home: Home
 beforeAll(() => {
@@ -62,7 +62,7 @@ describe.each(VERSIONS)('under CPython %s', (version) => {
       const resumed = await project.run(command)
       expect(resumed.report, after).toMatchObject({ outcome: 'resumed' })
       // That a program asked where it lies is no look at what is in the file.
-      expect(resumed.report.checkpoint?.at_seconds, after).toBeGreaterThan(0.1)
+      expect(resumed.report.checkpoint?.at_seconds, after).toBeGreaterThan(WORK_SECONDS)
       const { code, signal, stdout, stderr } = project.plain(command)
       expect({ ...resumed, report: null }).toEqual({ code, signal, stdout, stderr, report: null })
     }

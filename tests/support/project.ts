@@ -115,9 +115,12 @@ export class Project {
   }
 }
 
+/** How long `work()` takes, in seconds: what comes after it is at least as far into its program. */
+export const WORK_SECONDS = 0.08
+
 /** A Python program: `work()` takes long enough to be worth a checkpoint before whatever is first called next. */
 export const WORK = `import time
-def work(seconds=0.08):
+def work(seconds=${WORK_SECONDS}):
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         pass

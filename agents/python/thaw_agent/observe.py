@@ -311,8 +311,9 @@ def on_mkdir(args):
     if path is None:
         return
     frame = getframe(1)
-    # pathlib is one file, or a package (from 3.13 on).
-    makers = frame.f_code.co_name in ("makedirs", "mkdir") and frame.f_code.co_filename.endswith(("os>", "os.py", "pathlib.py", "/pathlib/_local.py"))
+    # pathlib was one file, then a package (3.13), whose parts have moved since (3.14).
+    module = frame.f_globals.get("__name__", "").partition(".")[0]
+    makers = frame.f_code.co_name in ("makedirs", "mkdir") and module in ("os", "pathlib")
     if not (makers and frame.f_locals.get("exist_ok")):
         # Its absence is on record, or cannot recur: what is below it is the program's own doing.
         if not _random_name(frame):
