@@ -10,7 +10,7 @@ import sys
 
 import _sha1
 
-from . import database, environment, inspection, journal, proc, queries
+from . import database, environment, inspection, journal, proc, queries, searches
 from .layout import hide, hide_module
 from .paths import classify, in_library, resolve
 from .state import S
@@ -156,7 +156,9 @@ def saw_list(path):
         except OSError:
             return
     path = resolve("." if path is None else path)
-    if path is None or path in _listed or _own_place(path) or classify(path) == "package":
+    if path is None or path in _listed:
+        return
+    if not searches.is_installed(path) and (_own_place(path) or classify(path) == "package"):
         return
     if getframe(1).f_code.co_filename.startswith("<frozen importlib"):
         return
@@ -182,8 +184,11 @@ def saw_scan(path):
             note_status(path + "/" + os.fsdecode(name), follow, False)
 
 
-def looked_for(module):
-    """A module was searched, whether it was found or not."""
+def looked_for(module, path=None):
+    """A module was searched, whether it was found or not. `path`: where, if not among all modules."""
+    # Of a package's parts only one that is spread over several directories can have more than its files tell.
+    searches.enter(sys.path, True)
+    searches.enter(path, type(path).__name__ == "_NamespacePath")
     name = module.rpartition(".")[2]
     if name not in _found:
         _found.add(name)

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Allowance, CheckpointKind } from '@thaw/protocol'
-import { eventSchema, frameSchema, preImage } from '@thaw/protocol/agent'
+import { eventSchema, frameSchema, preImage, startFiles } from '@thaw/protocol/agent'
 import { z } from 'zod'
 import { ProcessImage } from '../engines/process/image.js'
 import type { Content } from '../files/undo.js'
@@ -25,6 +25,7 @@ export const KeptRoot = z.object({
   allowance: Allowance,
   network: z.enum(['host', 'private', 'private+out']).default('host'),
   files: z.object({ directory: z.string(), key: z.string() }).nullable().default(null),
+  start: startFiles.nullable().default(null),
 })
 /** JSON has no infinity. */
 const Position = z.number().nullable()

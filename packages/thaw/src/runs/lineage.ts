@@ -1,6 +1,13 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
 import type { Allowance, CheckpointKind, RootFiles, RunRequest } from '@thaw/protocol'
-import type { AgentEvent, CheckpointMessage, FailureMessage, FilePatch, Frame } from '@thaw/protocol/agent'
+import type {
+  AgentEvent,
+  CheckpointMessage,
+  FailureMessage,
+  FilePatch,
+  Frame,
+  StartFiles,
+} from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
 import type { Network } from '../engines/process/sandbox.js'
 import type { Content, Write } from '../files/undo.js'
@@ -52,6 +59,8 @@ export interface Root {
   network: RunRequest['net']
   /** Its root file system; null: the machine's. */
   files: RootFiles | null
+  /** What its interpreter read before the agent began; null: that is among its events, or there is none yet. */
+  start: StartFiles | null
 }
 
 export interface BranchEnd {
