@@ -33,6 +33,7 @@ export type AgentEvent =
   | [seq: number, kind: 'names', dir: string, names: string[] | null]
   | [seq: number, kind: 'find', name: string]
   | [seq: number, kind: 'look', file: string]
+  | [seq: number, kind: 'dated', path: string]
   | [seq: number, kind: 'env', name: string, value: string | null]
   | [seq: number, kind: 'effect', what: string, text: string]
   | [seq: number, kind: 'opaque', why: string]
@@ -61,6 +62,7 @@ const FIELDS: Record<string, readonly Check[]> = {
   lstat: [isText, isStat],
   list: [isText, isTextOrNull],
   look: [isText],
+  dated: [isText],
   names: [isText, isNames],
   find: [isText],
   env: [isText, isTextOrNull],

@@ -47,6 +47,7 @@ const KeptCheckpoint = z.object({
 
 const KeptBranch = z.object({
   id: z.string(),
+  startedAt: z.number().default(Number.MAX_SAFE_INTEGER),
   root: KeptRoot,
   env: z.record(z.string(), z.string()),
   streams: z.object({ stdin: z.enum(['null', 'stream']), joined: z.boolean(), terminal: Size.nullable() }),
@@ -111,7 +112,7 @@ export async function keepHistory(run: Run, log: Log): Promise<void> {
 }
 
 async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBranch>> {
-  const { id, root, env, streams, events, writes, broken, refusals, end } = branch
+  const { id, startedAt, root, env, streams, events, writes, broken, refusals, end } = branch
   if (end === null) throw new Error('the branch has not ended')
   const answers = await Promise.all(
     [...branch.answers].map(async ([key, answer]): Promise<[string, string | null]> => [key, await answer]),
@@ -119,6 +120,7 @@ async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBran
   const at = broken === null ? null : { ...broken, seq: Number.isFinite(broken.seq) ? broken.seq : null }
   return {
     id,
+    startedAt,
     root,
     env,
     streams,

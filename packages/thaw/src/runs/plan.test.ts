@@ -14,6 +14,7 @@ const image: Image = { engine: 'fork', pid: 1, alive: true, inPlace: true, start
 function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, version = OLD): BranchRecord {
   return {
     id: 'b_1',
+    startedAt: 0,
     root: {
       env: {},
       terminal: null,

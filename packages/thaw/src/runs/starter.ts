@@ -101,6 +101,11 @@ export class Starter {
     return break_output !== null || break_listen !== null || plain
   }
 
+  /** Milliseconds since 1970. */
+  get #beganAt(): number {
+    return Date.now() - (performance.now() - this.#began)
+  }
+
   get feed(): StdinFeed {
     return this.#launch.feed
   }
@@ -415,7 +420,7 @@ export class Starter {
 
   async #replay(branch: BranchRecord, plan: Plan & { kind: 'replay' }, planned: number): Promise<Started> {
     this.#run.restoreFiles(branch, Infinity)
-    if (this.#request.below !== null) this.#run.renewTimes(branch, Infinity)
+    this.#run.renewTimes(branch, Infinity, this.#beganAt)
     this.feed.close()
     this.#launch.engine = branch.engine
     this.#sink.started({ run: this.#run.identity.id, branch: branch.id })
@@ -449,7 +454,7 @@ export class Starter {
     const group = engine === 'process' ? await this.#watchers() : this.#run.groupOf.get(checkpoint.branch)
     if (group === undefined) throw new ThawError('INTERNAL', 'A checkpoint has lost its processes.')
     this.#run.restoreFiles(checkpoint.branch, checkpoint.seq)
-    if (this.#request.below !== null) this.#run.renewTimes(checkpoint.branch, checkpoint.seq)
+    this.#run.renewTimes(checkpoint.branch, checkpoint.seq, this.#beganAt)
     const launch = this.#launch
     const { root } = checkpoint.branch
     const record = launch.newRecord(root, this.#request.env, checkpoint, { engine, watched: true })
