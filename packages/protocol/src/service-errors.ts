@@ -98,7 +98,7 @@ export const SERVICE_ERRORS = {
     status: 409,
     exit: 125,
     when: 'A debugger was to be attached, and no call stands at a breakpoint; or none left a copy from which to go on again.',
-    hint: 'Put `breakpoint()` into the code, call it, and attach while it waits; `thaw debug SERVICE --list` tells which calls do.',
+    hint: 'Put `breakpoint()` (in Node `debugger`) into the code, call it, and attach while it waits; `thaw debug SERVICE --list` tells which calls do.',
   },
   DEBUGGER_MISSING: {
     fault: 'user',

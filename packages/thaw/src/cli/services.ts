@@ -85,10 +85,13 @@ export function describeServices(
   service('rm <service...>', 'end it, and forget its state')
     .option(...json)
     .action(to(async () => (await services()).rm))
-  verb('debug <service>', 'attach pdb to a call that stands at breakpoint(); the end of input detaches')
+  verb(
+    'debug <service>',
+    'attach to a call that stands at breakpoint(), or `debugger` in Node; the end of input detaches',
+  )
     .option('--call <number>', 'which call; else the one that waits longest')
     .option('--list', 'instead: which calls stand where')
-    .option('--dap', 'instead: a port for an editor, by debugpy')
+    .option('--dap', 'instead: a port for an editor, by debugpy, or the inspector of Node')
     .option(
       '--again',
       'instead: the call that stopped last goes on once more from there, with the code of now',

@@ -34,7 +34,7 @@ export interface Supply {
    */
   open(first: boolean): Promise<void>
   /** Calls at breakpoints: their time stands still. */
-  stops: Pick<Stops, 'holds' | 'release'>
+  stops: Pick<Stops, 'holds' | 'stands' | 'release'>
   log: Log
 }
 
@@ -167,26 +167,37 @@ export class Calls {
   }
 
   async #shared(request: CallRequest, place: Place): Promise<Result> {
-    const found = await this.#connection()
-    if (found === null) {
+    const host = this.#supply.host()
+    const worker = this.#idlest(host)
+    const slot = worker?.take() ?? (await this.#opened(worker, request))
+    if (host === null || worker === null || slot === null) {
       throw new ThawError('WORKER_CRASHED', 'The worker that was to serve the call has ended.')
     }
-    const { host, worker, slot } = found
     return await this.#on(host, worker, slot, request, place)
   }
 
-  /** Of the worker with the fewest calls; null: there is none just now. */
-  async #connection(): Promise<{ host: Host; worker: Worker; slot: Slot } | null> {
-    const host = this.#supply.host()
+  /** With the fewest calls; null: there is none just now. */
+  #idlest(host: Host | null): Worker | null {
     const { concurrency } = this.compute
     const workers = host?.workers.filter((one) => !one.alone && one.running < concurrency) ?? []
-    const worker = workers.reduce<Worker | null>(
-      (best, one) => (best === null || one.running < best.running ? one : best),
+    // What stands still is the last choice.
+    const load = (one: Worker) => one.running + (this.#supply.stops.stands(one.pid) ? concurrency : 0)
+    return workers.reduce<Worker | null>(
+      (best, one) => (best === null || load(one) < load(best) ? one : best),
       null,
     )
-    if (host === null || worker === null) return null
-    const slot = worker.take() ?? (await worker.open())
-    return slot === null ? null : { host, worker, slot }
+  }
+
+  /** One more connection, which a worker that is busy with a call may not make for long. @throws ThawError CALL_TIMEOUT, CANCELLED */
+  async #opened(worker: Worker | null, request: CallRequest): Promise<Slot | null> {
+    if (worker === null) return null
+    const opened = worker.open()
+    const first = await inTime(opened, request, () => this.#supply.stops.stands(worker.pid))
+    if (first !== GONE && first !== LATE) return first
+    void opened.then((slot) => {
+      if (slot !== null) slot.taken = false
+    })
+    throw overdue(first, request)
   }
 
   /** In a copy of the state right after loading, which ends with the call. */
@@ -225,7 +236,7 @@ export class Calls {
   }
 
   async #on(host: Host, worker: Worker, slot: Slot, request: CallRequest, place: Place): Promise<Result> {
-    const { fn, timeout, signal } = request
+    const { fn } = request
     const id = this.number()
     const carried = slot.carry(id, request)
     place.begun = true
@@ -234,21 +245,13 @@ export class Calls {
       place.leave()
     }
     carried.then(free, free)
-    let timer = timeout === null ? null : after(timeout * 1000)
+    let given
     try {
-      // The common case needs no timer.
-      for (;;) {
-        const ends = timer === null ? [] : [timer.over]
-        const given = await Promise.race([carried, gone(signal), ...ends])
-        if (given !== GONE && given !== LATE) return asResult(given)
-        if (given === GONE || timeout === null || !this.#supply.stops.holds(id)) break
-        timer = after(timeout * 1000)
-      }
+      given = await inTime(carried, request, () => this.#supply.stops.holds(id, worker.pid))
+      if (given !== GONE && given !== LATE) return asResult(given)
     } catch (error) {
       if (!(error instanceof ThawError) || error.code !== 'WORKER_CRASHED') throw error
       throw new ThawError('WORKER_CRASHED', `The process that served ${fn} ${await host.ending(worker)}.`)
-    } finally {
-      timer?.clear()
     }
     // A process that waits until what it prints is taken could not be interrupted.
     slot.mute()
@@ -258,7 +261,7 @@ export class Calls {
     const ended = await Promise.race([carried.catch(() => null), grace.over])
     grace.clear()
     if (ended === LATE) void this.#stuck(host, worker, slot)
-    throw signal.aborted ? new ThawError('CANCELLED', 'The caller went away.') : late(request)
+    throw overdue(given, request)
   }
 
   /**
@@ -267,6 +270,7 @@ export class Calls {
    */
   async #stuck(host: Host, worker: Worker, slot: Slot): Promise<void> {
     slot.stuck = true
+    if (this.#supply.stops.stands(worker.pid)) return
     const { concurrency } = this.compute
     const isFull = worker.slots.filter((one) => one.stuck && one.taken).length >= concurrency
     if (!isFull && (await worker.answers(PING_PATIENCE))) return
@@ -300,6 +304,26 @@ function after(milliseconds: number): { over: Promise<typeof LATE>; clear(): voi
     timer = setTimeout(resolve, Math.min(milliseconds, LONGEST_TIMER), LATE).unref()
   })
   return { over, clear: () => clearTimeout(timer) }
+}
+
+/** What comes first: that, that nobody waits for it any more, or that its time is over. @param isHeld whether that begins anew */
+async function inTime<T>(
+  work: Promise<T>,
+  { timeout, signal }: CallRequest,
+  isHeld: () => boolean,
+): Promise<T | typeof GONE | typeof LATE> {
+  const left = gone(signal)
+  // The common case needs no timer.
+  if (timeout === null) return await Promise.race([work, left])
+  for (;;) {
+    const timer = after(timeout * 1000)
+    const first = await Promise.race([work, left, timer.over]).finally(() => timer.clear())
+    if (first !== LATE || !isHeld()) return first
+  }
+}
+
+function overdue(why: typeof GONE | typeof LATE, request: CallRequest): ThawError {
+  return why === GONE ? new ThawError('CANCELLED', 'The caller went away.') : late(request)
 }
 
 function late({ fn, timeout }: CallRequest): ThawError {
