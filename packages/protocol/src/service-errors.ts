@@ -55,7 +55,7 @@ export const SERVICE_ERRORS = {
     fault: 'user',
     status: 429,
     exit: 125,
-    when: 'So many calls wait for a service that it takes no more.',
+    when: 'So many calls, or requests of an app, wait for a service that it takes no more.',
     hint: 'Try again later; more workers, concurrency or queue let it take more.',
   },
   WORKER_CRASHED: {

@@ -28,9 +28,9 @@ export function describeServices(
     .option('--launch-timeout <time>', 'most time until it can be called (60s)')
     .option('--ttl <time>', 'rest after so long without a call')
     .addOption(choice('--ttl-action <action>', 'how it rests', 'freeze', 'stop'))
-    .option('--concurrency <N>', 'calls of one worker at a time (16)')
+    .option('--concurrency <N>', 'calls of one worker at a time (16), or requests of an app (100)')
     .option('--workers <N>', 'processes, forked after loading (1)')
-    .option('--queue <N>', 'calls that may wait (100)')
+    .option('--queue <N>', 'calls or requests that may wait (100)')
     .option('--timeout <time>', 'most time of a call')
     .option('--debug-timeout <time>', 'how long a call waits at a breakpoint for a debugger (60s)')
     .addOption(
