@@ -58,9 +58,11 @@ class Slot {
 
   async #answer({ id, fn, kind }, body) {
     const { service } = this.#worker
-    const { version } = service
     const call = { id, fn, line: this.#line, abort: new AbortController(), over: false, hasStopped: false }
     this.#call = call
+    // Its cancelling may have come at the same time, on another connection.
+    await new Promise(setImmediate)
+    const { version } = service
     const before = process.memoryUsage.rss()
     const begun = performance.now()
     let answer
