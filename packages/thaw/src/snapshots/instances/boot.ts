@@ -210,17 +210,16 @@ async function beginMachine(bench: Bench, living: Living, source: Source, scope:
       await machines.restore(group, source.image, { hostname, listener, admit: enter }, scope),
     )
   }
-  if (document.network !== 'private') {
-    throw new ThawError(
-      'UNSUPPORTED',
-      `Machines have no network but their own ports yet: not ${document.network}.`,
-    )
+  if (document.network === 'host') {
+    throw new ThawError('UNSUPPORTED', 'A machine cannot have the network of this one.', {
+      hint: 'Give it `private`, or `private+out` for a way out; ports are published either way.',
+    })
   }
   const { memory, cpu } = document.limits
   const shape = {
     memory: Math.ceil((memory ?? MACHINE_MEMORY) / 1024 ** 2) * 1024 ** 2,
     cpus: Math.max(1, Math.ceil(cpu ?? 1)),
-    network: 'none' as const,
+    network: document.network === 'private' ? ('none' as const) : ('user' as const),
   }
   const branch = await machines.launch(
     group,
