@@ -90,7 +90,7 @@ function page(accelerator: string, snapshot: number): string {
     ...[...figures].map(([step, { cold, copy }]) => `| ${step} | ${seconds(cold)} | ${seconds(copy)} |`),
     `| **all of it** | **${seconds(sum('cold'))}** | **${seconds(sum('copy'))}** |`,
     '',
-    `The snapshot, with the engine up, the machine ending with it: ${seconds(snapshot)}, once.`,
+    `The snapshot, with the engine up, the machine going on: ${seconds(snapshot)}, once.`,
   ].join('\n')
 }
 
