@@ -189,6 +189,16 @@ describe.skipIf(reason !== null)('containers in machines', () => {
   it('whose program is not there are refused, and their machines end', async () => {
     await expect(container({ name: 'wrong', image: 'wrong' })).rejects.toThrow(/COMMAND_NOT_FOUND/)
     expect((await home.json<Instance>(['instance', 'show', 'wrong'])).state).toBe('failed')
+    const nobody = ['instance', 'create', 'thaw/docker', '--container', 'once', '--user', 'nobody-there']
+    expect((await home.run(nobody)).stderr).toMatch(/INVALID_REQUEST: .*nobody-there/)
+    // What a container fails at is not the snapshot's fault: it is not held against it, nor is a machine booted for it.
+    const { state, failure_count } = (await api.call('GET', `/v1/snapshots/${snapshot.id}`)).json as Snapshot
+    expect({ state, failure_count }).toEqual({ state: 'ready', failure_count: 0 })
+    const failed = await home.json<Instance[]>(['instance', 'ls'])
+    expect(failed.filter((one) => one.state === 'failed').map((one) => one.boot_method)).toEqual([
+      'warm',
+      'warm',
+    ])
   })
 
   it('stop at a signal, and leave nothing', async () => {

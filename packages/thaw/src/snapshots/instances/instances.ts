@@ -405,7 +405,9 @@ export class Instances implements AsyncDisposable {
         break
       } catch (error) {
         before = ThawError.from(error)
-        if (!cold && this.#living.get(living.id) === living && supplier.goesOn(before)) {
+        // What a container fails at is not its machine's fault.
+        const itself = this.#living.get(living.id) === living && living.movedIn === null
+        if (!cold && itself && supplier.goesOn(before)) {
           living = await this.#again(living)
           continue
         }

@@ -359,7 +359,10 @@ function asFailure(said: string, program: string, cause?: Error): ThawError {
     return new ThawError('COMMAND_NOT_FOUND', `Cannot start ${program}: not found in the container.`, because)
   if (start && /permission denied|not permitted|not executable|exec format error/i.test(said))
     return new ThawError('NOT_EXECUTABLE', `Cannot start ${program} in the container: ${said}.`, because)
-  return new ThawError('ENGINE_FAILED', `Docker refused: ${said}.`, because)
+  // A user that the image does not have, a limit that the machine has no room for.
+  const asked =
+    (cause instanceof DockerRefused && cause.status === 400) || /unable to find (?:user|group)/.test(said)
+  return new ThawError(asked ? 'INVALID_REQUEST' : 'ENGINE_FAILED', `Docker refused: ${said}.`, because)
 }
 
 function asRefusal(path: string, error: unknown): unknown {
