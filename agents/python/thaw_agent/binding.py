@@ -8,6 +8,7 @@ import sys
 from types import BuiltinFunctionType
 
 from .layout import FunctionType, hide_module
+from .state import S
 from .traps import FILE, MODULE, UNIT, is_lazy, is_unit, nested, trap_of
 
 
@@ -45,6 +46,8 @@ def bind(module, entry, units):
 def _made(entry, names, units):
     """What the statement of an entry binds, functions left aside. `names`: those of its module."""
     kind = entry["kind"]
+    if "beside" in entry:
+        return vars(_sibling(entry))[entry["values"][1]]
     if kind == "import":
         name, member = entry["values"]
         found = __import__(name, names, names, [member] if member else [])
@@ -152,6 +155,8 @@ def untouched(module, entry, file):
     """Whether a name is still bound to what the old version's statement bound it to. `file`: the module's path."""
     missing = object()
     now = _holder(module, entry).get(entry["name"], missing)
+    if "beside" in entry:
+        return now is vars(_sibling(entry)).get(entry["values"][1])
     if entry["kind"] == "import":
         name, member = entry["values"]
         found = sys.modules.get(name, missing)
@@ -172,7 +177,15 @@ def untouched(module, entry, file):
 
 def _sources(entry):
     """[module, member or None] of what an entry takes from the standard library."""
+    if "beside" in entry:
+        return ()
     return [entry["values"]] if entry["kind"] == "import" else entry.get("reached", ())
+
+
+def _sibling(entry):
+    """The module of the program's that an entry takes a name from, or None."""
+    file = S.files.get(entry["values"][0])
+    return None if file is None else sys.modules.get(file.module)
 
 
 def original(source):
@@ -198,6 +211,10 @@ def free(module, entry, edit, file):
 
 def refusal(module, edit, file, known):
     """Why names cannot come and go unnoticed in this process, or None."""
+    for entry in [e for key in ("was", "bind") for e in edit.get(key, ()) if "beside" in e]:
+        sibling, (name, here) = _sibling(entry), entry["beside"]
+        if sibling is None or name not in vars(sibling) or vars(sibling)[name] is not vars(module).get(here):
+            return "%s may come from elsewhere" % entry["name"]
     had = {(entry.get("owner"), entry["name"]) for entry in edit.get("was", ())}
     for entry in edit.get("was", ()):
         why = closed(module, entry, known)

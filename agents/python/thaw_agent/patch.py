@@ -173,7 +173,8 @@ def _entering():
 
 def apply(edits):
     """Prerequisite: `impossible` found nothing."""
-    for edit in edits:
+    # What a module takes from another may be new there.
+    for edit in sorted(edits, key=lambda edit: any("beside" in entry for entry in edit.get("bind", ()))):
         file = S.files.get(edit["file"])
         if file is not None:
             _apply(file, edit)
@@ -254,7 +255,7 @@ def _define(file, edit, fresh):
         binding.unbind(module, name)
     for entry in edit.get("bind", ()):
         binding.bind(module, entry, fresh)
-        if entry["kind"] == "import":
+        if entry["kind"] == "import" and "beside" not in entry:
             S.event("find", entry["values"][0].rpartition(".")[2])
     if wanted is not None:
         binding.arrange(vars(module), wanted)

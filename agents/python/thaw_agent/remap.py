@@ -8,6 +8,7 @@ from bisect import bisect_right
 from opcode import hasname, opname
 
 from .askers import ALWAYS, askers
+from . import siblings
 from .bound import definitions, inert_statements
 from .bytecode import (
     BACKWARD, CONSTANTS, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, decode,
@@ -71,7 +72,7 @@ def _remap(before, after, lasti, inline):
         # About to begin a statement: it may be another one now.
         last = _align(before, after, k - 1)
         return {"can": True, "at": after.first(last + 1).start + 1, **definitions(before, k - 1, after, last)}
-    last = _align(before, after, k)
+    last = _align(before, after, k, True)
     if before.aside(k) & (set(before.code.co_cellvars) ^ set(after.code.co_cellvars)):
         # What was set aside lies on the value stack, in a cell or not.
         raise Impossible("a variable of a running comprehension became, or is no longer, one of a closure")
@@ -99,8 +100,9 @@ def _remap(before, after, lasti, inline):
     return {"can": True, "entries": [[start, target] for start in exits], "first": min(exits), **changes}
 
 
-def _align(before, after, k):
-    """The statement of the new version up to which it does what the old one did up to statement k; -1: none yet."""
+def _align(before, after, k, running=False):
+    """The statement of the new version up to which it does what the old one did up to statement k; -1: none yet. `running`:
+    statement k is not done."""
     _keep_classes(before, after)
     reach = k + 1 + len(after.inert)
     if any(map(before.star, range(min(k + 1, before.count)))) or any(map(after.star, range(min(reach, after.count)))):
@@ -116,11 +118,21 @@ def _align(before, after, k):
     if len(news) < len(olds):
         raise Impossible("an executed statement was removed")
     for i, j in zip(olds, news):
-        if before.shape(i) != after.shape(j):
+        if before.shape(i) != after.shape(j) and not (_align_import(before, i, after, j) and not (running and i == k)):
             _align_class(before, i, after, j)
     if k == before.count:
         return k
     return news[-1] if news else -1
+
+
+def _align_import(before, i, after, j):
+    """Whether an import of a module of the program's takes other names, and nothing else changed."""
+    changes = siblings.changed(before.nodes[i], after.nodes[j], before.file) if before.file else None
+    if changes is None or any(before.bound.get(e["name"], 1) != 1 or after.bound.get(e["name"], 1) != 1 for e in changes["bind"] + changes["was"]):
+        return False
+    for key, entries in changes.items():
+        before.members_changed[key] += entries
+    return True
 
 
 def _keep_classes(before, after):
@@ -188,8 +200,8 @@ class Body:
         self.count = len(self.ranges)
         # Methods and constants of executed classes that differ in the other version.
         self.members_changed = {"bind": [], "unbind": [], "was": []}
-        # How often each name is bound, wherever; of modules only.
-        self.bound = {}
+        # How often each name is bound, wherever, and the path; of modules only.
+        self.bound, self.file = {}, None
         self.instructions = self._decode()
         self.by_offset = {}
         for instruction in self.instructions:
@@ -211,7 +223,7 @@ class Body:
         if CONDITIONAL in body.code.co_names:
             # Before its first statement it makes what computes its annotations, which counts with that.
             body.inert.pop(0, None)
-        body.units, body.cache = units, cache
+        body.units, body.cache, body.file = units, cache, file if unit == MODULE else None
         if unit == MODULE:
             body.bound = times_bound(ast.parse(source))
         return body

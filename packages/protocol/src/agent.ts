@@ -199,6 +199,8 @@ export const binding = z.looseObject({
   owner: z.string().optional(),
   /** The name that an import takes from its module. */
   also: z.string().optional(),
+  /** What an import of a module of the program's took before already, and the name that it has here. */
+  beside: z.tuple([z.string(), z.string()]).optional(),
 })
 export type Binding = z.infer<typeof binding>
 

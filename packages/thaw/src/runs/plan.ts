@@ -290,9 +290,9 @@ async function definitionNoticed(
   const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited, deep, running)
   if (answer === null) return 'definitions changed in code that had run'
   const members = entries.some(({ owner }) => owner !== undefined)
-  const classes = members || entries.some(({ kind }) => kind === 'class')
-  if (answer.ordered && classes) {
-    return 'classes or their members changed, and the program looks at names in their order'
+  const unplaced = members || entries.some(({ kind, beside }) => kind === 'class' || beside !== undefined)
+  if (answer.ordered && unplaced) {
+    return 'classes, their members or imports changed, and the program looks at names in their order'
   }
   if (names.length === 0 && !answer.ordered) return false
   const asked = members || names.some((name) => ASKED_OF_MODULES.test(name))
