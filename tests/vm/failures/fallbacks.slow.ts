@@ -116,7 +116,7 @@ describe.skipIf(reason !== null)('a snapshot of a machine that does not serve', 
   })
 
   it('because files are missing, or not what was written', async () => {
-    writeFileSync(manifest, text.replace('"format":2', '"format":2 '))
+    writeFileSync(manifest, text.replace('"format":', '"format": '))
     await expectCold('damaged', /manifest\.json is not what was written/)
     renameSync(manifest, `${manifest}.away`)
     await expectCold('damaged', /manifest\.json cannot be read/)

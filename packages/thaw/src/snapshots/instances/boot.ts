@@ -6,6 +6,7 @@ import type { StreamsSpec } from '../../engines/engine.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
 import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
+import { shapeOf } from '../../engines/vm/monitor.js'
 import type { VmEngine } from '../../engines/vm/vm.js'
 import { ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
 import { findFile } from '../../files/within.js'
@@ -58,7 +59,7 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
   const body = await begin(bench, living, source, scope)
   living.began(body)
   if (over.signal.aborted) throw new ThawError('CANCELLED', 'It was deleted while it started.')
-  const ended = body.exited.then(({ code, signal }) => {
+  const ended = body.exited.then(({ code, signal, why }) => {
     over.abort()
     living.change({ exit: { code, signal } })
     const { lastWords } = living
@@ -67,7 +68,7 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
       const refusal = code === 127 ? 'COMMAND_NOT_FOUND' : 'NOT_EXECUTABLE'
       throw new ThawError(refusal, `${document.name} could not be started: ${lastWords}.`)
     }
-    throw notReady(living, `ended (${signal ?? `exit code ${code}`})`)
+    throw notReady(living, `ended (${why ?? signal ?? `exit code ${code}`})`)
   })
   ended.catch(() => {})
   const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
@@ -195,11 +196,7 @@ async function beginMachine(bench: Bench, living: Living, source: Source, scope:
     )
   }
   const { memory, cpu } = document.limits
-  const shape = {
-    memory: Math.ceil((memory ?? MACHINE_MEMORY) / 1024 ** 2) * 1024 ** 2,
-    cpus: Math.max(1, Math.ceil(cpu ?? 1)),
-    network: 'none' as const,
-  }
+  const shape = shapeOf(memory ?? MACHINE_MEMORY, cpu ?? 1)
   const branch = await machines.launch(
     group,
     { disk: bench.diskOf(image), shape, hostname, admit: enter },
