@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeDisk } from '../../../packages/thaw/src/engines/vm/disks.js'
 import { Guest } from '../../../packages/thaw/src/engines/vm/guest/guest.js'
-import { findAccelerator } from '../../../packages/thaw/src/engines/vm/probe.js'
+import { findPlatform } from '../../../packages/thaw/src/engines/vm/probe.js'
 import { QemuMonitor } from '../../../packages/thaw/src/engines/vm/qemu/qemu.js'
 import { makeRoot } from '../../../packages/thaw/src/engines/vm/root.js'
 import { openScope, removeTree, startProcess } from '../../../packages/thaw/src/system/index.js'
@@ -48,7 +48,7 @@ function took(what: string): void {
 
 try {
   const tools = await provider.get(console.error, scope)
-  const accelerator = await findAccelerator(tools, provider.directory, scope)
+  const { accelerator, type } = await findPlatform(tools, provider.directory, scope)
   const root = at('root')
   const archive = await makeRoot(provider, PACKAGES, console.error, scope)
   await (
@@ -60,7 +60,7 @@ try {
 
   console.log(`| step (${accelerator.name}) | time |\n|---|---|`)
   began = performance.now()
-  const monitor = new QemuMonitor(tools, accelerator.name)
+  const monitor = new QemuMonitor(tools, accelerator.name, type)
   const spec = { shape: SHAPE, kernel: await tools.kernel(), disk, directory: at('first') }
   await using machine = await monitor.start(spec, scope)
   const guest = new Guest(machine.channel)
