@@ -159,7 +159,8 @@ class Stage:
             edit["placed"] += answer["placed"]
         names = [entry["name"] for entry in edit["bind"] + edit["was"]] + edit["unbind"]
         if names or edit["placed"]:
-            answer = mentions.mentioned(names, [[FILE, old]], [[FILE, new]], True, self.cache)
+            running = [[FILE, entry["unit"], entry["lasti"]] for entry in stack if entry["single"]]
+            answer = mentions.mentioned(names, [[FILE, old]], [[FILE, new]], True, running, self.cache)
             for _, unit in answer["units"]:
                 if unit in ran:
                     outcome.refused = "%s may have noticed" % unit

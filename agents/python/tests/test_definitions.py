@@ -202,14 +202,14 @@ class Mentioned(Case):
             "def l():\n    from helper import new as other\ndef n():\n    return [new for x in y]\ndef o():\n    import new\n"
         )
         digest = self.stage.keep(source)[1]
-        found = {unit for _, unit in mentions.mentioned(["new"], [[FILE, digest]], [], True, self.stage.cache)["units"]}
+        found = {unit for _, unit in mentions.mentioned(["new"], [[FILE, digest]], [], True, [], self.stage.cache)["units"]}
         self.assertEqual(found & {"a#0", "b#0", "c#0", "d#0", "e#0", "f#0", "j#0", "K.m#0", "l#0", "n#0", "o#0", "g.<locals>.h#0"}, {"a#0", "b#0", "c#0", "d#0", "e#0", "f#0", "j#0", "K.m#0", "l#0", "n#0", "o#0", "g.<locals>.h#0"})
         self.assertEqual(found & {"i#0", "k#0", "g#0", MODULE}, set())
 
     def test_module_code_names_what_it_uses(self):
         for text, named in (("def new(): pass\n", False), ("new = 1\n", False), ("def new(): pass\nnew()\n", True), ("x = [new]\n", True), ("@new\ndef f(): pass\n", True), ("def f(a=new): pass\n", True), ("class K(new): pass\n", True), ("from other import *\n", True), ("from os import *\n", False), ("import other\nother.new\n", True), ("x = {'new': 1}\n", True), ("def f(a: new): pass\n", True), ("def f() -> new: pass\n", True), ("del new\n", True), ("new += 1\n", True), ("f'{new}'\n", True), ("class K:\n    x = new\n", True)):
             digest = self.stage.keep(text)[1]
-            found = [unit for _, unit in mentions.mentioned(["new"], [[FILE, digest]], [], True, self.stage.cache)["units"]]
+            found = [unit for _, unit in mentions.mentioned(["new"], [[FILE, digest]], [], True, [], self.stage.cache)["units"]]
             with self.subTest(text):
                 self.assertEqual(MODULE in found, named)
 

@@ -171,7 +171,7 @@ MODULES = {
     "function added before": ("mark()\nprint(1)", "def g():\n    return 5\nmark()\nprint(g())", BOTH),
     "function removed before": ("def g():\n    return 5\nmark()\nprint(1)", "mark()\nprint('g' in dir())", BOTH),
     "function removed unseen": ("def g():\n    return 5\nmark()\nprint(1)", "mark()\ntry: print(g())\nexcept NameError as e: print(e)", BOTH),
-    "constant before": ("K = 5\nmark()\nprint(K)", "K = 6\nmark()\nprint(K)", NEVER),
+    "constant before": ("K = 5\nmark()\nprint(K)", "K = 6\nmark()\nprint(K)", BOTH),
     "constant before, used": ("K = 5\nprint(K)\nmark()\nprint(K)", "K = 6\nprint(K)\nmark()\nprint(K)", NEVER),
     "import before": ("mark()\nprint(1)", "import textwrap\nmark()\nprint(textwrap.dedent(' a'))", BOTH),
     "import from before": ("mark()\nprint(1)", "from textwrap import dedent as d, fill\nmark()\nprint(d(' a'), fill('b'))", BOTH),

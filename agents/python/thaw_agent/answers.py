@@ -31,7 +31,7 @@ ANSWERS = {
     "check": _asked(compare.check, "file"),
     "diff": _asked(compare.diff, "file", "old", "new"),
     "remap": _asked(remap.remap, "file", "old", "new", "unit", "lasti", "inline"),
-    "mentioned": _asked(mentions.mentioned, "names", "files", "edited", "deep"),
+    "mentioned": _asked(mentions.mentioned, "names", "files", "edited", "deep", "running"),
     "place": _asked(places.place, "file", "hash", "name", "line"),
     "anew": _asked(definitions.anew, "file", "old", "new"),
     "stub": _stub,

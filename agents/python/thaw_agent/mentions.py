@@ -5,8 +5,10 @@ import re
 import sys
 from collections import Counter
 from functools import lru_cache
+from opcode import hasconst, hasname
 
-from . import loader, traps
+from . import loader, remap, traps
+from .bytecode import NAME_SHIFT
 from .compare import version
 from .definitions import bindings, inert
 from .traps import MODULE, nested, units_of
@@ -43,13 +45,15 @@ TEXT_LIMIT = 1 << 16
 WORD = re.compile(r"[^\W\d]\w*")
 
 
-def mentioned(names, files, edited, deep, cache):
+def mentioned(names, files, edited, deep, running, cache):
     """{"units": [[file, unit], …], "ordered"}: units that name one of `names`, or look around; and whether any code, run or
     not, may see in which order a module's names were bound. `files`, `edited`: [[file, hash], …] before and after the edit;
-    `deep`: more than top-level functions changed."""
+    `deep`: more than top-level functions changed; `running`: [[file, unit, lasti], …] of units whose only call so far stands
+    there, and has executed nothing behind it."""
     wanted = {name.rpartition(".")[2] for name in names} | LOOKS_AROUND | {EVERYTHING} | (LOOKS_INTO if deep else set())
     every = [*files, *edited]
     documented = any(_reads_documentation(*one, cache) for one in every)
+    stands = {(file, unit): lasti for file, unit, lasti in running}
     units, ordered = [], False
     for place, (file, digest) in enumerate(every):
         # Most files name nothing of it: only the others are worth a closer look.
@@ -58,8 +62,46 @@ def mentioned(names, files, edited, deep, cache):
         for unit, found in _named(file, digest, cache, documented).items():
             ordered = ordered or bool(found & SHOWS_ORDER)
             if place < len(files) and found & wanted:
-                units.append([file, unit])
+                lasti = stands.get((file, unit))
+                if lasti is None or found & wanted & _executed(file, digest, unit, lasti, cache):
+                    units.append([file, unit])
     return {"units": units, "ordered": ordered}
+
+
+class Everything:
+    """What may be any name."""
+
+    def __rand__(self, names):
+        return names
+
+
+def _executed(file, digest, unit, lasti, cache):
+    """Every name and word in what a unit has executed whose first call stands at `lasti`."""
+    try:
+        done = remap.executed(file, digest, unit, lasti, cache)
+    except remap.Impossible:
+        return Everything()
+    code, found = done[0], set()
+    for instruction in done[1]:
+        if instruction.op in hasname:
+            found.add(code.co_names[instruction.arg >> NAME_SHIFT.get(instruction.op, 0)])
+        elif instruction.op in hasconst:
+            const = code.co_consts[instruction.arg]
+            if isinstance(const, traps.CodeType):
+                found |= _names(const, ()) | LOOKS_AROUND | LOOKS_INTO
+            else:
+                _every_word(const, found)
+    return found
+
+
+def _every_word(value, found):
+    """Like `_words`, with those that look around."""
+    _words(value, found)
+    if isinstance(value, (str, bytes)):
+        found.update(WORD.findall(value if isinstance(value, str) else value.decode("latin-1")))
+    elif isinstance(value, (tuple, frozenset)):
+        for one in value:
+            _every_word(one, found)
 
 
 def _kept(make):

@@ -38,6 +38,18 @@ def remap(file, old, new, unit, lasti, inline, cache):
         return {"can": False, "why": str(why)}
 
 
+def executed(file, digest, unit, lasti, cache):
+    """The code of a unit and the instructions of the statements that its only call, which stands at `lasti`, has begun.
+    Raises Impossible where that cannot be told."""
+    body = Body.of_unit(file, digest, unit, cache)
+    instruction = body.at(lasti & ~1)
+    k = instruction.statement
+    if lasti & 1 and instruction is body.first(k):
+        k -= 1
+    # What inert statements bind is known already.
+    return body.code, [each for i in range(k + 1) if i not in body.inert for each in body.members[i]]
+
+
 def _settled(before, after):
     _align(before, after, before.count - 1)
     rest = [i for i in range(after.count) if i not in after.inert]

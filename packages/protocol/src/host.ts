@@ -43,7 +43,15 @@ export type HostRequest =
       lasti: number | null
       inline: boolean
     }
-  | { do: 'mentioned'; names: string[]; files: Version[]; edited: Version[]; deep: boolean }
+  | {
+      do: 'mentioned'
+      names: string[]
+      files: Version[]
+      edited: Version[]
+      deep: boolean
+      /** File, unit and offset of frames whose unit has not been called before. */
+      running: [string, string, number][]
+    }
   | { do: 'place'; file: string; hash: string; name: string | null; line: number | null }
   | { do: 'anew'; file: string; old: string; new: string }
   | { do: 'stub'; python: string }

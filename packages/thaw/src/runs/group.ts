@@ -85,8 +85,18 @@ export class Group implements CodeOracle, AsyncDisposable {
     files: Version[],
     edited: Version[],
     deep: boolean,
+    running: Frame[],
   ): Promise<Mentioned | null> =>
-    this.#ask(this.family.host.ask({ do: 'mentioned', names, files, edited, deep }))
+    this.#ask(
+      this.family.host.ask({
+        do: 'mentioned',
+        names,
+        files,
+        edited,
+        deep,
+        running: running.map(({ file, unit, lasti }) => [file, unit, lasti]),
+      }),
+    )
 
   /** What an edit binds that was not bound so before; null where nobody can say. */
   anew = (file: string, old: string, now: string): Promise<Anew | null> =>

@@ -19,9 +19,17 @@ export interface CodeOracle {
     now: string,
     frame: Checkpoint['stack'][number] | null,
   ): Promise<Remapping | null>
-  /** Units of the given versions of files that name one of `names`, or look through the names of modules. */
-  /** Who names one of `names`, in the versions before (`files`) and after (`edited`) an edit. */
-  mentioned(names: string[], files: Version[], edited: Version[], deep: boolean): Promise<Mentioned | null>
+  /**
+   * Units of the versions before an edit (`files`) that name one of `names`, or look through the names of modules. Of
+   * `running` ones, each in its unit's first call, what is behind the running statement does not count.
+   */
+  mentioned(
+    names: string[],
+    files: Version[],
+    edited: Version[],
+    deep: boolean,
+    running: Checkpoint['stack'],
+  ): Promise<Mentioned | null>
 }
 
 /** What the caller sends on stdin, compared with what a branch was sent. */
@@ -278,7 +286,8 @@ async function definitionNoticed(
   const deep = entries.some(({ kind, owner }) => kind !== 'function' || owner !== undefined)
   const files = [...versionsAt(checkpoint.branch, checkpoint.seq)]
   const edited: Version[] = editedAt(input, checkpoint).map(({ file, now }) => [file, now])
-  const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited, deep)
+  const running = checkpoint.stack.filter(({ single }) => single)
+  const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited, deep, running)
   if (answer === null) return 'definitions changed in code that had run'
   const members = entries.some(({ owner }) => owner !== undefined)
   if (answer.ordered && members) {
