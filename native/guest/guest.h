@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PROTOCOL = 1, WINDOW = 256 * 1024, PIECE = 32 * 1024, LONGEST = 1 << 20 };
+enum { PROTOCOL = 2, WINDOW = 256 * 1024, PIECE = 32 * 1024, LONGEST = 1 << 20 };
 
 /* Where programs are, so that all of them can be stopped at one moment. */
 #define CGROUP "/sys/fs/cgroup/thaw"

@@ -13,6 +13,7 @@
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ struct line {
     int in, out, err;      /* -1: closed */
     int ended, status;     /* the program was reaped */
     int input_over;        /* nothing more comes for it */
+    ino_t input;           /* the pipe that it reads; 0: a terminal */
     struct buffer waiting; /* for it */
     long credit;           /* bytes that the daemon still takes */
 };
@@ -76,7 +78,9 @@ static struct line *find(uint32_t id) {
 
 static struct line *add(uint32_t id, pid_t pid, struct streams streams) {
     struct line *line = &lines[count++];
+    struct stat found;
     *line = (struct line){.id = id, .pid = pid, .in = streams.in, .out = streams.out, .err = streams.err, .credit = WINDOW};
+    if (pid > 0 && !fstat(streams.in, &found) && S_ISFIFO(found.st_mode)) line->input = found.st_ino;
     return line;
 }
 
@@ -204,6 +208,23 @@ static void serve(uint32_t id) {
     say_words('q', id, "", (char *)NULL);
 }
 
+/* In a copy: that nothing more came for the program was said by somebody else. What it had not read yet has no end so far. */
+static void reopen_input(struct line *line) {
+    char path[32];
+    struct stat found;
+    if (!line->input_over) return;
+    line->input_over = 0;
+    if (line->in >= 0) return;
+    if (line->input == 0) {
+        line->in = fcntl(line->out, F_DUPFD_CLOEXEC, 0);
+        return;
+    }
+    snprintf(path, sizeof path, "/proc/%d/fd/0", line->pid);
+    line->in = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    /* It reads something else by now. */
+    if (line->in >= 0 && (fstat(line->in, &found) || found.st_ino != line->input)) close_end(&line->in);
+}
+
 /* Words, an empty one, and behind that bytes for the random pool. */
 static void begin_anew(uint32_t id, char *bytes, size_t size) {
     size_t end = 0, given;
@@ -217,7 +238,7 @@ static void begin_anew(uint32_t id, char *bytes, size_t size) {
     for (size_t i = 0; i < count;) {
         lines[i].credit = WINDOW;
         if (lines[i].pid == 0) drop(&lines[i]);
-        else i++;
+        else reopen_input(&lines[i++]);
     }
     quiet = 0;
     if (freeze(0)) return say_failure(id, "freeze");

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,14 +17,27 @@
 
 extern char **environ;
 
-/* ROWS COLS CWD UID GID ARGUMENTS ARGV... ENV...; no terminal where ROWS is 0, joined streams where COLS is 1 then. */
-enum { ROWS, COLS, CWD, UID, GID, ARGUMENTS, ARGV };
+/*
+ * ROWS COLS CWD UID GID UMASK NICE LIMITS ARGUMENTS ARGV... ENV...; no terminal where ROWS is 0, joined streams where COLS
+ * is 1 then. LIMITS are RESOURCE SOFT HARD, -1 for none, with a comma behind each.
+ */
+enum { ROWS, COLS, CWD, UID, GID, UMASK, NICE, LIMITS, ARGUMENTS, ARGV };
 
 static int join_cgroup(void) {
     int fd = open(CGROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
     int failed = fd < 0 || write(fd, "0", 1) != 1;
     if (fd >= 0) close(fd);
     return failed;
+}
+
+/* What cannot be had here stays as it is: the kernels of two machines differ in the most that they allow. */
+static void limit(const char *limits) {
+    int resource, length;
+    long long soft, hard;
+    for (; sscanf(limits, "%d %lld %lld,%n", &resource, &soft, &hard, &length) == 3; limits += length) {
+        struct rlimit wanted = {soft < 0 ? RLIM_INFINITY : (rlim_t)soft, hard < 0 ? RLIM_INFINITY : (rlim_t)hard};
+        setrlimit(resource, &wanted);
+    }
 }
 
 static const char *begin(char **words, size_t count, int *ends, int terminal) {
@@ -33,10 +47,12 @@ static const char *begin(char **words, size_t count, int *ends, int terminal) {
     if (terminal && ioctl(ends[0], TIOCSCTTY, 0)) return "terminal";
     for (int i = 0; i < 3; i++)
         if (dup2(ends[i], i) < 0) return "stdio";
+    limit(words[LIMITS]);
+    setpriority(PRIO_PROCESS, 0, atoi(words[NICE]));
     int uid = atoi(words[UID]), gid = atoi(words[GID]);
     if (uid >= 0 && (setgroups(0, NULL) || setgid((gid_t)gid) || setuid((uid_t)uid))) return "identity";
     if (chdir(words[CWD])) return "chdir";
-    umask(022);
+    umask((mode_t)strtol(words[UMASK], NULL, 8));
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -92,17 +92,46 @@ export class Home {
     script: string,
     env: Record<string, string> = {},
   ): { code: number | null; stdout: string; stderr: string } {
-    const done = spawnSync(
-      'bash',
-      ['-c', `THAW="${this.thaw}"\nthaw() { "${process.execPath}" "${this.thaw}" "$@"; }\n${script}`],
-      {
-        cwd: this.project,
-        env: { ...this.env, ...env },
-        encoding: 'utf8',
-        maxBuffer: 1 << 26,
-      },
-    )
+    const done = spawnSync('bash', ['-c', this.#withThaw(script)], {
+      cwd: this.project,
+      env: { ...this.env, ...env },
+      encoding: 'utf8',
+      maxBuffer: 1 << 26,
+    })
     return { code: done.status, stdout: done.stdout, stderr: done.stderr }
+  }
+
+  #withThaw(script: string): string {
+    return `THAW="${this.thaw}"\nthaw() { "${process.execPath}" "${this.thaw}" "$@"; }\n${script}`
+  }
+
+  /** As `shell`, for what takes long: nothing else waits meanwhile. */
+  async typed(script: string, cwd = this.project): Promise<{ code: number | null; stdout: string }> {
+    const child = spawn('bash', ['-c', this.#withThaw(script)], {
+      cwd,
+      env: this.env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const parts: Buffer[] = []
+    child.stdout.on('data', (chunk: Buffer) => parts.push(chunk))
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+    return { code, stdout: Buffer.concat(parts).toString('utf8') }
+  }
+
+  /**
+   * Types what a page of docs says, in a clone of thaw: each block, what it is said to print, and what it printed
+   * (null: it was not come to).
+   */
+  async play(page: string): Promise<{ typed: string; said: string; printed: string | null }[]> {
+    const text = readFileSync(join(root, 'docs', page), 'utf8')
+    const blocks = [...text.matchAll(/```sh\n(.*?)```\n(?:\n```text\n(.*?)```)?/gs)]
+    const script = blocks.map(([, typed]) => typed).join('printf "\\0"\n')
+    const printed = (await this.typed(script, root)).stdout.split('\0')
+    return blocks.map(([, typed = '', said], at) => ({
+      typed,
+      said: said?.trimEnd() ?? '',
+      printed: printed[at]?.trimEnd() ?? null,
+    }))
   }
 
   /** Pids of all processes that carry this THAW_HOME in their environment. */

@@ -94,6 +94,33 @@ describe.skipIf(reason !== null)('a run in a machine', { timeout: 10 * MINUTE },
     expect(report.exit).toEqual({ code: null, signal: 'SIGKILL' })
   })
 
+  it('has the size that was asked for, and the umask, nice value and limits of its caller', async () => {
+    const project = new Project(home, 'bounds')
+    project.write(
+      'app.py',
+      [
+        'import os, resource',
+        'open("made.txt", "w").close()',
+        'pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20',
+        'print(os.cpu_count(), 150 < pages < 300, os.nice(0), resource.getrlimit(resource.RLIMIT_NOFILE))',
+        'print(resource.getrlimit(resource.RLIMIT_CORE), oct(os.stat("made.txt").st_mode & 0o777))',
+      ].join('\n'),
+    )
+    const { stdout } = await home.typed(
+      `umask 027; ulimit -c 0; ulimit -n 321; cd ${project.directory}
+       nice -n 5 "${process.execPath}" "$THAW" run -q --engine vm --memory 300MB --cpus 2 ${PYTHON.join(' ')}`,
+    )
+    expect(stdout).toBe('2 True 5 (321, 321)\n(0, 0) 0o640\n')
+    expect(lstatSync(project.path('made.txt')).mode & 0o777).toBe(0o640)
+    for (const engine of ['process', 'fork']) {
+      const flags = ['--engine', engine, '--memory', '1GB']
+      const refused = await home.run(['run', ...flags, 'true'], { cwd: project.directory })
+      expect(refused.stderr).toMatch(/UNSUPPORTED: Only machines have a size/)
+    }
+    const little = await home.run(['run', '--engine', 'vm', '--memory', '1MB', 'true'])
+    expect(little.stderr).toMatch(/INVALID_REQUEST.*at least 64MiB/)
+  })
+
   it('is a typed error where the machine reboots, or the program cannot be started', async () => {
     const project = new Project(home, 'dies')
     project.write(
@@ -102,7 +129,7 @@ describe.skipIf(reason !== null)('a run in a machine', { timeout: 10 * MINUTE },
     )
     const died = await home.run(['run', '--engine', 'vm', ...PYTHON], { cwd: project.directory })
     expect(died.code).toBe(125)
-    expect(died.stderr).toMatch(/ENGINE_FAILED: The machine ended before its program did/)
+    expect(died.stderr).toMatch(/ENGINE_FAILED: The machine ended before its program did: it reset itself/)
     expect(existsSync(project.path('lost.txt'))).toBe(false)
     const none = await home.run(['run', '--engine', 'vm', 'no-such-program'], { cwd: project.directory })
     expect(none.code).toBe(127)

@@ -67,6 +67,24 @@ describe.skipIf(reason !== null)('snapshots of machines', () => {
     await endAll(all)
   }, 180_000)
 
+  it('serve again after the machine of an instance has reset itself', async () => {
+    const { instances } = bench.products
+    const one = await bench.start({ image: 'counter', name: 'resets' })
+    const listener = { output: () => true }
+    const streams = { stdin: 'null' as const, joined: false, terminal: null }
+    const command = ['sh', '-c', 'echo b > /proc/sysrq-trigger']
+    await instances.exec(one.id, { command, env: {}, cwd: null, user: null, streams, listener }, bench.scope)
+    await until('it has ended', () => instances.get('resets').state === 'stopped', 30)
+    expect(instances.get('resets')).toMatchObject({
+      reason: 'its machine ended: it reset itself',
+      exit: { code: null, signal: null },
+    })
+    await instances.remove('resets', { force: true, cascade: true })
+    const next = await bench.start({ image: 'counter', name: 'next' })
+    expect(await askCounter(next)).toMatchObject({ count: 1, host: 'next' })
+    await bench.end(next)
+  })
+
   it('have children, and these have; each needs nothing of the one before, and is there after the daemon', async () => {
     const asks = (times: number) => [
       'python3',

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Allowance } from './allowance.js'
-import { Duration, Effects, EngineChoice } from './settings.js'
+import { Duration, Effects, EngineChoice, Size } from './settings.js'
 
 export const TerminalSize = z.strictObject({
   rows: z.number().int().min(1).max(10_000),
@@ -41,6 +41,17 @@ export const RunRequest = z.strictObject({
   typed: z.boolean().default(false),
   /** What its root file system is: an image by name or id, or a directory. The project stays where it is; null: the machine's. */
   image: z.string().min(1).nullable().default(null),
+  /** Of the machine of an engine that has machines; null: 1 GiB. */
+  memory: Size.pipe(
+    z
+      .number()
+      .min(64 * 1024 ** 2, 'at least 64MiB')
+      .max(1024 ** 4, 'at most 1TiB'),
+  )
+    .nullable()
+    .default(null),
+  /** Processors of it; null: one. */
+  cpus: z.number().int().min(1).max(64).nullable().default(null),
   /** For a command below one that thaw runs: the token of that launch. */
   below: z.string().min(1).nullable().default(null),
 })

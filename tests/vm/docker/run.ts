@@ -11,7 +11,7 @@ import { ImageDefinition } from '@thaw/protocol'
 import { makeDisk } from '../../../packages/thaw/src/engines/vm/disks.js'
 import { Container } from '../../../packages/thaw/src/engines/vm/docker/container.js'
 import { Guest } from '../../../packages/thaw/src/engines/vm/guest/guest.js'
-import { findAccelerator } from '../../../packages/thaw/src/engines/vm/probe.js'
+import { findPlatform } from '../../../packages/thaw/src/engines/vm/probe.js'
 import { QemuMonitor } from '../../../packages/thaw/src/engines/vm/qemu/qemu.js'
 import { makeRoot } from '../../../packages/thaw/src/engines/vm/root.js'
 import { dockerMachine } from '../../../packages/thaw/src/snapshots/images/docker-machine.js'
@@ -99,7 +99,7 @@ if (busybox === null) throw new Error('busybox cannot be fetched')
 const image = execFileSync('tar', ['-C', busybox, '--numeric-owner', '-c', '.'], { maxBuffer: 1 << 28 })
 try {
   const tools = await provider.get(console.error, scope)
-  const accelerator = await findAccelerator(tools, provider.directory, scope)
+  const { accelerator, type } = await findPlatform(tools, provider.directory, scope)
   const root = at('root')
   const archive = await makeRoot(provider, recipe.packages, console.error, scope)
   await (
@@ -109,7 +109,7 @@ try {
   await makeDisk(tools, root, disk, scope)
   removeTree(root)
 
-  const monitor = new QemuMonitor(tools, accelerator.name)
+  const monitor = new QemuMonitor(tools, accelerator.name, type)
   const spec = { shape, kernel: await tools.kernel(), disk, directory: at('first') }
   const started = async () => {
     const machine = await monitor.start(spec, scope)

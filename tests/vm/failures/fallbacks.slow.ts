@@ -85,7 +85,7 @@ describe.skipIf(reason !== null)('a snapshot of a machine that does not serve', 
       const about = JSON.parse(readFileSync(join(tools.path, 'vm.json'), 'utf8')) as object
       writeFileSync(join(fake, 'vm.json'), JSON.stringify({ ...about, version: '99.1' }))
       for (const name of readdirSync(provider.directory)) {
-        if (name.startsWith('accelerator-')) {
+        if (name.startsWith('platform-')) {
           const to = name.replace(tools.version, '99.1')
           cpSync(join(provider.directory, name), join(cache, 'thaw', 'vm', to))
         }
@@ -116,7 +116,7 @@ describe.skipIf(reason !== null)('a snapshot of a machine that does not serve', 
   })
 
   it('because files are missing, or not what was written', async () => {
-    writeFileSync(manifest, text.replace('"format":2', '"format":2 '))
+    writeFileSync(manifest, text.replace('"format":', '"format": '))
     await expectCold('damaged', /manifest\.json is not what was written/)
     renameSync(manifest, `${manifest}.away`)
     await expectCold('damaged', /manifest\.json cannot be read/)

@@ -163,7 +163,7 @@ describe.skipIf(reason !== null)('kill -9', () => {
       await until('it has ended', () => instances.get('one').state !== 'ready')
       expect(instances.get('one')).toMatchObject({
         state: 'stopped',
-        reason: 'its machine ended',
+        reason: 'its machine ended: its monitor was ended by SIGKILL',
         exit: { code: null, signal: null },
       })
       expect(await askCounter(two as never)).toMatchObject({ count: 1, host: 'two' })

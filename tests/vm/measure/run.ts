@@ -1,7 +1,7 @@
 /** Times and memory of machines and their copies: `npm run vm`, written into docs/vm-results.md. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
-import { findAccelerator } from '../../../packages/thaw/src/engines/vm/probe.js'
+import { findPlatform } from '../../../packages/thaw/src/engines/vm/probe.js'
 import type { VmImage } from '../../../packages/thaw/src/engines/vm/image.js'
 import type { VmBranch } from '../../../packages/thaw/src/engines/vm/vm.js'
 import { Bench, provider, scope, shell } from '../../support/vm.js'
@@ -37,7 +37,7 @@ const running = await timed(() => bench.engine.checkpoint(bench.group, boot.valu
 const ending = await timed(() => bench.engine.checkpoint(bench.group, boot.value, { stop: true }, scope))
 const image: VmImage = ending.value
 const tools = await provider.get(() => {}, scope)
-const accelerator = await findAccelerator(tools, provider.directory, scope)
+const { accelerator } = await findPlatform(tools, provider.directory, scope)
 const restores: number[] = []
 const bare: number[] = []
 const restore = async (name: string) => {

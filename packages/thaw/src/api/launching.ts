@@ -30,6 +30,11 @@ export async function startCommand(
   const { root, env, engine } = await findRoot({ ...request, engine: asked }, context, scope)
   const resolved = settingsFor({ env, engine })
   const settings = runSettings(resolved)
+  if (settings.engine !== 'vm' && (request.memory !== null || request.cpus !== null)) {
+    throw new ThawError('UNSUPPORTED', 'Only machines have a size: --memory and --cpus.', {
+      hint: 'Add --engine vm, or bound the program by the means of the shell (ulimit, taskset).',
+    })
+  }
   const breaks = request.break.map(parseBreak)
   const { image: _, ...rest } = request
   const started = {

@@ -68,5 +68,7 @@ for (const [what, text, message] of bad) {
 
 it('refuses unknown variables', () => {
   expect(() => resolve({ THAW_EFECTS: 'keep' })).toThrow(/THAW_EFECTS is not a setting/)
+  // What thaw reads elsewhere is none, and no error.
+  expect(() => resolve({ THAW_MACHINE: 'q35', THAW_FIRECRACKER: '/opt/firecracker' })).not.toThrow()
   expect(() => resolve({ THAW_HOME: '/x' })).not.toThrow()
 })

@@ -34,6 +34,8 @@ const OTHER_VARIABLES = new Set([
   'THAW_COMMAND',
   'THAW_URL',
   'THAW_TOKEN',
+  'THAW_FIRECRACKER',
+  'THAW_MACHINE',
 ])
 
 /**

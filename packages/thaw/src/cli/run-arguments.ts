@@ -17,6 +17,9 @@ export interface RunArguments {
   tcp: string | null
   /** An image, or a directory by its whole path. */
   image: string | null
+  /** Of a machine, as `2GB`. */
+  memory: string | null
+  cpus: number | null
   terminal: boolean
   quiet: boolean
   help: boolean
@@ -49,6 +52,8 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
     net: 'host',
     tcp: null,
     image: null,
+    memory: null,
+    cpus: null,
     terminal: false,
     quiet: false,
     help: false,
@@ -89,6 +94,12 @@ export function parseRunArguments(argv: readonly string[]): RunArguments {
         continue
       case '--image':
         parsed.image = imageOf(value())
+        continue
+      case '--memory':
+        parsed.memory = value()
+        continue
+      case '--cpus':
+        parsed.cpus = parseCpus(value())
         continue
       case '--break-output':
         parsed.breakOutput = value()
@@ -147,6 +158,12 @@ export function parsePort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
   if (port < 1 || port > 65_535) throw usage(`${text} is no port.`)
   return port
+}
+
+function parseCpus(text: string): number {
+  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
+  if (count < 1) throw usage(`${text} is no number of processors.`)
+  return count
 }
 
 function usage(message: string): ThawError {

@@ -26,6 +26,8 @@ Options:
                      keep, or close; without it there is no checkpoint then
   --image IMAGE      run in the root file system of an image, or of a directory (./DIR): the project
                      stays where it is, all else is that of the image
+  --memory SIZE      of the machine (vm), as 2GB; without it 1 GiB
+  --cpus N           processors of the machine (vm); without it one
   --every TIME       take a checkpoint every 5s, say, besides the good moments
   --report FILE      write what was skipped, why, and how long it took, as JSON
   -t, --terminal     give the program a terminal

@@ -66,6 +66,8 @@ export function makeRequest(given: RunArguments, io: Io): RunRequestInput {
     net: given.net as RunRequestInput['net'],
     tcp: given.tcp as RunRequestInput['tcp'],
     image: given.image,
+    memory: given.memory,
+    cpus: given.cpus,
     ...io,
   }
 }

@@ -50,7 +50,7 @@ export class Machines {
     const planned = seconds(began)
     const from = performance.now()
     return await opened(launch, execution, async () => {
-      const base = await this.#shop.bases.get(files, this.#scope)
+      const base = await this.#shop.bases.get(files, request, this.#scope)
       const carried = carriedBy(this.#run, null, null, launch.apart)
       const stops = watchMoments(execution, request, this.#scope)
       const how = { hostname: HOSTNAME, listener: execution }
@@ -58,15 +58,16 @@ export class Machines {
       const machine = await machines.restore(this.#run.machines(this.#shop.log), base, how, this.#scope)
       try {
         await carried.into(machine.guest, this.#scope)
-        const spec = { argv, env, cwd, user: null, terminal, joined }
+        const { umask, allowance } = request
+        const spec = { argv, env, cwd, user: null, terminal, joined, umask, allowance }
         machine.program = await startProgram(machine, spec, execution, this.#scope)
       } catch (error) {
         await machine[Symbol.asyncDispose]()
         throw error
       }
-      if (stdin === 'null' && terminal === null) machine.program.endStdin()
       launch.stops = expectsStop(request)
-      return this.#follow(launch, execution, machine, carried, this.#cold(planned, from), stops)
+      const streams = { stdin, joined, terminal }
+      return this.#follow(launch, execution, machine, streams, carried, this.#cold(planned, from), stops)
     })
   }
 
@@ -75,7 +76,9 @@ export class Machines {
     launch: Launch,
     group: Group,
     base: BaseSpec,
-    request: Pick<StartRequest, 'stdin' | 'joined' | 'terminal' | 'diagnose'> & { stops: StopPlace[] },
+    request: Pick<StartRequest, 'stdin' | 'joined' | 'terminal' | 'diagnose' | 'memory' | 'cpus'> & {
+      stops: StopPlace[]
+    },
     began: number,
   ): Promise<Started> {
     const { root } = group
@@ -86,7 +89,7 @@ export class Machines {
     const from = performance.now()
     launch.stops = true
     return await opened(launch, execution, async () => {
-      const image = await this.#shop.bases.get(files, this.#scope)
+      const image = await this.#shop.bases.get(files, request, this.#scope)
       const site = machineSite(this.#shop, this.#run, group, null, launch.apart)
       const streams: StreamsSpec = { stdin, joined, terminal }
       const spec = { ...base, branch: launch.id, streams, listener: execution, stops, diagnose }
@@ -119,7 +122,7 @@ export class Machines {
       const machine = await held.release(HOSTNAME, this.#scope, (guest) => carried.into(guest, this.#scope))
       launch.stops = expectsStop(how)
       const begun: Begun = { ...this.#cold(planned, from), outcome: 'resumed', checkpoint, reason: null }
-      return this.#follow(launch, execution, machine, carried, begun, stops)
+      return this.#follow(launch, execution, machine, how.streams, carried, begun, stops)
     })
   }
 
@@ -139,12 +142,14 @@ export class Machines {
     launch: Launch,
     execution: Execution,
     machine: VmBranch,
+    { stdin, terminal }: StreamsSpec,
     carried: Carried,
     begun: Begun,
     watched: ReturnType<typeof watchMoments>,
   ): Started {
     const { program, guest } = machine
     if (program === null) throw new ThawError('INTERNAL', 'A machine has no program.')
+    if (stdin === 'null' && terminal === null) program.endStdin()
     // Not the caller's scope: a checkpoint that somebody else asked for does not end with him.
     const scope = openScope(this.#shop.log)
     const branch = new MachineBranch(launch.id, machine, program, carried)

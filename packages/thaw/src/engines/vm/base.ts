@@ -17,21 +17,25 @@ import { MANIFEST } from '../sealed.js'
 import { GuestRefused, type Guest } from './guest/guest.js'
 import { VmImage } from './image.js'
 import { MachineProject } from './project.js'
-import type { MachineShape } from './monitor.js'
+import { addReboot, SCRIPT } from './reboot.js'
+import { shapeOf, type MachineShape } from './monitor.js'
 import type { VmToolsProvider } from './tools.js'
 import type { VmEngine, VmGroup } from './vm.js'
 
-/** Of machines that programs of runs get. */
-export const RUN_SHAPE: MachineShape = { memory: 1024 ** 3, cpus: 1, network: 'none' }
+/** Of machines that programs of runs get, where they do not ask for another. */
+const MEMORY = 1024 ** 3
 const DRAFT = 'new-'
 /** Milliseconds. */
 const HOUR = 3_600_000
 const KEPT = 30 * 24 * HOUR
 /** Raised when the same parts give another machine. */
 const RECIPE = 1
-/** As the seed has it: `reboot` ends a machine, whatever it has of an init. */
-const REBOOT = '#!/bin/sh\nsync\necho b > /proc/sysrq-trigger\n'
-const REBOOT_AT = '/usr/local/sbin/reboot'
+
+export interface MachineSize {
+  /** Bytes. */
+  memory: number | null
+  cpus: number | null
+}
 
 export class MachineBases {
   readonly #engine: VmEngine
@@ -48,13 +52,15 @@ export class MachineBases {
   /**
    * A machine with a root file system, thaw's agents in it. Made once, and kept in thaw's cache by what it is made of.
    *
+   * @param size null: what is usual
    * @throws ThawError ENGINE_MISSING, SETUP_FAILED, ENGINE_FAILED, DISK_FULL; nothing half is left behind
    */
-  async get(root: { directory: string; key: string }, scope: Scope): Promise<VmImage> {
-    const key = await this.#key(root, scope)
+  async get(root: { directory: string; key: string }, size: MachineSize, scope: Scope): Promise<VmImage> {
+    const shape = shapeOf(size.memory ?? MEMORY, size.cpus ?? 1)
+    const key = await this.#key(root, shape, scope)
     const known = await this.#made.get(key)?.catch(() => null)
     if (known?.alive === true) return known
-    const making = this.#find(key) ?? this.#make(key, root.directory, scope)
+    const making = this.#find(key) ?? this.#make(key, root.directory, shape, scope)
     this.#made.set(key, Promise.resolve(making))
     return await making
   }
@@ -80,7 +86,7 @@ export class MachineBases {
     }
   }
 
-  async #make(key: string, root: string, scope: Scope): Promise<VmImage> {
+  async #make(key: string, root: string, shape: MachineShape, scope: Scope): Promise<VmImage> {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
     this.#sweep()
     await using cleanup = new Disposables()
@@ -95,12 +101,12 @@ export class MachineBases {
       newImage: () => ({ draft: 'draft', final: 'image' }),
       keep: () => {},
     }
-    const branch = await this.#engine.launch(group, { disk, shape: RUN_SHAPE, hostname: 'thaw' }, scope)
+    const branch = await this.#engine.launch(group, { disk, shape, hostname: 'thaw' }, scope)
     cleanup.use(branch)
     const { guest } = branch
     await new MachineProject(agents()).carryIn(guest, () => false, scope)
     await compile(guest, scope)
-    await guest.writeFile(REBOOT_AT, once(REBOOT), 0o755, scope)
+    await addReboot(guest, scope)
     const image = await this.#engine.checkpoint(group, branch, { stop: true }, scope)
     const path = join(this.#directory, key)
     try {
@@ -112,7 +118,11 @@ export class MachineBases {
     return VmImage.open(path)
   }
 
-  async #key({ directory, key }: { directory: string; key: string }, scope: Scope): Promise<string> {
+  async #key(
+    { directory, key }: { directory: string; key: string },
+    shape: MachineShape,
+    scope: Scope,
+  ): Promise<string> {
     const tools = await this.#provider.get(this.#say, scope)
     const { release, initrd } = await tools.kernel()
     const monitor = await (await this.#engine.monitor(scope)).identity(scope)
@@ -120,11 +130,11 @@ export class MachineBases {
       RECIPE,
       directory,
       key,
-      RUN_SHAPE,
+      shape,
       release,
       initrd,
       monitor,
-      REBOOT,
+      SCRIPT,
       agents(),
       digestOf(agents()),
     ]
@@ -155,8 +165,4 @@ function digestOf(directory: string): string {
     hash.update(`${name}\0`).update(readFileSync(join(directory, name)))
   }
   return hash.digest('hex')
-}
-
-async function* once(text: string): AsyncGenerator<Buffer> {
-  yield Buffer.from(text)
 }

@@ -8,7 +8,7 @@ import { checkSizes, MANIFEST, moveWhole, readManifest, removeSealed, syncAll } 
 import type { MachineShape, MonitorIdentity } from './monitor.js'
 
 /** Raised when what is written could not be read by an older thaw. */
-const FORMAT = 2
+const FORMAT = 3
 
 export const Manifest = z.object({
   format: z.literal(FORMAT),

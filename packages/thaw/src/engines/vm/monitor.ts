@@ -11,6 +11,16 @@ export interface MachineShape {
   network: 'none' | 'user'
 }
 
+/** Of what was asked for. @param memory bytes, of which a machine has whole MiB; @param cpus parts of processors */
+export function shapeOf(memory: number, cpus: number): MachineShape {
+  const mebibyte = 1024 ** 2
+  return {
+    memory: Math.ceil(memory / mebibyte) * mebibyte,
+    cpus: Math.max(1, Math.ceil(cpus)),
+    network: 'none',
+  }
+}
+
 /** A kernel, and the initial file system with thaw's guest program and the modules that it loads first. */
 export interface Kernel {
   /** As `uname -r` has it. */

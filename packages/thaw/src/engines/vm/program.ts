@@ -5,6 +5,8 @@ import type { Branch, BranchExit, OutputListener, TerminalSize } from '../engine
 import type { Carried } from './carried.js'
 import { GuestRefused, type GuestExit, type GuestProgram, type GuestProgramSpec } from './guest/guest.js'
 import type { VmImage } from './image.js'
+import type { Machine } from './monitor.js'
+import { wasRebooted } from './reboot.js'
 import type { VmBranch, VmEngine, VmGroup } from './vm.js'
 
 const ENOENT = 2
@@ -119,11 +121,14 @@ export class MachineBranch implements Branch, AsyncDisposable {
   async #follow(): Promise<BranchExit> {
     const exit = await this.#program.exited
     this.#over = true
-    if (this.machine.guest.lost) {
-      if (!this.#stopping) this.failure = ended()
+    const { guest, machine } = this.machine
+    if (guest.lost) {
+      if (!this.#stopping) this.failure = ended(await endOf(machine))
     } else {
       try {
-        await this.#carried.back(this.machine.guest, openScope())
+        const scope = openScope()
+        if (await wasRebooted(guest, scope)) this.#carried.notes.push('`reboot` ended its machine')
+        await this.#carried.back(guest, scope)
       } catch (error) {
         this.failure = ThawError.from(error)
       }
@@ -133,10 +138,17 @@ export class MachineBranch implements Branch, AsyncDisposable {
   }
 }
 
-function ended(): ThawError {
-  return new ThawError('ENGINE_FAILED', 'The machine ended before its program did.', {
-    hint: 'It rebooted, or its monitor was killed; what the program had changed since the last stop is gone with it.',
+function ended(why: string): ThawError {
+  return new ThawError('ENGINE_FAILED', `The machine ended before its program did: ${why}.`, {
+    hint: 'What the program had changed since the last stop is gone with it; the command `reboot` carries it back first.',
   })
+}
+
+/** How a machine came to its end without thaw, in words. */
+export async function endOf(machine: Machine): Promise<string> {
+  const { code, signal } = await machine.exited
+  if (code === 0) return 'it reset itself'
+  return signal === null ? `its monitor ended with exit code ${code}` : `its monitor was ended by ${signal}`
 }
 
 function startError(error: GuestRefused, program: string, cwd: string): ThawError {

@@ -10,8 +10,7 @@ import { namedFirecracker } from './firecracker/versions.js'
 import { Guest, type GuestProgram } from './guest/guest.js'
 import { sealImage, VmImage, type Manifest } from './image.js'
 import type { Machine, MachineShape, Monitor } from './monitor.js'
-import { findAccelerator } from './probe.js'
-import type { Accelerator } from './qemu/flags.js'
+import { findPlatform, type Platform } from './probe.js'
 import { QemuMonitor } from './qemu/qemu.js'
 import { makeRoot } from './root.js'
 import type { VmToolsProvider } from './tools.js'
@@ -110,8 +109,8 @@ export class VmEngine {
     if (tools instanceof ThawError) {
       return [{ name: 'machines of one’s own', works: false, reason: `${tools.message} ${tools.hint}` }]
     }
-    const accelerator = await findAccelerator(tools, this.#provider.directory, scope)
-    return [{ name: `machines, by QEMU ${tools.version} ${inWords(accelerator)}`, works: true, reason: null }]
+    const platform = await findPlatform(tools, this.#provider.directory, scope)
+    return [{ name: `machines, by QEMU ${tools.version} ${inWords(platform)}`, works: true, reason: null }]
   }
 
   /** Makes a disk of a directory. @throws ThawError ENGINE_MISSING, SETUP_FAILED, DISK_FULL */
@@ -263,9 +262,10 @@ export class VmEngine {
 
   async #choose(scope: Scope): Promise<Monitor> {
     const tools = await this.#provider.get(this.#say, scope)
-    const { name, reason } = await findAccelerator(tools, this.#provider.directory, scope)
+    const { type, accelerator } = await findPlatform(tools, this.#provider.directory, scope)
+    const { name, reason } = accelerator
     const firecracker = namedFirecracker()
-    if (firecracker === null) return new QemuMonitor(tools, name)
+    if (firecracker === null) return new QemuMonitor(tools, name, type)
     if (name === 'kvm') return new FirecrackerMonitor(firecracker)
     throw new ThawError('ENGINE_MISSING', `Firecracker needs KVM: ${reason}.`, {
       hint: 'Without THAW_FIRECRACKER, machines are run by QEMU, which can do without KVM.',
@@ -323,7 +323,10 @@ function withLastWords(error: unknown, machine: Machine): ThawError {
 /** What a machine with a way out is told of it. */
 const networkOf = ({ network }: MachineShape) => (network === 'none' ? null : GUEST_NETWORK)
 
-function inWords({ name, bootMs, reason }: Accelerator): string {
-  if (name === 'kvm') return `with KVM (a kernel booted in ${((bootMs ?? 0) / 1000).toFixed(1)} s)`
-  return `by emulation: about twenty times slower than with KVM, since ${reason ?? ''}`
+function inWords({ type, whyNotMicrovm, accelerator: { name, bootMs, reason } }: Platform): string {
+  const machine =
+    whyNotMicrovm === null ? type : `${type}, since microvm cannot be started (${whyNotMicrovm})`
+  if (name === 'kvm')
+    return `(${machine}) with KVM (a kernel booted in ${((bootMs ?? 0) / 1000).toFixed(1)} s)`
+  return `(${machine}) by emulation: about twenty times slower than with KVM, since ${reason ?? ''}`
 }

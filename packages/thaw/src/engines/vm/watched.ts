@@ -56,7 +56,8 @@ export class WatchedMachines {
       await carried.into(machine.guest, scope)
       await meet(machine.guest, family.agents.path, scope)
       const { terminal, joined } = streams
-      const started = { argv, env, cwd, user: null, terminal, joined }
+      const { umask, allowance } = spec
+      const started = { argv, env, cwd, user: null, terminal, joined, umask, allowance }
       machine.program = await startProgram(machine, started, listener, scope)
       return await this.#watched(site, machine, spec, false, scope)
     } catch (error) {

@@ -44,11 +44,18 @@ export interface BesideSpec {
   admit: (pid: number) => void
 }
 
+export interface BodyExit {
+  code: number | null
+  signal: string | null
+  /** What it came to where it is neither, in words. */
+  why?: string
+}
+
 /** Disposing it ends everything of it. */
 export interface Body extends AsyncDisposable {
   /** On this machine. */
   readonly pid: number
-  readonly exited: Promise<{ code: number | null; signal: string | null }>
+  readonly exited: Promise<BodyExit>
   /** To its program. */
   signal(name: string): Promise<void>
   /** Its processes on this machine, without those that were started beside its program. */

@@ -6,6 +6,7 @@ import type { StreamsSpec } from '../../engines/engine.js'
 import type { ProcessGroup } from '../../engines/process/group.js'
 import type { ProcessBranch } from '../../engines/process/branch.js'
 import type { ProcessEngine } from '../../engines/process/process.js'
+import { shapeOf } from '../../engines/vm/monitor.js'
 import type { VmEngine } from '../../engines/vm/vm.js'
 import { ownAllowance, ThawError, within, type Scope } from '../../system/index.js'
 import { findFile } from '../../files/within.js'
@@ -78,7 +79,7 @@ async function bringUp(
   const body = await start()
   living.began(body)
   if (over.signal.aborted) throw new ThawError('CANCELLED', 'It was deleted while it started.')
-  const ended = body.exited.then(({ code, signal }) => {
+  const ended = body.exited.then(({ code, signal, why }) => {
     // A machine ends with its container.
     if (living.body !== body) return
     over.abort()
@@ -89,7 +90,7 @@ async function bringUp(
       const refusal = code === 127 ? 'COMMAND_NOT_FOUND' : 'NOT_EXECUTABLE'
       throw new ThawError(refusal, `${document.name} could not be started: ${lastWords}.`)
     }
-    throw notReady(living, `ended (${signal ?? `exit code ${code}`})`)
+    throw notReady(living, `ended (${why ?? signal ?? `exit code ${code}`})`)
   })
   ended.catch(() => {})
   const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, over.signal]) }
@@ -216,11 +217,8 @@ async function beginMachine(bench: Bench, living: Living, source: Source, scope:
     })
   }
   const { memory, cpu } = document.limits
-  const shape = {
-    memory: Math.ceil((memory ?? MACHINE_MEMORY) / 1024 ** 2) * 1024 ** 2,
-    cpus: Math.max(1, Math.ceil(cpu ?? 1)),
-    network: document.network === 'private' ? ('none' as const) : ('user' as const),
-  }
+  const network = document.network === 'private' ? 'none' : 'user'
+  const shape = { ...shapeOf(memory ?? MACHINE_MEMORY, cpu ?? 1), network } as const
   const branch = await machines.launch(
     group,
     { disk: bench.diskOf(image), shape, hostname, admit: enter },

@@ -426,11 +426,10 @@ export class Instances implements AsyncDisposable {
       saved_seconds: supplier.ready(living.document, ((living.movedIn ?? performance.now()) - began) / 1000),
     })
     const ended: Promise<void> | undefined = living.body?.exited
-      .then(({ code, signal }) => {
-        const lost = code === null ? 'its machine ended' : `it ended with exit code ${code}`
-        const why = signal === null ? lost : `it was ended by ${signal}`
+      .then(({ code, signal, why }) => {
+        const said = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`
         living.change({ exit: { code, signal } })
-        return this.#end(living, 'stopped', living.document.reason ?? why)
+        return this.#end(living, 'stopped', living.document.reason ?? why ?? said)
       })
       .finally(() => this.#ends.delete(ended))
     this.#ends.add(ended)

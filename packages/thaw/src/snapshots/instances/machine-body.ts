@@ -4,10 +4,10 @@ import { constants } from 'node:os'
 import { Readable } from 'node:stream'
 import type { PortPair, Publication } from '../../engines/process/publication.js'
 import { GuestRefused, type GuestProgram } from '../../engines/vm/guest/guest.js'
-import { inNames, startProgram } from '../../engines/vm/program.js'
+import { endOf, inNames, startProgram } from '../../engines/vm/program.js'
 import type { VmBranch } from '../../engines/vm/vm.js'
 import { openScope, ThawError, withTimeout, type Scope } from '../../system/index.js'
-import type { Beside, BesideSpec, Body } from './body.js'
+import type { Beside, BesideSpec, Body, BodyExit } from './body.js'
 
 /** Between two looks whether a port answers. Milliseconds. */
 const LOOK_EVERY = 100
@@ -18,24 +18,26 @@ const ENOSPC = 28
 
 export class MachineBody implements Body {
   readonly branch: VmBranch
-  readonly exited: Promise<{ code: number | null; signal: string | null }>
+  readonly exited: Promise<BodyExit>
   readonly #program: GuestProgram
 
   private constructor(branch: VmBranch, program: GuestProgram) {
     this.branch = branch
     this.#program = program
+    // It has nothing to read.
+    program.endStdin()
     // A machine is there for one program, and goes with it.
     this.exited = program.exited.then(async (exit) => {
+      const lost = branch.guest.lost
       await branch[Symbol.asyncDispose]()
-      return inNames(exit)
+      if (!lost) return inNames(exit)
+      return { code: null, signal: null, why: `its machine ended: ${await endOf(branch.machine)}` }
     })
   }
 
   /** @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE; the machine is the caller's to end */
   static async start(branch: VmBranch, spec: Omit<BesideSpec, 'admit'>, scope: Scope): Promise<MachineBody> {
     branch.program = await startIn(branch, spec, scope)
-    // It has nothing to read.
-    branch.program.endStdin()
     return new MachineBody(branch, branch.program)
   }
 

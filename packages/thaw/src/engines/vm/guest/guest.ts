@@ -1,12 +1,13 @@
 /** The guest program of one machine, as seen from here. One connection carries everything. */
 import { randomBytes } from 'node:crypto'
 import { Duplex } from 'node:stream'
+import type { Allowance } from '@thaw/protocol'
 import { ThawError, within, type Scope } from '../../../system/index.js'
 import type { OutputListener, TerminalSize } from '../../engine.js'
 import { decodeWords, encodeFrame, encodeWords, number, splitFrames, type Frame } from './wire.js'
 
 /** The guest program's, too: who would change it changes both. */
-export const PROTOCOL = '1'
+export const PROTOCOL = '2'
 /** Bytes that either side sends before it is told that they were taken. */
 const WINDOW = 256 * 1024
 const PIECE = 32 * 1024
@@ -26,6 +27,9 @@ export interface GuestProgramSpec {
   terminal: TerminalSize | null
   /** One pipe for stdout and stderr. */
   joined: boolean
+  umask?: number
+  /** Limits and nice value, as far as the machine's kernel allows them; null: the machine's own. */
+  allowance?: Allowance | null
 }
 
 export interface GuestExit {
@@ -426,11 +430,19 @@ class Connection extends Duplex {
   }
 }
 
-function encodeProgram({ argv, env, cwd, user, terminal, joined }: GuestProgramSpec): Buffer {
+function encodeProgram(spec: GuestProgramSpec): Buffer {
+  const { argv, env, cwd, user, terminal, joined, umask = 0o022, allowance = null } = spec
   const size = terminal === null ? ['0', joined ? '1' : '0'] : [String(terminal.rows), String(terminal.cols)]
   const who = [String(user?.uid ?? -1), String(user?.gid ?? -1)]
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-  return encodeWords([...size, cwd, ...who, String(argv.length), ...argv, ...variables])
+  const bounds = [umask.toString(8), String(allowance?.nice ?? 0), limitsOf(allowance)]
+  return encodeWords([...size, cwd, ...who, ...bounds, String(argv.length), ...argv, ...variables])
+}
+
+function limitsOf(allowance: Allowance | null): string {
+  const inNumbers = (bound: string) => (bound === 'unlimited' ? '-1' : bound)
+  const limits = allowance?.limits ?? []
+  return limits.map(([soft, hard], at) => `${at} ${inNumbers(soft)} ${inNumbers(hard)},`).join('')
 }
 
 function builtin(argv: readonly string[]): GuestProgramSpec {

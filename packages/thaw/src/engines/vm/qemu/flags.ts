@@ -11,7 +11,9 @@ export interface Accelerator {
   reason: string | null
 }
 
-export type MachineType = 'microvm' | 'q35'
+/** q35 is a whole PC: slower to boot, and there where microvm is not. */
+export const MACHINE_TYPES = ['microvm', 'q35'] as const
+export type MachineType = (typeof MACHINE_TYPES)[number]
 
 /** Numbers of the descriptors that QEMU gets. */
 export const FD = { qmp: 3, channel: 4 } as const

@@ -31,7 +31,7 @@ export class QemuMonitor implements Monitor {
   readonly #accelerator: Accelerator['name']
   readonly #type: MachineType
 
-  constructor(tools: VmTools, accelerator: Accelerator['name'], type: MachineType = 'microvm') {
+  constructor(tools: VmTools, accelerator: Accelerator['name'], type: MachineType) {
     this.#tools = tools
     this.#accelerator = accelerator
     this.#type = type
