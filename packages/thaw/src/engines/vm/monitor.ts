@@ -7,17 +7,21 @@ export interface MachineShape {
   /** Bytes of memory. A multiple of 1 MiB. */
   memory: number
   cpus: number
-  /** `user`: a way out, but not to the host's own loopback. QEMU's machines have none yet. */
+  /** `user`: a way out, but not to the host's own loopback. */
   network: 'none' | 'user'
 }
 
 /** Of what was asked for. @param memory bytes, of which a machine has whole MiB; @param cpus parts of processors */
-export function shapeOf(memory: number, cpus: number): MachineShape {
+export function shapeOf(
+  memory: number,
+  cpus: number,
+  network: MachineShape['network'] = 'none',
+): MachineShape {
   const mebibyte = 1024 ** 2
   return {
     memory: Math.ceil(memory / mebibyte) * mebibyte,
     cpus: Math.max(1, Math.ceil(cpus)),
-    network: 'none',
+    network,
   }
 }
 

@@ -83,7 +83,7 @@ async function tryType(tools: VmTools, type: MachineType, scope: Scope): Promise
   const line = { type, accelerator: 'tcg', shape: SHAPE, firmware: tools.firmware } as const
   const argv = [...tools.command('usr/bin/qemu-system-x86_64'), ...machineWords(line, null), '-S']
   try {
-    await using _ = await QemuProcess.start(argv, '/', withTimeout(scope, DEADLINE))
+    await using _ = await QemuProcess.start(argv, 'none', '/', withTimeout(scope, DEADLINE))
     return null
   } catch (error) {
     checkScope(scope, 'trying a machine')

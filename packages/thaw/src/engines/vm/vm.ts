@@ -14,6 +14,7 @@ import { findPlatform, type Platform } from './probe.js'
 import { QemuMonitor } from './qemu/qemu.js'
 import { makeRoot } from './root.js'
 import type { VmToolsProvider } from './tools.js'
+import { GUEST_NETWORK } from './way-out.js'
 
 /** Milliseconds. Under emulation a boot takes 8 to 15 s on a quiet host. */
 const BOOT_TIMEOUT = 180_000
@@ -136,7 +137,7 @@ export class VmEngine {
     try {
       // Not before: the time that it is told is to be that of its first program.
       await guest.booted(bounded)
-      const release = await guest.renew({ hostname, network: null }, bounded)
+      const release = await guest.renew({ hostname, network: networkOf(shape) }, bounded)
       return new VmBranch({ machine, guest, shape, release, program: null, cleanup })
     } catch (error) {
       const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
@@ -188,7 +189,7 @@ export class VmEngine {
             await guest.serve(within)
             await prepare(guest)
           }
-          await guest.renew({ hostname, network: null }, within)
+          await guest.renew({ hostname, network: networkOf(shape) }, within)
           return new VmBranch({ machine, guest, shape, release, program, cleanup })
         } catch (error) {
           const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
@@ -318,6 +319,9 @@ function withLastWords(error: unknown, machine: Machine): ThawError {
     { cause: error },
   )
 }
+
+/** What a machine with a way out is told of it. */
+const networkOf = ({ network }: MachineShape) => (network === 'none' ? null : GUEST_NETWORK)
 
 function inWords({ type, whyNotMicrovm, accelerator: { name, bootMs, reason } }: Platform): string {
   const machine =
