@@ -3,7 +3,7 @@ import { existsSync, lstatSync, readlinkSync, statSync, unlinkSync } from 'node:
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findPaths } from '../../packages/thaw/src/system/index.js'
-import { Home } from '../support/home.js'
+import { Home, until } from '../support/home.js'
 import { Project } from '../support/project.js'
 import { processesWith, whyNot } from '../support/vm.js'
 
@@ -179,6 +179,26 @@ describe.skipIf(reason !== null)('a run in a machine', { timeout: 10 * MINUTE },
     const many = await project.resume(['-n', '2', id])
     expect(many.stdout.match(/third mine/g)).toHaveLength(2)
     expect(project.read('log.txt')).toBe('mine')
+  })
+
+  it('is copied while it runs, when it is asked for and by time', async () => {
+    const project = new Project(home, 'copied')
+    project.write('loop.sh', 'for i in $(seq 60); do echo $i; sleep 0.2; done\n')
+    const flags = [...FLAGS.flags, '--every', '4s']
+    const live = project.start(['sh', 'loop.sh'], { flags })
+    await until('it runs', () => live.text('stdout').includes('\n5\n'), 60)
+    const runs = await home.json<{ id: string; command: string[] }[]>(['ls'])
+    const run = runs.find(({ command }) => command.includes('loop.sh'))?.id ?? ''
+    const asked = await home.run(['checkpoint', run, '--name', 'loop'])
+    expect(asked.code, asked.stderr).toBe(0)
+    const whole = await live.told
+    const lines = (text: string) => text.trim().split('\n')
+    expect(lines(whole.stdout)).toEqual(Array.from({ length: 60 }, (_, at) => String(at + 1)))
+    const { checkpoints } = await project.tree(run)
+    expect(checkpoints.filter(({ kind }) => kind === 'moment').length).toBeGreaterThan(0)
+    const again = lines((await project.resume(['loop'])).stdout)
+    expect(again.length).toBeLessThan(56)
+    expect(again).toEqual(lines(whole.stdout).slice(-again.length))
   })
 
   it('leaves no machine when the daemon is killed, and its copies stay', async () => {

@@ -23,7 +23,7 @@ export interface WatchedProgram {
   /** Leaves word for the agent, all at once. */
   leave(order: SandboxOrder): Promise<void>
   /** Has the agent come to the daemon soon. Why it cannot; null: it was asked. */
-  ask(): string | null
+  ask(): Promise<string | null>
 }
 
 /** The connection that the program's agent makes next. */
@@ -122,16 +122,17 @@ export class WatchedBranch implements Branch {
     return this.#inner.resize(size)
   }
 
-  askCheckpoint(): Promise<void> {
-    const why = this.#inner.over ? 'The program has ended.' : this.#program.ask()
-    return why === null ? Promise.resolve() : Promise.reject(new ThawError('CHECKPOINT_REFUSED', why))
+  async askCheckpoint(): Promise<void> {
+    // An agent that is still in the checkpoint before cannot be asked for the next one.
+    await this.#again
+    const why = this.#inner.over ? 'The program has ended.' : await this.#program.ask()
+    if (why !== null) throw new ThawError('CHECKPOINT_REFUSED', why)
   }
 
-  askStanding(): Promise<void> {
-    if (this.#inner.over) return Promise.resolve()
+  async askStanding(): Promise<void> {
+    if (this.#inner.over) return
     this.#line.send({ t: 'tell' })
-    this.#program.ask()
-    return Promise.resolve()
+    await this.#program.ask()
   }
 
   #hear(line: AgentLine): void {

@@ -53,6 +53,8 @@ const FAULT_LINES = 200
 
 /** How long a program may take to its next safe moment. Milliseconds. */
 const ASK_TIMEOUT = 10_000
+/** The same where the copy itself takes seconds. */
+const ASK_MACHINE_TIMEOUT = 60_000
 
 export class Execution implements BranchListener {
   readonly record: BranchRecord
@@ -256,16 +258,26 @@ export class Execution implements BranchListener {
     const branch = this.#branch
     if (branch === null) throw new ThawError('CHECKPOINT_REFUSED', 'The program has not started yet.')
     if (this.#take !== null) return this.takeFromOutside(this.#take, kind, name)
+    // An agent that is asked again before it has answered would answer once.
+    const answer = this.#asking.then(() => this.#askAgent(branch, name, kind))
+    this.#asking = answer.catch(() => {})
+    return answer
+  }
+
+  #asking: Promise<unknown> = Promise.resolve()
+
+  async #askAgent(branch: Branch, name: string | null, kind: 'asked' | 'moment'): Promise<Checkpoint> {
     let asked: Asked | undefined
     const answer = new Promise<Checkpoint>((resolve, reject) => {
       asked = { name, kind, resolve, reject }
       this.#waiting.push(asked)
     })
     answer.catch(() => {})
+    const most = this.record.engine === 'vm' ? ASK_MACHINE_TIMEOUT : ASK_TIMEOUT
     const timer = setTimeout(() => {
-      const why = `The program came to no safe moment within ${ASK_TIMEOUT / 1000} s: it is inside of one long call.`
+      const why = `The program came to no safe moment within ${most / 1000} s: it is inside of one long call.`
       asked?.reject(new ThawError('TIMEOUT', why))
-    }, ASK_TIMEOUT)
+    }, most)
     try {
       await branch.askCheckpoint()
       return await answer

@@ -1,4 +1,4 @@
-/** What is known of a run's branches in sandboxes, kept beside their images: after its daemon they serve the next one. */
+/** What is known of a run's branches in sandboxes and machines, kept beside their images: after its daemon they serve the next one. */
 import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { Allowance, CheckpointKind } from '@thaw/protocol'
 import { eventSchema, frameSchema, preImage, startFiles } from '@thaw/protocol/agent'
 import { z } from 'zod'
 import { ProcessImage } from '../engines/process/image.js'
+import { VmImage } from '../engines/vm/image.js'
 import type { Content } from '../files/undo.js'
 import { writeFileAtomic, type Log } from '../system/index.js'
 import { chainOf, type BranchRecord, type Checkpoint } from './lineage.js'
@@ -47,6 +48,7 @@ const KeptCheckpoint = z.object({
 
 const KeptBranch = z.object({
   id: z.string(),
+  engine: z.enum(['process', 'vm']).default('process'),
   startedAt: z.number().default(Number.MAX_SAFE_INTEGER),
   root: KeptRoot,
   env: z.record(z.string(), z.string()),
@@ -88,10 +90,10 @@ const History = z.object({
   branches: z.array(KeptBranch),
 })
 
-const isKept = (branch: BranchRecord) =>
-  branch.kind === 'run' && branch.engine === 'process' && branch.watched && branch.end !== null
+const isKept = ({ kind, engine, watched, end }: BranchRecord) =>
+  kind === 'run' && (engine === 'process' || engine === 'vm') && watched && end !== null
 
-/** Brings what is known to disk; without branches in sandboxes there is nothing to keep. Never throws. */
+/** Brings what is known to disk; without such branches there is nothing to keep. Never throws. */
 export async function keepHistory(run: Run, log: Log): Promise<void> {
   const file = join(run.identity.directory, HISTORY_FILE)
   const kept = run.branches.filter((branch) => chainOf(branch).every(isKept))
@@ -114,12 +116,14 @@ export async function keepHistory(run: Run, log: Log): Promise<void> {
 async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBranch>> {
   const { id, startedAt, root, env, streams, events, writes, broken, refusals, end } = branch
   if (end === null) throw new Error('the branch has not ended')
+  const engine = branch.engine === 'vm' ? 'vm' : 'process'
   const answers = await Promise.all(
     [...branch.answers].map(async ([key, answer]): Promise<[string, string | null]> => [key, await answer]),
   )
   const at = broken === null ? null : { ...broken, seq: Number.isFinite(broken.seq) ? broken.seq : null }
   return {
     id,
+    engine,
     startedAt,
     root,
     env,
@@ -134,9 +138,10 @@ async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBran
     modules: [...branch.modules],
     checkpoints: branch.checkpoints.flatMap((checkpoint) => {
       const { state, image, branch: _, memory: __, ...rest } = checkpoint
-      const lives = state === 'parked' && image instanceof ProcessImage && image.alive
+      if (!(image instanceof ProcessImage || image instanceof VmImage)) return []
       // Also of those that were given up: branches begin there.
-      return image instanceof ProcessImage ? [{ ...rest, image: lives ? image.directory : '' }] : []
+      const lives = state === 'parked' && image.alive
+      return [{ ...rest, image: lives ? image.directory : '' }]
     }),
     versions: [...branch.versions],
     rebased: [...branch.rebased],
@@ -182,7 +187,6 @@ function recalled(kept: KeptBranch, parent: Checkpoint | null): BranchRecord {
     ...kept,
     parent,
     kind: 'run',
-    engine: 'process',
     watched: true,
     sandbox: null,
     failure: null,
@@ -197,18 +201,18 @@ function recalled(kept: KeptBranch, parent: Checkpoint | null): BranchRecord {
     left: new Map(kept.left.map(([path, content]) => [path, stillKept(content)])),
   }
   for (const { image, ...rest } of kept.checkpoints) {
-    const opened = openImage(image)
+    const opened = openImage(kept.engine, image)
     const state = opened === null ? 'lost' : 'parked'
-    branch.checkpoints.push({ ...rest, branch, image: opened ?? GONE, state, memory: null })
+    const gone = { engine: kept.engine, alive: false, inPlace: false }
+    branch.checkpoints.push({ ...rest, branch, image: opened ?? gone, state, memory: null })
   }
   return branch
 }
 
-const GONE = { engine: 'process', alive: false, inPlace: false } as const
-
-function openImage(directory: string): ProcessImage | null {
+function openImage(engine: 'process' | 'vm', directory: string): ProcessImage | VmImage | null {
   try {
-    return directory === '' ? null : ProcessImage.open(directory)
+    if (directory === '') return null
+    return engine === 'vm' ? VmImage.open(directory) : ProcessImage.open(directory)
   } catch {
     return null
   }

@@ -183,9 +183,9 @@ export class Launch {
     if (group !== null) run.groupOf.set(record, group)
     this.#shop.began(run, execution, branch)
     const from = performance.now()
-    const timer = this.#byTime(execution)
+    const endTimer = this.#byTime(execution)
     const done = branch.exited.then(async (exit) => {
-      clearInterval(timer)
+      endTimer()
       const notes = branch.notes ?? []
       const told = { ...begun, reason: joined([begun.reason, ...notes]) }
       const report = await this.#finish(group, execution, exit, told, from)
@@ -237,15 +237,25 @@ export class Launch {
     })
   }
 
-  #byTime(execution: Execution): NodeJS.Timeout | undefined {
+  /** Counted from the end of the one before: a copy of a machine may take longer than that. Returns what ends it. */
+  #byTime(execution: Execution): () => void {
     const { every, scope } = this.#spec
-    if (every === null) return undefined
-    return setInterval(() => {
+    if (every === null) return () => {}
+    let timer: NodeJS.Timeout
+    let over = false
+    const take = async () => {
       // What makes it impossible now is in the record already.
-      execution
+      await execution
         .ask(null, 'moment')
         .catch((error: unknown) => scope.log.debug('no checkpoint by time', { error }))
-    }, every * 1000)
+      if (!over) wait()
+    }
+    const wait = () => (timer = setTimeout(() => void take(), every * 1000))
+    wait()
+    return () => {
+      over = true
+      clearTimeout(timer)
+    }
   }
 
   async #finish(

@@ -186,9 +186,7 @@ function filesOf({ files, network }: Root): RootFiles {
 /** Whether anything in a machine listens on a TCP port. */
 async function isListening(guest: Guest, port: number, scope: Scope): Promise<boolean> {
   for (const name of ['tcp', 'tcp6']) {
-    const parts: Buffer[] = []
-    for await (const part of (await guest.readFile(`/proc/net/${name}`, scope)).content) parts.push(part)
-    if (listensIn(Buffer.concat(parts).toString('latin1'), port)) return true
+    if (listensIn(await guest.readText(`/proc/net/${name}`, scope), port)) return true
   }
   return false
 }

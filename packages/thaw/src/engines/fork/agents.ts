@@ -13,11 +13,16 @@ export const ASK_NUMBER = 64
 /** Whether a process has a handler for what asks its agent. */
 export function canBeAsked(pid: number): boolean {
   try {
-    const mask = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
-    return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(ASK_NUMBER - 1)) & 1n) === 1n
+    return catchesAsk(readFileSync(`/proc/${pid}/status`, 'latin1'))
   } catch {
     return false
   }
+}
+
+/** @param status of a process, as the kernel tells it in /proc */
+export function catchesAsk(status: string): boolean {
+  const mask = /^SigCgt:\s*([0-9a-f]+)/m.exec(status)?.[1]
+  return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(ASK_NUMBER - 1)) & 1n) === 1n
 }
 
 export type Hello = Extract<AgentMessage, { t: 'hello' }>

@@ -120,7 +120,7 @@ export class WatchedEngine {
       inner,
       copy,
       leave: (order) => Promise.resolve(leave(inner.parts.sandbox, order)),
-      ask: () => ask(inner.pid),
+      ask: () => Promise.resolve(ask(inner.pid)),
     }
     try {
       return await WatchedBranch.open(program, family, listener, restored)

@@ -12,12 +12,16 @@ export interface MachineShape {
 }
 
 /** Of what was asked for. @param memory bytes, of which a machine has whole MiB; @param cpus parts of processors */
-export function shapeOf(memory: number, cpus: number): MachineShape {
+export function shapeOf(
+  memory: number,
+  cpus: number,
+  network: MachineShape['network'] = 'none',
+): MachineShape {
   const mebibyte = 1024 ** 2
   return {
     memory: Math.ceil(memory / mebibyte) * mebibyte,
     cpus: Math.max(1, Math.ceil(cpus)),
-    network: 'none',
+    network,
   }
 }
 

@@ -1,9 +1,10 @@
 /** Programs with the agent in them in machines: the agent speaks over the machine's channel, and the machine is what is copied. */
 import { connect } from 'node:net'
 import type { SandboxOrder } from '@thaw/protocol/agent'
-import { openScope, ThawError, type Scope } from '../../system/index.js'
+import { openScope, ThawError, within, type Scope } from '../../system/index.js'
 import { readSignatureOf } from '../../files/signature.js'
 import type { BaseSpec, BranchListener, RestoreSpec } from '../engine.js'
+import { ASK, ASK_NUMBER, catchesAsk } from '../fork/agents.js'
 import type { Family } from '../fork/family.js'
 import { ORDER, WatchedBranch } from '../watched-branch.js'
 import type { Carried } from './carried.js'
@@ -124,7 +125,7 @@ export class WatchedMachines {
           await meet(guest, family.agents.path, lasting)
           await leave(guest, order, lasting)
         },
-        ask: () => 'A program in a machine with an agent in it is copied at stops only.',
+        ask: () => ask(guest, program.pid, lasting),
       },
       family,
       asHere(listener, project),
@@ -163,6 +164,18 @@ async function meet(guest: Guest, path: string, scope: Scope): Promise<void> {
   socket.on('data', (bytes: Buffer) => void program.writeStdin(bytes))
   socket.once('close', () => program.endStdin())
   await listening
+}
+
+/** As `ask` of the process engine. A signal of the guest program's own would go to a whole process group. */
+async function ask(guest: Guest, pid: number, scope: Scope): Promise<string | null> {
+  if (!catchesAsk(await guest.readText(`/proc/${pid}/status`, scope)))
+    return `The program uses ${ASK} for itself.`
+  const spec = { env: {}, cwd: '/', user: null, terminal: null, joined: true }
+  const argv = ['/bin/sh', '-c', `kill -${ASK_NUMBER} ${pid}`]
+  const sent = await guest.start({ ...spec, argv }, { output: () => true }, scope)
+  sent.endStdin()
+  const { code } = await within(scope, 'asking a program in a machine', sent.exited)
+  return code === 0 ? null : `The program could not be sent ${ASK}.`
 }
 
 async function leave(guest: Guest, order: SandboxOrder, scope: Scope): Promise<void> {

@@ -218,7 +218,7 @@ async function beginMachine(bench: Bench, living: Living, source: Source, scope:
   }
   const { memory, cpu } = document.limits
   const network = document.network === 'private' ? 'none' : 'user'
-  const shape = { ...shapeOf(memory ?? MACHINE_MEMORY, cpu ?? 1), network } as const
+  const shape = shapeOf(memory ?? MACHINE_MEMORY, cpu ?? 1, network)
   const branch = await machines.launch(
     group,
     { disk: bench.diskOf(image), shape, hostname, admit: enter },

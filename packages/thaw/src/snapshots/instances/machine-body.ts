@@ -139,9 +139,7 @@ export class MachineBody implements Body {
 
   async readText(path: string): Promise<string> {
     try {
-      const parts: Buffer[] = []
-      for await (const part of (await this.branch.guest.readFile(path, bounded())).content) parts.push(part)
-      return Buffer.concat(parts).toString()
+      return await this.branch.guest.readText(path, bounded())
     } catch (error) {
       if (error instanceof GuestRefused) return ''
       throw error

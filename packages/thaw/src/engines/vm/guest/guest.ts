@@ -191,6 +191,13 @@ export class Guest {
     return { content, size: Number(size), mode: parseInt(mode, 8) }
   }
 
+  /** The same, of a short text. @throws GuestRefused */
+  async readText(path: string, scope: Scope): Promise<string> {
+    const parts: Buffer[] = []
+    for await (const part of (await this.readFile(path, scope)).content) parts.push(part)
+    return Buffer.concat(parts).toString()
+  }
+
   /** Replaces a file in one step. Directories on the way are made. @throws GuestRefused */
   async writeFile(
     path: string,
