@@ -11,7 +11,7 @@ import sys
 
 import _frozen_importlib_external as external
 
-from . import (BEFORE, binding, descriptors, diagnosis, fork, hook, loader, marks, observe, sandbox, watch,
+from . import (BEFORE, binding, descriptors, diagnosis, fork, hook, loader, marks, observe, sandbox, searches, watch,
                wrappers)
 from .bytecode import VERSION
 from .layout import hide, hide_module
@@ -42,7 +42,6 @@ def main(frame, directory):
         if name not in PRISTINE:
             del namespace[name]
     S.pid = posix.getpid()
-    S.base = {"version": list(sys.version_info[:3])}
     flags = sys.flags
     if not flags.safe_path and sys.path and os.path.abspath(sys.path[0]) == os.path.abspath(directory):
         del sys.path[0]
@@ -57,6 +56,7 @@ def main(frame, directory):
     wrappers.install()
     watch.install()
     _equal_depth()
+    S.base = {"version": list(sys.version_info[:3]), "start": searches.at_start(observe.signature)}
     S.busy = 0
     if sandbox.inside():
         sandbox.begin()

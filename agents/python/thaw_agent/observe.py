@@ -10,7 +10,7 @@ import sys
 
 import _sha1
 
-from . import database, environment, inspection, journal, proc, queries
+from . import database, environment, inspection, journal, proc, queries, searches
 from .layout import hide, hide_module
 from .paths import classify, in_library, resolve
 from .state import S
@@ -19,7 +19,7 @@ getframe = sys._getframe
 raw_stat, raw_lstat = posix.stat, posix.lstat
 
 # First observation of each path, by kind of observation.
-_read, _looked, _listed, _found = set(), set(), set(), set()
+_read, _looked, _listed, _found, _dated = set(), set(), set(), set(), set()
 
 # Places where tools keep what only some of their options read: it means nothing without them. Left out of listings too.
 TOOL_PLACES = {
@@ -119,6 +119,8 @@ def _same_module(frame):
 
 def note_status(path, follow, existence):
     """`existence`: whether there is something, and of what kind, is all that counts."""
+    if path in journal.touched and not existence:
+        dated(path)
     whole = (path, follow)
     part = (path, follow, "existence")
     if whole in _looked or existence and part in _looked or _meaningless(path) or _compiled(path) or _kept_by_tool(path):
@@ -136,6 +138,13 @@ def note_status(path, follow, existence):
         S.event(event, path, [kind, found.st_size, found.st_mtime_ns, stat_module.S_IMODE(found.st_mode)])
     else:
         S.event(event, path, [kind])
+
+
+def dated(path):
+    """The program knows, or decides, at what time a file of its own was written."""
+    if path not in _dated and classify(path) in ("project", "temp"):
+        _dated.add(path)
+        S.event("dated", path)
 
 
 def names_digest(path):
@@ -156,7 +165,9 @@ def saw_list(path):
         except OSError:
             return
     path = resolve("." if path is None else path)
-    if path is None or path in _listed or _own_place(path) or classify(path) == "package":
+    if path is None or path in _listed:
+        return
+    if not searches.is_installed(path) and (_own_place(path) or classify(path) == "package"):
         return
     if getframe(1).f_code.co_filename.startswith("<frozen importlib"):
         return
@@ -182,8 +193,11 @@ def saw_scan(path):
             note_status(path + "/" + os.fsdecode(name), follow, False)
 
 
-def looked_for(module):
-    """A module was searched, whether it was found or not."""
+def looked_for(module, path=None):
+    """A module was searched, whether it was found or not. `path`: where, if not among all modules."""
+    # Of a package's parts only one that is spread over several directories can have more than its files tell.
+    searches.enter(sys.path, True)
+    searches.enter(path, type(path).__name__ == "_NamespacePath")
     name = module.rpartition(".")[2]
     if name not in _found:
         _found.add(name)
@@ -276,6 +290,13 @@ def on_change(args):
     if path is not None:
         _existing(path)
         wrote(path, "change %s" % path)
+
+
+def on_utime(args):
+    on_change(args)
+    path = at(args[0], args[-1])
+    if path is not None:
+        dated(path)
 
 
 def on_made(path, name):
@@ -465,7 +486,7 @@ HANDLERS = {
     "os.listdir": lambda args: saw_list(args[0]),
     "os.scandir": lambda args: saw_scan(args[0]),
     "import": saw_import,
-    "os.remove": on_change, "os.rmdir": on_rmdir, "os.chmod": on_change, "os.chown": on_change, "os.utime": on_change,
+    "os.remove": on_change, "os.rmdir": on_rmdir, "os.chmod": on_change, "os.chown": on_change, "os.utime": on_utime,
     "os.setxattr": on_change, "os.removexattr": on_change,
     "os.truncate": on_truncate,
     "os.mkdir": on_mkdir,

@@ -37,6 +37,11 @@ def begin():
     """The program is about to start, as a branch."""
     S.program = S.pid
     S.connect("branch", S.config["branch"])
+    # Each run has an interpreter of its own here, whose start is part of it.
+    for path, signature in S.base["start"]["files"]:
+        S.event("package", path, signature)
+    for directory, _ in S.base["start"]["settings"]:
+        S.event("list", directory, observe.names_digest(directory))
     stops.set_all(S.config.get("stops") or ())
     diagnosis.begin(S.config.get("diagnose"))
     moments.pause = COST

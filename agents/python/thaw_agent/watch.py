@@ -17,7 +17,7 @@ class Watch:
         if S.inert:
             return None
         if not S.busy:
-            observe.looked_for(name)
+            observe.looked_for(name, path)
         adapt = ADAPT.get(name)
         if adapt is None:
             return None

@@ -30,8 +30,10 @@ export type AgentEvent =
   | [seq: number, kind: 'read' | 'package', path: string, sig: ReadSignature]
   | [seq: number, kind: 'stat' | 'lstat', path: string, sig: StatSignature]
   | [seq: number, kind: 'list', dir: string, digest: string | null]
+  | [seq: number, kind: 'names', dir: string, names: string[] | null]
   | [seq: number, kind: 'find', name: string]
   | [seq: number, kind: 'look', file: string]
+  | [seq: number, kind: 'dated', path: string]
   | [seq: number, kind: 'env', name: string, value: string | null]
   | [seq: number, kind: 'effect', what: string, text: string]
   | [seq: number, kind: 'opaque', why: string]
@@ -40,6 +42,7 @@ type Check = (value: unknown) => boolean
 const isText: Check = (value) => typeof value === 'string'
 const isTextOrNull: Check = (value) => value === null || typeof value === 'string'
 const isTexts: Check = (value) => Array.isArray(value) && value.length > 0 && value.every(isText)
+const isNames: Check = (value) => value === null || (Array.isArray(value) && value.every(isText))
 const isRead: Check = (value) => readSignature.safeParse(value).success
 const isStat: Check = (value) => statSignature.safeParse(value).success
 const isHash: Check = (value) => sourceHash.safeParse(value).success
@@ -59,6 +62,8 @@ const FIELDS: Record<string, readonly Check[]> = {
   lstat: [isText, isStat],
   list: [isText, isTextOrNull],
   look: [isText],
+  dated: [isText],
+  names: [isText, isNames],
   find: [isText],
   env: [isText, isTextOrNull],
   effect: [isText, isText],
@@ -111,6 +116,13 @@ export const ToldException = z.object({
   ),
 })
 
+/** What an interpreter had read before the agent began, and the names of its settings (*.pth and the like) by directory. */
+export const startFiles = z.object({
+  files: z.array(z.tuple([z.string(), readSignature])),
+  settings: z.array(z.tuple([z.string(), z.array(z.string()).nullable()])),
+})
+export type StartFiles = z.infer<typeof startFiles>
+
 export const agentMessage = z.discriminatedUnion('t', [
   z.object({
     t: z.literal('hello'),
@@ -118,6 +130,8 @@ export const agentMessage = z.discriminatedUnion('t', [
     pid,
     id: z.string(),
     version: z.array(z.number().int()).optional(),
+    /** Of a base. */
+    start: startFiles.optional(),
   }),
   z.object({ t: z.literal('events'), list: z.array(eventSchema) }),
   z.object({
@@ -180,7 +194,7 @@ export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 /** A name to bind in a module: what its statement would have bound it to. */
 export const binding = z.looseObject({
   name: z.string(),
-  kind: z.enum(['function', 'constant', 'import']),
+  kind: z.enum(['function', 'constant', 'import', 'value', 'class']),
   /** The class it is a member of. */
   owner: z.string().optional(),
   /** The name that an import takes from its module. */

@@ -8,6 +8,7 @@ import type {
   PreImage,
   RestoreMessage,
   StopPlace,
+  StartFiles,
 } from '@thaw/protocol/agent'
 import type { Allowance } from '@thaw/protocol'
 import type { Scope, ThawError } from '../system/index.js'
@@ -112,6 +113,8 @@ export interface AnyImage {
 export interface Image extends AnyImage {
   readonly engine: 'fork'
   readonly pid: number
+  /** Of a base: what its interpreter had read by then. */
+  readonly start: StartFiles | null
 }
 
 export function isParked(image: AnyImage): image is Image {

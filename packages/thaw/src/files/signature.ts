@@ -1,6 +1,7 @@
 /** How files look now, in the terms in which programs' observations are reported. */
 import { createHash } from 'node:crypto'
 import { lstatSync, readdirSync, readFileSync, statSync, type BigIntStats } from 'node:fs'
+import { join } from 'node:path'
 import type { ReadSignature, StatSignature } from '@thaw/protocol/agent'
 
 /** Larger files are compared by size and time only. Bytes. */
@@ -78,6 +79,32 @@ export function listDigest(directory: string): string | null {
       hash.update(name)
     })
     return hash.digest('hex')
+  } catch {
+    return null
+  }
+}
+
+/** Names that an import could find in a directory, as agents/python/thaw_agent/searches.py has them; null: absent. */
+export function namesIn(directory: string): string[] | null {
+  try {
+    const names = readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+      const name = entry.name.split('.', 1)[0] ?? ''
+      if (!/^\w+$/.test(name)) return []
+      if (/\.(py|pyc|so|pyd)$/.test(entry.name)) return [name]
+      if (name !== entry.name) return []
+      const followed = entry.isSymbolicLink() ? tryStat(join(directory, name), true) : entry
+      return followed?.isDirectory() === true ? [name] : []
+    })
+    return [...new Set(names)]
+  } catch {
+    return null
+  }
+}
+
+/** Names of what an interpreter reads in a directory at its start, beside its modules; null: absent. */
+export function settingsIn(directory: string): string[] | null {
+  try {
+    return readdirSync(directory).filter((name) => /\.pth$|^(site|user)customize/.test(name))
   } catch {
     return null
   }

@@ -2,7 +2,7 @@
 import type { AgentEvent } from '@thaw/protocol/agent'
 import type { Change } from '@thaw/protocol'
 import type { UnitDifference } from '@thaw/protocol/host'
-import { basename } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { ownSources, segmentsOf, writtenUntil, type BranchRecord } from './lineage.js'
 import type { Present } from './present.js'
 import { queryKey } from './query.js'
@@ -60,12 +60,13 @@ export async function historyOf(
     if (change !== null) changes.set(`${change.file}\0${change.unit ?? ''}\0${change.kind}`, change)
   }
 
-  const cameOrWent = new Map<string, string>()
+  const cameOrWent = importsThatCameOrWent(segments, present)
   for (const [one, other] of [
     [leaf.modules, present.modules],
     [present.modules, leaf.modules],
   ] as const) {
-    for (const [path, name] of one) if (!other.has(path) && !written.has(path)) cameOrWent.set(name, path)
+    for (const [path, name] of one)
+      if (!other.has(path) && !written.has(path)) cameOrWent.set(importedAs(name, dirname(path)), path)
   }
 
   const differences = new Map<string, UnitDifference | null>()
@@ -222,6 +223,32 @@ export async function historyOf(
   }
   hits.sort((a, b) => a.seq - b.seq)
   return { hits, hot: hotChanged, changes: [...changes.values()], effects }
+}
+
+/** With it a directory is a package, without it part of one that may be spread over several. */
+function importedAs(name: string, directory: string): string {
+  return name === '__init__' ? basename(directory) : name
+}
+
+/** Names of modules outside of the project that could not be found there, or can no more, with a path of each. */
+function importsThatCameOrWent(
+  segments: ReturnType<typeof segmentsOf>,
+  present: Present,
+): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const { branch, limit } of segments) {
+    for (const event of branch.events) {
+      if (event[0] > limit) break
+      if (event[1] !== 'names' || present.own(event[2])) continue
+      const [, , directory, names] = event
+      const [then, now] = [new Set(names), present.names(directory)]
+      for (const name of new Set([...then, ...now])) {
+        if (then.has(name) === now.has(name)) continue
+        found.set(importedAs(name, directory), join(directory, name))
+      }
+    }
+  }
+  return found
 }
 
 /** Units that the program has marked with `@thaw.hot`, as `file\0qualname`. */

@@ -2,6 +2,7 @@
 import type { Anew, Mentioned, Places, Remapping, UnitDifference, Version } from '@thaw/protocol/host'
 import type { Image } from '../engines/engine.js'
 import { HostRefused } from '../engines/fork/host.js'
+import { readSignatureOf, sameRead, settingsIn } from '../files/signature.js'
 import type { Family } from '../engines/fork/family.js'
 import type { Frame } from '@thaw/protocol/agent'
 import { allowanceDifference, ThawError } from '../system/index.js'
@@ -35,6 +36,19 @@ export function misfit(root: Root, wanted: Root): string | null {
   if (root.umask !== wanted.umask) return 'the umask is not the same'
   const difference = allowanceDifference(root.allowance, wanted.allowance)
   return difference === null ? null : `${difference} is not the same`
+}
+
+/** What an interpreter that has started read otherwise than one would read now; null when nothing. */
+export function outdated({ start }: Root): string | null {
+  const file = start?.files.find(([path, sig]) => !sameRead(readSignatureOf(path), sig))?.[0]
+  if (file !== undefined) return `${file} changed, which the interpreter reads when it starts`
+  const place = start?.settings.find(([directory, names]) => {
+    const now = settingsIn(directory)
+    return now?.length !== names?.length || now?.some((name) => names?.includes(name) === false)
+  })
+  return place === undefined
+    ? null
+    : `settings came to or went from ${place[0]}, which the interpreter reads when it starts`
 }
 
 export class Group implements CodeOracle, AsyncDisposable {

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Allowance, CheckpointKind } from '@thaw/protocol'
-import { eventSchema, frameSchema, preImage } from '@thaw/protocol/agent'
+import { eventSchema, frameSchema, preImage, startFiles } from '@thaw/protocol/agent'
 import { z } from 'zod'
 import { ProcessImage } from '../engines/process/image.js'
 import type { Content } from '../files/undo.js'
@@ -25,6 +25,7 @@ export const KeptRoot = z.object({
   allowance: Allowance,
   network: z.enum(['host', 'private', 'private+out']).default('host'),
   files: z.object({ directory: z.string(), key: z.string() }).nullable().default(null),
+  start: startFiles.nullable().default(null),
 })
 /** JSON has no infinity. */
 const Position = z.number().nullable()
@@ -46,6 +47,7 @@ const KeptCheckpoint = z.object({
 
 const KeptBranch = z.object({
   id: z.string(),
+  startedAt: z.number().default(Number.MAX_SAFE_INTEGER),
   root: KeptRoot,
   env: z.record(z.string(), z.string()),
   streams: z.object({ stdin: z.enum(['null', 'stream']), joined: z.boolean(), terminal: Size.nullable() }),
@@ -110,7 +112,7 @@ export async function keepHistory(run: Run, log: Log): Promise<void> {
 }
 
 async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBranch>> {
-  const { id, root, env, streams, events, writes, broken, refusals, end } = branch
+  const { id, startedAt, root, env, streams, events, writes, broken, refusals, end } = branch
   if (end === null) throw new Error('the branch has not ended')
   const answers = await Promise.all(
     [...branch.answers].map(async ([key, answer]): Promise<[string, string | null]> => [key, await answer]),
@@ -118,6 +120,7 @@ async function keptBranch(branch: BranchRecord): Promise<z.input<typeof KeptBran
   const at = broken === null ? null : { ...broken, seq: Number.isFinite(broken.seq) ? broken.seq : null }
   return {
     id,
+    startedAt,
     root,
     env,
     streams,

@@ -1,6 +1,13 @@
 /** What is known about one run: its branches as a tree over checkpoints. */
 import type { Allowance, CheckpointKind, RootFiles, RunRequest } from '@thaw/protocol'
-import type { AgentEvent, CheckpointMessage, FailureMessage, FilePatch, Frame } from '@thaw/protocol/agent'
+import type {
+  AgentEvent,
+  CheckpointMessage,
+  FailureMessage,
+  FilePatch,
+  Frame,
+  StartFiles,
+} from '@thaw/protocol/agent'
 import type { AnyImage, StreamsSpec } from '../engines/engine.js'
 import type { Network } from '../engines/process/sandbox.js'
 import type { Content, Write } from '../files/undo.js'
@@ -52,6 +59,8 @@ export interface Root {
   network: RunRequest['net']
   /** Its root file system; null: the machine's. */
   files: RootFiles | null
+  /** What its interpreter read before the agent began; null: that is among its events, or there is none yet. */
+  start: StartFiles | null
 }
 
 export interface BranchEnd {
@@ -80,6 +89,8 @@ export interface Refusal {
 
 export interface BranchRecord {
   id: string
+  /** Milliseconds since 1970. */
+  startedAt: number
   root: Root
   /** The environment it was started with. */
   env: Record<string, string>
@@ -138,6 +149,7 @@ export function newBranch(
 ): BranchRecord {
   return {
     ...begins,
+    startedAt: Date.now(),
     kind: 'run',
     events: [],
     sandbox: null,
@@ -199,6 +211,18 @@ export function writtenUntil(leaf: BranchRecord, seq: number): Map<string, numbe
     }
   }
   return written
+}
+
+/** Files of its own whose times the program of a lineage knew at a position, or had decided. */
+export function datedUntil(leaf: BranchRecord, seq: number): Set<string> {
+  const dated = new Set<string>()
+  for (const { branch, limit } of segmentsOf(leaf)) {
+    for (const event of branch.events) {
+      if (event[0] > Math.min(limit, seq)) break
+      if (event[1] === 'dated') dated.add(event[2])
+    }
+  }
+  return dated
 }
 
 /** Sources in the lineage of `leaf` up to `seq` that the program had written itself before it loaded them: it will again. */

@@ -9,11 +9,12 @@ import type { Present } from './present.js'
 const OLD = 'a'.repeat(40)
 const NEW = 'b'.repeat(40)
 const APP = '/p/app.py'
-const image: Image = { engine: 'fork', pid: 1, alive: true, inPlace: true }
+const image: Image = { engine: 'fork', pid: 1, alive: true, inPlace: true, start: null }
 
 function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, version = OLD): BranchRecord {
   return {
     id: 'b_1',
+    startedAt: 0,
     root: {
       env: {},
       terminal: null,
@@ -22,6 +23,7 @@ function branchWith(events: AgentEvent[], parent: Checkpoint | null = null, vers
       allowance: { limits: [], nice: 0, cpus: '0' },
       network: 'host',
       files: null,
+      start: null,
     },
     env: {},
     parent,
@@ -93,6 +95,7 @@ function input(
       sameStat: () => true,
       sameLink: () => true,
       list: () => 'digest',
+      names: () => new Set(['installed']),
       disk: () => 'there',
       env: () => null,
       query: () => Promise.resolve('answer'),
@@ -190,6 +193,24 @@ describe('makePlan', () => {
     const before = addCheckpoint(branch, 4)
     addCheckpoint(branch, 6)
     expect(await makePlan(input([branch], null, present))).toMatchObject({
+      kind: 'resume',
+      checkpoint: before,
+    })
+  })
+
+  it('goes back before a module was looked for that was installed or removed since', async () => {
+    const branch = branchWith([
+      [1, 'names', '/lib', ['old']],
+      ...program.slice(1, 4),
+      [5, 'find', 'extra'],
+      ...program.slice(4),
+    ])
+    const before = addCheckpoint(branch, 4)
+    addCheckpoint(branch, 6)
+    const names = (...found: string[]) => ({ names: () => new Set(found) })
+    expect((await makePlan(input([branch], null, names('old')))).kind).toBe('replay')
+    expect((await makePlan(input([branch], null, names('old', 'other')))).kind).toBe('replay')
+    expect(await makePlan(input([branch], null, names('old', 'extra')))).toMatchObject({
       kind: 'resume',
       checkpoint: before,
     })

@@ -6,6 +6,7 @@ import {
   type ContentHashes,
   diskState,
   listDigest,
+  namesIn,
   readSignatureOf,
   sameRead,
   linkSignatureOf,
@@ -23,6 +24,8 @@ export interface Present {
   sameStat(path: string, seen: StatSignature): boolean
   sameLink(path: string, seen: StatSignature): boolean
   list(directory: string): string | null
+  /** Names that an import could find in a directory outside of the project. */
+  names(directory: string): ReadonlySet<string>
   disk(path: string): string | null
   env(name: string): string | null
   /** Digest of what a command answers; null when it cannot be asked. */
@@ -98,6 +101,7 @@ export function lookNow(
     sameStat: (path, seen) => sameStat(stat(path), seen),
     sameLink: (path, seen) => sameStat(link(path), seen),
     list: memo(listDigest),
+    names: memo((directory) => new Set(namesIn(directory))),
     disk: memo(diskState),
     env: (name) => (name === '*' ? environmentDigest(env) : (env[name] ?? null)),
     query: (argv, cwd) => {

@@ -10,7 +10,7 @@ import type { Log } from '../system/index.js'
 import type { Group } from './group.js'
 import type { Execution } from './execution.js'
 import { LeftFiles } from './left.js'
-import { writtenUntil, type BranchRecord, type Checkpoint } from './lineage.js'
+import { chainOf, datedUntil, writtenUntil, type BranchRecord, type Checkpoint } from './lineage.js'
 
 /** Bytes of written files kept when a branch ends. */
 const LEFT_LIMIT = 64 * 1024 * 1024
@@ -150,18 +150,27 @@ export class Run {
   }
 
   /**
-   * Gives every file written before this point the time of a writing now. What runs after it below the same launcher
-   * (make, for one) goes by these times.
+   * Gives the files written before this point times as if they were written now, one after the other as they were: that
+   * they are newer than what was edited in the meantime decides what make, or the program itself, does with them. A
+   * file keeps its time where the program knows it, or has set it, or had not changed what is in it.
+   *
+   * @param began milliseconds since 1970, after the last edit and before anything that the program is about to write
    */
-  renewTimes(branch: BranchRecord, seq: number): void {
-    const now = new Date()
-    for (const path of writtenUntil(branch, seq).keys()) {
+  renewTimes(branch: BranchRecord, seq: number, began: number): void {
+    const start = chainOf(branch)[0]?.startedAt ?? Infinity
+    const kept = datedUntil(branch, seq)
+    const files = [...writtenUntil(branch, seq).keys()].flatMap((path) => {
+      const stat = kept.has(path) ? undefined : lstatSync(path, { throwIfNoEntry: false })
+      return stat?.isFile() === true && stat.mtimeMs >= start ? [{ path, stat }] : []
+    })
+    const times = [...new Set(files.map(({ stat }) => stat.mtimeMs))].sort((a, b) => a - b)
+    const microseconds = new Map(times.map((time, i) => [time, i]))
+    for (const { path, stat } of files) {
       try {
-        if (!lstatSync(path).isFile()) continue
-        utimesSync(path, now, now)
+        utimesSync(path, stat.atimeMs / 1000, (began + (microseconds.get(stat.mtimeMs) ?? 0) / 1000) / 1000)
         this.disk.set(path, diskState(path))
       } catch {
-        // Removed by the program later on, or not this user's: its time stays.
+        // Not this user's: its time stays.
       }
     }
   }

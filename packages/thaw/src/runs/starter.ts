@@ -15,7 +15,7 @@ import {
   type Scope,
 } from '../system/index.js'
 import type { RunSink } from './flow.js'
-import { Group, misfit } from './group.js'
+import { Group, misfit, outdated } from './group.js'
 import { environmentChange, Launch, seconds, type Started } from './launch.js'
 import { chainOf, inherit, refusalAfter, type BranchRecord, type Checkpoint, type Root } from './lineage.js'
 import { Machines } from './machines.js'
@@ -99,6 +99,11 @@ export class Starter {
     const plain =
       this.#adapted.agent === null && (engine === 'process' || every !== null || this.#request.root !== null)
     return break_output !== null || break_listen !== null || plain
+  }
+
+  /** Milliseconds since 1970. */
+  get #beganAt(): number {
+    return Date.now() - (performance.now() - this.#began)
   }
 
   get feed(): StdinFeed {
@@ -228,12 +233,13 @@ export class Starter {
       allowance: this.#request.allowance ?? ownAllowance(),
       network: this.#request.net,
       files: this.#request.root,
+      start: null,
     }
   }
 
   /** Whether a base process of that kind can serve this request. */
   #fits(root: Root): boolean {
-    return misfit(root, this.#root()) === null
+    return misfit(root, this.#root()) === null && outdated(root) === null
   }
 
   /** Whether a program of that branch is of the right engine, and finds what it had: in a sandbox it keeps its kind of stdin. */
@@ -251,7 +257,8 @@ export class Starter {
     const group = fitting.find(({ base }) => base?.inPlace) ?? null
     if (group === null && fitting.length > 0) this.#groupReason = 'the working directory was replaced'
     else if (group === null && alive.length > 0) {
-      this.#groupReason = misfit((alive[0] as Group).root, this.#root())
+      const { root } = alive[0] as Group
+      this.#groupReason = misfit(root, this.#root()) ?? outdated(root)
     }
     return group
   }
@@ -274,7 +281,7 @@ export class Starter {
     const family = await Family.open(interpreter, runtime, cache, agent.optimize, this.#scope)
     try {
       const base = await this.#shop.engine.prepare(family, this.#base(), this.#scope)
-      return new Group(this.#root(), family, base)
+      return new Group({ ...this.#root(), start: base.start }, family, base)
     } catch (error) {
       await family[Symbol.asyncDispose]()
       throw error
@@ -413,7 +420,7 @@ export class Starter {
 
   async #replay(branch: BranchRecord, plan: Plan & { kind: 'replay' }, planned: number): Promise<Started> {
     this.#run.restoreFiles(branch, Infinity)
-    if (this.#request.below !== null) this.#run.renewTimes(branch, Infinity)
+    this.#run.renewTimes(branch, Infinity, this.#beganAt)
     this.feed.close()
     this.#launch.engine = branch.engine
     this.#sink.started({ run: this.#run.identity.id, branch: branch.id })
@@ -447,7 +454,7 @@ export class Starter {
     const group = engine === 'process' ? await this.#watchers() : this.#run.groupOf.get(checkpoint.branch)
     if (group === undefined) throw new ThawError('INTERNAL', 'A checkpoint has lost its processes.')
     this.#run.restoreFiles(checkpoint.branch, checkpoint.seq)
-    if (this.#request.below !== null) this.#run.renewTimes(checkpoint.branch, checkpoint.seq)
+    this.#run.renewTimes(checkpoint.branch, checkpoint.seq, this.#beganAt)
     const launch = this.#launch
     const { root } = checkpoint.branch
     const record = launch.newRecord(root, this.#request.env, checkpoint, { engine, watched: true })

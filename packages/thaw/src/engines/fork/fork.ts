@@ -76,7 +76,8 @@ export class ForkEngine implements AgentEngine<Family> {
       })
       const image = new ForkImage(family, pid, null)
       try {
-        await within(scope, 'starting the interpreter', image.line)
+        const { hello } = await within(scope, 'starting the interpreter', image.line)
+        image.start = hello.start ?? null
         return image
       } catch (error) {
         await image.discard()

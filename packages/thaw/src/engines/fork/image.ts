@@ -1,4 +1,5 @@
 import { readlinkSync, statSync } from 'node:fs'
+import type { StartFiles } from '@thaw/protocol/agent'
 import type { Image } from '../engine.js'
 import type { AgentLine } from './agents.js'
 import type { Family } from './family.js'
@@ -10,6 +11,7 @@ export class ForkImage implements Image {
   readonly pid: number
   readonly gone: Promise<void>
   readonly line: Promise<AgentLine>
+  start: StartFiles | null = null
   #alive = true
   /** A parked process clones itself once at a time. */
   turn: Promise<unknown> = Promise.resolve()
