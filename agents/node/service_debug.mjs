@@ -30,7 +30,7 @@ export class Debugging {
     Object.defineProperty(globalThis, '__thaw_service__', { value: this })
   }
 
-  /** From here on calls stop, where any code that is loaded could ask for it. V8 is slower to start with a debugger than without. */
+  /** From here on calls stop. It takes a thread, which code that never asks for it is spared. */
   async install(sources) {
     if (this.#thread !== null || !sources.some((source) => source.includes('debugger'))) return
     const workerData = { socket: this.#socket, hidden: ['^node:', `^${escaped(HERE)}`] }

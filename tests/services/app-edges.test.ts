@@ -64,7 +64,7 @@ describe.skipIf(why !== null)('an app', () => {
 
   it('is sent so many requests at a time; so many wait; the next is refused', async () => {
     expect(await deploy('web', ['--concurrency', '2', '--queue', '2'])).toMatchObject({ code: 0 })
-    const running = [ask('/slow?ms=1500'), ask('/slow?ms=1500')]
+    const running = [ask('/slow?ms=2500'), ask('/slow?ms=2500')]
     await until('both run', async () => (await show()).running === 2)
     const waiting = [ask(), ask()]
     await until('two wait', async () => (await show()).waiting === 2)
@@ -78,7 +78,7 @@ describe.skipIf(why !== null)('an app', () => {
 
   it('has a deadline for each request, for its wait as well; one that is too late leaves its place', async () => {
     expect(await deploy('web', ['--concurrency', '1', '--timeout', '60s'])).toMatchObject({ code: 0 })
-    const held = ask('/hold', { 'thaw-timeout': '1.5' })
+    const held = ask('/hold', { 'thaw-timeout': '2.5' })
     await until('it runs', async () => (await show()).running === 1)
     expect(await ask('/', { 'thaw-timeout': '0.2' })).toMatchObject({
       status: 504,
@@ -94,7 +94,7 @@ describe.skipIf(why !== null)('an app', () => {
       json: { code: 'INVALID_REQUEST' },
     })
     // Who goes away while waiting gives the place up.
-    const again = ask('/hold', { 'thaw-timeout': '1' })
+    const again = ask('/hold', { 'thaw-timeout': '2' })
     await until('it runs', async () => (await show()).running === 1)
     const socket = connect(api.port, '127.0.0.1')
     socket.write(

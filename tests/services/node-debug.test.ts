@@ -146,7 +146,7 @@ describe('a call of a Node module at `debugger`', () => {
     const other = call('plain', [5], { timeout: 0.5 })
     const gone = call('plain', [6], { signal: AbortSignal.timeout(200) })
     await expect(gone).rejects.toMatchObject({ code: 'CANCELLED' })
-    await new Promise((resolve) => setTimeout(resolve, 4500))
+    await new Promise((resolve) => setTimeout(resolve, 3600))
     expect(stops().list()).toHaveLength(1)
     await Visitor.visit(stops(), 'c\n')
     expect(await Promise.all([called, other])).toEqual([4, 5])

@@ -25,7 +25,7 @@ export const DebugRequest = z.strictObject({
     .enum(['pdb', 'dap', 'again'])
     .default('pdb')
     .describe(
-      '`dap`: a port for an editor. `again`: the call that stopped last goes on once more from its breakpoint, with the code of now.',
+      '`pdb`: a prompt, also of Node. `dap`: a port for an editor. `again`: the call that stopped last goes on once more from its breakpoint, with the code of now.',
     ),
   stdin: z.enum(['null', 'stream']).default('stream'),
 })

@@ -27,7 +27,8 @@ const STREAMS = [
     path: '/v1/services/:id/debug/stream',
     tag: 'services',
     operationId: 'debugService',
-    summary: 'Attach pdb to a call at a breakpoint, let an editor in, or go on again from there',
+    summary:
+      'Attach to a call at a breakpoint (pdb, or a prompt of Node), let an editor in, or go on again from there',
     first:
       '`call` (null: the one that waits longest) and `how`: `pdb`, `dap` or `again`. The end of stdin detaches.',
   },
