@@ -1,4 +1,4 @@
-// `npm run docker-machine`: containers in a machine, cold and warm (docs/docker-machine.md).
+// `npm run docker-machine`: containers in a machine, cold and in a copy; writes its figures into docs/docker-machine.md.
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { attempt, build, bundle, install, root } from './workspace.mjs'
@@ -11,7 +11,8 @@ const outfile = join(directory, 'run.mjs')
 let code
 try {
   await bundle('tests/vm/docker/run.ts', outfile)
-  code = attempt(process.execPath, [outfile])
+  const env = { ...process.env, THAW_PAGE: join(root, 'docs', 'docker-machine.md') }
+  code = attempt(process.execPath, [outfile], { env })
 } finally {
   rmSync(directory, { recursive: true, force: true })
 }

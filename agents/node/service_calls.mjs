@@ -5,6 +5,8 @@ const HERE = new URL('.', import.meta.url).href
 /** Of one error's stack. Characters. */
 const LONGEST = 50_000
 const SIGNATURE = 1000
+/** Of one result, so that a frame holds it and what is said of it. Bytes. */
+const LARGEST = 256 * 1024 * 1024 - 64 * 1024
 
 /** A call that did not reach the function, or whose result cannot leave it. */
 export class Refused extends Error {
@@ -140,6 +142,16 @@ function positional(kind, body) {
 
 /** What a result is on the wire: its kind and its bytes. */
 export function encoded(value) {
+  const [kind, bytes] = encodedAs(value)
+  if (bytes.length > LARGEST)
+    throw new Refused(
+      'result',
+      `The result takes ${bytes.length} bytes; no more than ${LARGEST} can be sent.`,
+    )
+  return [kind, bytes]
+}
+
+function encodedAs(value) {
   if (value instanceof ArrayBuffer) return ['bytes', Buffer.from(value)]
   if (ArrayBuffer.isView(value))
     return ['bytes', Buffer.from(value.buffer, value.byteOffset, value.byteLength)]

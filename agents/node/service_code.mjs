@@ -56,9 +56,19 @@ export class Project {
     return Object.fromEntries([...this.#read].map(([path, source]) => [path, digest(source)]))
   }
 
+  /** What was loaded. */
+  contents() {
+    return [...this.#read.values()]
+  }
+
   /** What was loaded: base64 by path. */
   sources() {
     return Object.fromEntries([...this.#read].map(([path, source]) => [path, source.toString('base64')]))
+  }
+
+  /** What was loaded from a file; undefined: nothing. */
+  source(path) {
+    return this.#read.get(path)
   }
 
   /**

@@ -19,6 +19,8 @@ export class Line {
   #early = []
   /** Told of each message and its bytes. */
   onMessage = () => {}
+  /** The daemon is gone, or wants nothing more of this process. */
+  onGone = () => process.exit(0)
 
   /** @param hello the first message of each connection: whose it is */
   constructor(path, hello) {
@@ -49,6 +51,12 @@ export class Line {
     setTimeout(look, PAUSE)
   }
 
+  /** Nothing more is said. */
+  end() {
+    this.#parted = true
+    this.#socket?.end()
+  }
+
   #connect() {
     this.#have = Buffer.alloc(0)
     const socket = connect(this.#path)
@@ -61,8 +69,7 @@ export class Line {
       socket.on('error', () => {})
       socket.on('data', (chunk) => this.#take(chunk))
       socket.on('close', () => {
-        // The daemon is gone, or wants nothing more of this process.
-        if (!this.#parted) process.exit(0)
+        if (!this.#parted) this.onGone()
       })
       this.send(this.#hello)
       for (const frame of this.#early.splice(0)) socket.write(frame)

@@ -7,6 +7,7 @@ import { writeSync, closeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { argumentsOf, describe, encoded, Refused, Service } from './service_calls.mjs'
 import { Project } from './service_code.mjs'
+import { Debugging } from './service_debug.mjs'
 import { Line } from './service_line.mjs'
 
 /** Output is sent in pieces of so many bytes at most. */
@@ -16,7 +17,7 @@ const REPORT = 3
 const running = new AsyncLocalStorage()
 
 /** What a call prints goes with the call, all else to the service's log. */
-function capture(name) {
+function capture(name, debugging) {
   const stream = process[name]
   const below = stream.write.bind(stream)
   stream.write = (chunk, encoding, done) => {
@@ -24,8 +25,9 @@ function capture(name) {
     if (call === undefined || call.over) return below(chunk, encoding, done)
     const bytes =
       typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk
-    for (let at = 0; at < bytes.length; at += PIECE)
-      call.line.send({ t: 'out', id: call.id, stream: name }, bytes.subarray(at, at + PIECE))
+    if (!debugging.take(bytes))
+      for (let at = 0; at < bytes.length; at += PIECE)
+        call.line.send({ t: 'out', id: call.id, stream: name }, bytes.subarray(at, at + PIECE))
     const told = typeof encoding === 'function' ? encoding : done
     if (told !== undefined) process.nextTick(told)
     return true
@@ -35,6 +37,8 @@ function capture(name) {
 class Slot {
   #worker
   #call = null
+  /** Cancelled before it was read. */
+  #revoked = null
   #line
 
   constructor(worker, number) {
@@ -49,17 +53,22 @@ class Slot {
 
   cancel(id) {
     if (this.#call?.id === id) this.#call.abort.abort()
+    else this.#revoked = id
   }
 
   async #answer({ id, fn, kind }, body) {
     const { service } = this.#worker
-    const { version } = service
-    const call = { id, line: this.#line, abort: new AbortController(), over: false }
+    const call = { id, fn, line: this.#line, abort: new AbortController(), over: false, hasStopped: false }
     this.#call = call
+    // Its cancelling may have come at the same time, on another connection.
+    await new Promise(setImmediate)
+    const { version } = service
     const before = process.memoryUsage.rss()
     const begun = performance.now()
     let answer
     try {
+      if (this.#revoked === id) call.abort.abort()
+      call.abort.signal.throwIfAborted()
       const found = service.functions.get(fn)
       if (found === undefined) {
         const names = [...service.functions.keys()].sort().join(', ') || 'none'
@@ -73,6 +82,7 @@ class Slot {
     }
     call.over = true
     this.#call = null
+    this.#worker.debugging.over(call)
     const seconds = (performance.now() - begun) / 1000
     const told = { id, version, seconds, grown: process.memoryUsage.rss() - before }
     if (Array.isArray(answer)) return this.#line.send({ t: 'result', kind: answer[0], ...told }, answer[1])
@@ -91,13 +101,15 @@ class Worker {
   socket
   name
   service
+  debugging
   #project
   #slots = new Map()
 
-  constructor(socket, name, service, project) {
+  constructor(socket, name, service, project, debugging) {
     this.socket = socket
     this.name = name
     this.service = service
+    this.debugging = debugging
     this.#project = project
     const line = new Line(socket, { t: 'hello', role: 'worker', worker: name, pid: process.pid })
     this.#slots.set(0, new Slot(this, 0))
@@ -117,6 +129,7 @@ class Worker {
     )
     const before = new Map(this.service.functions)
     try {
+      await this.debugging.install(Object.values(sources))
       const { module, executed } = await this.#project.apply(sources)
       await this.service.take(module, callables)
       this.service.version = version
@@ -137,8 +150,6 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const { setting, sources } = JSON.parse((await lines.next()).value)
 process.setSourceMapsEnabled(true)
 process.argv.splice(1, process.argv.length, setting.file)
-// The client in the user's own file is not to call this very service.
-globalThis.__thaw_service__ = true
 const report = (message) => {
   writeSync(REPORT, `${JSON.stringify(message)}\n`)
   closeSync(REPORT)
@@ -146,6 +157,7 @@ const report = (message) => {
 const begun = performance.now()
 const service = new Service(setting)
 const project = new Project(setting, sources)
+const debugging = new Debugging(running, project, setting.socket)
 try {
   await service.take(await project.load())
 } catch (error) {
@@ -166,9 +178,10 @@ const named = await lines.next()
 if (named.done === true) process.exit(0)
 const { worker, version } = JSON.parse(named.value)
 service.version = version
-capture('stdout')
-capture('stderr')
-Worker.serve(setting.socket, worker, service, project)
+await debugging.install(project.contents())
+capture('stdout', debugging)
+capture('stderr', debugging)
+Worker.serve(setting.socket, worker, service, project, debugging)
 // The keeper is gone.
 await lines.next()
 process.exit(0)

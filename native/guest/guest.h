@@ -41,8 +41,9 @@ int list_tree(const char *root);
 int pack_tree(const char *root);
 int unpack_tree(const char *root);
 
-/* meet.c: likewise. Listens on a path, says a newline, and is then the one connection that comes. */
+/* meet.c: likewise. Listens on a path, says a newline, and is then the one connection that comes; or connects to one. */
 int meet(const char *path);
+int dial(const char *path);
 
 /* renew.c: what a machine must not share with another that has the same memory. Returns what failed, or NULL. */
 const char *renew(char **words, size_t count, const char *entropy, size_t size);

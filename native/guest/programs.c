@@ -61,6 +61,7 @@ static void run_builtin(char **argv, int *ends) {
     if (!strcmp(argv[0], "pack") && argv[1]) _exit(pack_tree(argv[1]));
     if (!strcmp(argv[0], "unpack") && argv[1]) _exit(unpack_tree(argv[1]));
     if (!strcmp(argv[0], "meet") && argv[1]) _exit(meet(argv[1]));
+    if (!strcmp(argv[0], "dial") && argv[1]) _exit(dial(argv[1]));
     _exit(ENOSYS);
 }
 

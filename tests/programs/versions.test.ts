@@ -244,6 +244,41 @@ print(low)
       expect((await project.run(command)).stdout).toBe(project.plain(command).stdout)
   })
 
+  it('limits of recursion are those of a plain run also in edited functions', async ({ skip }) => {
+    if (python === null) return skip(missing)
+    const project = new Project(home, `recursion-edited-${version}`)
+    const program = (printed: string, mapped: string, called: string) => `${WORK}
+import contextlib
+count = 0
+class Lines:
+    def write(self, text):
+        ${printed}
+def through_c(x):
+    ${mapped}
+def plainly(x):
+    ${called}
+def reached(function):
+    global count
+    count = 0
+    try: function(1)
+    except RecursionError: pass
+    return count
+def through_print(x):
+    with contextlib.redirect_stdout(Lines()):
+        print(x)
+work()
+print([reached(f) for f in (through_print, through_c, plainly)])
+`
+    const counted = 'global count; count += 1; '
+    project.write('app.py', program('pass', 'return 1', 'return 1'))
+    await project.run([python, 'app.py'])
+    const deep = [`${counted}print("x", text)`, `${counted}list(map(through_c, [x]))`, `${counted}plainly(x)`]
+    project.write('app.py', program(...(deep as [string, string, string])))
+    const resumed = await project.run([python, 'app.py'])
+    expect(resumed.report).toMatchObject({ outcome: 'resumed' })
+    expect(resumed.stdout).toBe(project.plain([python, 'app.py']).stdout)
+  })
+
   it('profilers and tracers see what they see without thaw, and end the checkpoints', async ({ skip }) => {
     if (python === null) return skip(missing)
     const project = new Project(home, `traced-${version}`)

@@ -218,7 +218,7 @@ describe('an app', () => {
 
   it('that does not come up ends with what it printed last', async () => {
     const slow = ['python3', '-c', 'import time; print("waiting", flush=True); time.sleep(60)']
-    const late = await deploy('late', ['--launch-timeout', '1s'], slow)
+    const late = await deploy('late', ['--launch-timeout', '3s'], slow)
     expect(late.stderr).toMatch(/LAUNCH_TIMEOUT.*waiting/)
     const ended = await deploy('ended', [], ['python3', '-c', 'print("last words")'])
     expect(ended.stderr).toMatch(/SERVICE_FAILED.*last words/)

@@ -1,9 +1,8 @@
 /** Calls that stop at `breakpoint()`: pdb from outside, the wait, other calls, copies that go on again, editors. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Outcome } from '../../packages/thaw/src/services/party.js'
-import type { Client } from '../../packages/thaw/src/services/stops.js'
 import { until } from '../support/home.js'
-import { ServiceBench } from '../support/services.js'
+import { ServiceBench, Visitor } from '../support/services.js'
 
 const MAIN = `
 import asyncio, threading
@@ -44,20 +43,6 @@ def state():
     return STATE
 `
 
-/** Somebody who is attached. */
-class Visitor implements Client {
-  text = ''
-  gone: { error: unknown } | null = null
-
-  print(_stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
-    this.text += Buffer.from(bytes).toString()
-  }
-
-  left(error: unknown): void {
-    this.gone = { error }
-  }
-}
-
 describe('a call at a breakpoint', () => {
   let bench: ServiceBench
   beforeEach(() => {
@@ -68,16 +53,7 @@ describe('a call at a breakpoint', () => {
   const stops = () => bench.services.get('main').stops
   const stopped = (count = 1) => until(`${count} at a breakpoint`, () => stops().list().length === count, 20)
 
-  /** What is typed, at once, and what was said until the visitor left. */
-  async function visit(typed: string, call: number | null = null): Promise<string> {
-    const visitor = new Visitor()
-    const attached = stops().attach(call, 'pdb', visitor)
-    attached.type(Buffer.from(typed))
-    attached.end()
-    await until('the visitor leaves', () => visitor.gone !== null, 20)
-    expect(visitor.gone?.error).toBe(null)
-    return visitor.text
-  }
+  const visit = (typed: string, call: number | null = null) => Visitor.visit(stops(), typed, call)
 
   it('waits for pdb, whose commands work, and goes on', async () => {
     await bench.deploy('main')

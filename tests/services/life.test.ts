@@ -97,6 +97,25 @@ describe('a service', () => {
   })
 
   describe.skipIf(why !== null)('in a sandbox', () => {
+    it('is frozen without workers that no call was given to, which are forked again', async () => {
+      bench.write('large.py', 'DATA = {i: [str(i)] for i in range(300_000)}\ndef get(i): return DATA[i]\n')
+      await bench.deploy('large', { engine: 'process', workers: 2 }, 'large.py')
+      const freeze = async () => {
+        await of('large').freeze(openScope())
+        return of('large').describe().disk_bytes
+      }
+      const get = () => bench.call('large', 'get', [7])
+      const fresh = await freeze()
+      expect(await Promise.all([get(), get()])).toEqual([['7'], ['7']])
+      expect(of('large').describe().workers).toHaveLength(2)
+      const used = await freeze()
+      expect(used).toBeGreaterThan(1.7 * fresh)
+      await get()
+      await of('large').reset(openScope())
+      expect(await freeze()).toBeLessThan(1.2 * fresh)
+      expect(await get()).toEqual(['7'])
+    })
+
     it('is frozen with its state, and thawed by the next call, in another daemon too', async () => {
       await bench.deploy('main', { engine: 'process', inactivity_ttl: 0.3, workers: 2 })
       for (let i = 0; i < 6; i++) await bench.call('main', 'put', ['a', 1])

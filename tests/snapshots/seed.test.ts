@@ -8,14 +8,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Instance, Snapshot } from '@thaw/protocol'
 import { findPaths } from '../../packages/thaw/src/system/index.js'
 import { Home, until } from '../support/home.js'
-import { unpackDebian } from '../support/instances.js'
+import { redisRoot, unpackDebian } from '../support/instances.js'
 import { whyNot } from '../support/process.js'
 import { pagesOf } from '../support/products.js'
 
 const why = await whyNot()
-const REDIS =
-  'redis-server redis-tools libc6 libssl3 libsystemd0 libatomic1 libjemalloc2 liblua5.1-0 lua-cjson lua-bitop liblzf1 libstdc++6 libgcc-s1 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libhiredis0.14'
-const redis = why === null ? unpackDebian('redis-12', REDIS.split(' ')) : null
+const redis = why === null ? redisRoot() : null
 const hasCurl = spawnSync('curl', ['--version']).status === 0
 const reason = why ?? (redis === null ? 'redis cannot be fetched' : hasCurl ? null : 'there is no curl')
 if (reason !== null) console.warn(`tests/snapshots/seed.test.ts is skipped: ${reason}`)

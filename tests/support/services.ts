@@ -4,12 +4,39 @@ import { join } from 'node:path'
 import { ServiceRequest, type Service, type ServiceRequestInput } from '@thaw/protocol'
 import type { CallRequest } from '../../packages/thaw/src/services/party.js'
 import type { Called } from '../../packages/thaw/src/services/service.js'
+import type { Client, Stops } from '../../packages/thaw/src/services/stops.js'
 import { Services } from '../../packages/thaw/src/services/services.js'
 import { Journal } from '../../packages/thaw/src/store/index.js'
 import { findPaths, Metrics, openScope, silentLog } from '../../packages/thaw/src/system/index.js'
+import { until } from './home.js'
 
 type Input = Partial<ServiceRequestInput['compute']> &
   Partial<ServiceRequestInput['source']> & { replace?: boolean }
+
+/** Somebody who is attached to a call. */
+export class Visitor implements Client {
+  text = ''
+  gone: { error: unknown } | null = null
+
+  /** What is typed, at once, and what was said until the visitor left. @param call null: the one that waits longest */
+  static async visit(stops: Stops, typed: string, call: number | null = null): Promise<string> {
+    const visitor = new Visitor()
+    const attached = stops.attach(call, 'pdb', visitor)
+    attached.type(Buffer.from(typed))
+    attached.end()
+    await until('the visitor leaves', () => visitor.gone !== null, 20)
+    if (visitor.gone?.error !== null) throw new Error('It was sent away.', { cause: visitor.gone?.error })
+    return visitor.text
+  }
+
+  print(_stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
+    this.text += Buffer.from(bytes).toString()
+  }
+
+  left(error: unknown): void {
+    this.gone = { error }
+  }
+}
 
 /** Services in a directory of their own; everything of them ends with it. */
 export class ServiceBench implements AsyncDisposable {

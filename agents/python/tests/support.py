@@ -166,7 +166,7 @@ class Stage:
                     outcome.refused = "%s may have noticed" % unit
                     return
             edit["ordered"] = answer["ordered"]
-            if answer["ordered"] and any("owner" in entry for entry in edit["bind"] + edit["was"]):
+            if answer["ordered"] and any("owner" in entry or entry["kind"] == "class" for entry in edit["bind"] + edit["was"]):
                 outcome.refused = "the order of names may show"
                 return
         outcome.refused = patch.impossible([edit])

@@ -17,17 +17,46 @@ class Inert(unittest.TestCase):
         for text in (
             "def f(): pass", "def f(a, /, b=1, *c, d='x', **e): pass", "async def f(): pass", "def f(a: int, b: 'None' = None) -> str: pass".replace("'None'", "bool"),
             "X = 1", "X = -1.5", "X = (1, 'a', None)", "X = b''", "import os", "import os, sys as s", "from os import path, sep as p", "def f(a=(1, (2,))): pass",
+            "def f(a=[]): pass", "X = []", "X = {}", "X = {1}", "X = 60 * 60 * 24", "X = [1, {'a': (2,)}]",
         ):
             self.assertTrue(definitions.inert(statement(text)), text)
 
     def test_what_does_more(self):
         for text in (
-            "@d\ndef f(): pass", "def f(a=[]): pass", "def f(a=g()): pass", "def f(a=X): pass", "def f(a: g()): pass", "def f(a: K): pass", "def f() -> 'K': pass".replace("'K'", "K"),
-            "X = []", "X = {}", "X = {1}", "X = f()", "X = Y", "X = Y = 1", "X, Y = 1, 2", "X.y = 1", "X[0] = 1", "X += 1", "X: int = 1", "class K: pass", "print()", "if 1: pass",
+            "@d\ndef f(): pass", "X = 2 ** 100000", "X = 1 / 0", "X = [Y]", "def f(a=g()): pass", "def f(a=X): pass", "def f(a: g()): pass", "def f(a: K): pass", "def f() -> 'K': pass".replace("'K'", "K"),
+            "X = f()", "X = Y", "X = Y = 1", "X, Y = 1, 2", "X.y = 1", "X[0] = 1", "X += 1", "X: int = 1", "class K: pass", "print()", "if 1: pass",
             "import this", "import antigravity", "import nothing_of_this_name", "from os import *", "from os import nothing_of_this_name", "from . import x", "from __future__ import annotations",
             "del X", "'text'", "for i in (): pass", "X = f'{y}'", "X = lambda: 1",
         ):
             self.assertFalse(definitions.inert(statement(text)), text)
+
+    def test_what_a_file_tells_of_its_names(self):
+        above = (
+            "import re, logging, enum, abc\nfrom pathlib import Path\nfrom typing import List, NamedTuple, Optional\nfrom dataclasses import dataclass, field\n"
+            "from collections import namedtuple\nfrom functools import lru_cache\nimport other\nclass Known: pass\nclass Hooked:\n    def __init_subclass__(cls): print(cls)\n"
+        )
+        above_count = len(ast.parse(above).body)
+        for wanted, texts in (
+            (True, (
+                "X = re.compile('a+', re.I)", "X = logging.getLogger(__name__)", "X = Path(__file__).parent / 'data'", "X = logging.DEBUG", "X = namedtuple('X', 'a b')", "X = [re.compile('a')]",
+                "def f(a: Known, b: 'Other', c: List[int] = [], d: Optional[Known] = None, *e: dict[str, int]) -> list[Known]: pass", "def f(a: int | None): pass",
+                "class K: pass", "class K(Known): pass", "class K(Exception):\n    def __init__(self): pass", "@dataclass\nclass K:\n    a: int\n    b: list = field(default_factory=list)",
+                "class K(enum.Enum):\n    A = 1\n    B = enum.auto()", "class K(NamedTuple):\n    a: int", "class K(abc.ABC):\n    @abc.abstractmethod\n    def m(self): pass", "class K:\n    @property\n    def p(self): return 1\n    @p.setter\n    def p(self, x): pass",
+                "class K:\n    'doc'\n    X = re.compile('a')\n    @lru_cache(maxsize=None)\n    def m(self, a=()): pass",
+            )),
+            (False, (
+                "X = re.compile('(')", "X = Path(__file__).resolve()", "X = open('f')", "X = other.thing()", "X = re.compile(other.x)", "X = Path.cwd()", "X = Y.parent", "X = namedtuple('X', 'a a')",
+                "def f(a: unknown): pass", "def f(a: Known | None): pass", "def f(a: Known[int]): pass", "def f(a: other.T): pass", "def f(a: Later): pass\nclass Later: pass",
+                "class K(Hooked): pass", "class K(other.Base): pass", "@other.d\nclass K: pass", "class K(metaclass=other.M): pass", "class K:\n    print(1)", "class K:\n    x = f()", "class K:\n    a = 1\n    b = [a]",
+                "class K:\n    int = 5\n    def m(self, a: int): pass", "class K(enum.Enum):\n    A = 1\n    def __init__(self, x): print(x)", "class K:\n    for i in 'ab': pass", "class K:\n    @other.d\n    def m(self): pass",
+                "@dataclass(frozen=other.x)\nclass K:\n    a: int",
+            )),
+        ):
+            for text in texts:
+                tree = ast.parse(above + text)
+                at = tree.body[above_count]
+                with self.subTest(text):
+                    self.assertEqual(definitions.inert(at, False, definitions.Names(tree)), wanted)
 
     def test_the_docstring_is_the_first(self):
         self.assertTrue(definitions.inert(statement("'doc'"), True))
@@ -74,6 +103,47 @@ class Coming(Case):
                 outcome = self.never_wrong(PROGRAM % (old, late), PROGRAM % (new, late))
                 if "os.path" not in old:
                     self.assertTrue(outcome.applied, outcome.refused)
+
+    def test_values_and_classes_come_go_and_change(self):
+        see = "print(new)"
+        fields = "print(new(1, 2), new(1, 2) == new(1, 2), new.__doc__, new.__module__, new.__qualname__, new.__annotations__, new.__mro__)"
+        data = "from dataclasses import dataclass, field\n"
+        called = "x = new()\n    print(x.m(), new.__mro__, new.m.__qualname__, new.m.__code__.co_firstlineno, [n for n in dir(new) if n[0] != '_'])"
+        for old, new, look in (
+            ("", "new = [1, 2]\n", see), ("new = [1]\n", "new = [1, 2]\n", see), ("new = {'a': 1}\n", "new = {'a': [1]}\n", see), ("new = 60\n", "new = 60 * 60\n", see), ("new = {1}\n", "", see),
+            ("", "import re\nnew = re.compile('a+', re.I)\n", "print(new, new.findall('Aab'))"), ("import re\nnew = re.compile('a')\n", "import re\nnew = re.compile('b')\n", see),
+            ("", "import logging\nnew = logging.getLogger(__name__)\n", "print(new, new.level)"), ("", "from pathlib import Path\nnew = Path(__file__).parent / 'data'\n", see),
+            ("", "from collections import namedtuple\nnew = namedtuple('new', 'a b')\n", "print(new(1, 2), new.__module__)"), ("", "import collections\nnew = collections.defaultdict(list, a=[1])\n", see),
+            ("", "class new:\n    def m(self): return 1\n", called), ("class new:\n    def m(self): return 1\n", "class new(dict):\n    def m(self): return 2\n", called), ("class new: pass\n", "", see.replace("new", "new.__name__")),
+            ("class new:\n    def m(self): return 1\n", "class new:\n    'Doc.'\n    def m(self): return super().__doc__ is None\n", called), ("class new:\n    def m(self): return 1\n", "class new(Exception):\n    x = [1]\n    def m(self): return self.x\n", called),
+            ("", data + "@dataclass\nclass new:\n    a: int\n    b: int = 2\n", fields), (data + "@dataclass\nclass new:\n    a: int\n    b: int = 2\n", data + "@dataclass\nclass new:\n    'D'\n    b: int\n    a: int = 3\n", fields),
+            (data + "@dataclass\nclass new:\n    a: int\n    b: int\n", data + "@dataclass(frozen=True)\nclass new:\n    a: int\n    b: int\n    c: list = field(default_factory=list)\n    def m(self): return self.a\n", fields + "\n    print(new(1, 2).m())"),
+            ("", "import enum\nclass new(enum.Enum):\n    A = 1\n    B = enum.auto()\n", "print(list(new), new.A.name, new['B'].value)"), ("import enum\nclass new(enum.Enum):\n    A = 1\n", "import enum\nclass new(enum.Enum):\n    A = 2\n    C = 3\n", "print(list(new))"),
+            ("", "from typing import NamedTuple\nclass new(NamedTuple):\n    a: int\n    b: str = 'x'\n", "print(new(1), new.__annotations__)"), ("class Base: pass\n", "class Base: pass\nclass new(Base):\n    @property\n    def m(self): return 1\n", "print(new().m, new.__mro__, Base.__subclasses__())"),
+            ("", "import abc\nclass new(abc.ABC):\n    @abc.abstractmethod\n    def m(self): pass\n", "try: new()\n    except TypeError as e: print(e)"), ("", data + "@dataclass\nclass new:\n    a: list = []\n", fields),
+            ("class Other: pass\n", "class Other: pass\ndef new(a: Other, b: 'text', c: 'list[int]' = []) -> 'Other | None':\n    c.append(a)\n    return c\n", "print(new.__annotations__, new(1, 2), new(2, 3))"),
+            ("def new(a): return a\n", "def new(a: list[int], b: int = 60) -> dict[str, int]: return a\n", "print(new.__annotations__, new(1), new.__defaults__)"),
+        ):
+            with self.subTest(new, old=old):
+                late = "try:\n        %s\n    except NameError as e: print(e)" % look.replace("\n    ", "\n        ")
+                outcome = self.never_wrong(PROGRAM % (old, late), PROGRAM % (new, late))
+                refused = "a: list = []" in new or "__subclasses__" in look
+                self.assertEqual(outcome.applied, not refused, outcome.refused)
+
+    def test_classes_that_somebody_has_noticed(self):
+        for above, old, new in (
+            ("", "class new:\n    x = 1\nk = new()\n", "class new(dict):\n    x = 1\nk = new()\n"), ("", "class new: pass\nclass K(new): pass\n", "class new(dict): pass\nclass K(new): pass\n"),
+            ("class Base: pass\n", "def f(): return Base.__subclasses__()\nf()\n", "def f(): return Base.__subclasses__()\nclass new(Base): pass\nf()\n"), ("A = 1\n", "def f(): return new\nclass new: pass\nx = f()\n", "def f(): return new\nclass new(list): pass\nx = f()\n"),
+        ):
+            with self.subTest(new):
+                self.never_wrong(PROGRAM % (above + old, "print(1)"), PROGRAM % (above + new, "print(1)"))
+
+    def test_future_annotations_are_texts(self):
+        future = "from __future__ import annotations\n"
+        see = "print(new.__annotations__)"
+        for text in ("def new(a: int, *, b: Unknown[1:2] = None, **c: 'x') -> list [ int ]: pass\n", "def new(a: (lambda: 1), b: f()): pass\n"):
+            outcome = self.never_wrong(future + PROGRAM % ("", "print(1)"), future + PROGRAM % (text, see))
+            self.assertTrue(outcome.applied, outcome.refused)
 
     def test_called_only_where_edited(self):
         late = "print('old')"

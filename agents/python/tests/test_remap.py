@@ -166,7 +166,8 @@ class Functions(Case):
 MODULES = {
     "behind": ("mark()\nprint(1)", "mark()\nprint(2)", BOTH),
     "at the end": ("mark()", "mark()\nprint(2)", BOTH),
-    "before": ("x = [1]\nmark()\nprint(x)", "x = [2]\nmark()\nprint(x)", NEVER),
+    "before": ("x = [len('')]\nmark()\nprint(x)", "x = [len('a')]\nmark()\nprint(x)", NEVER),
+    "display before": ("x = [1]\nmark()\nprint(x)", "x = [2]\nmark()\nprint(x)", BOTH),
     "function added behind": ("mark()\nprint(1)", "mark()\ndef g():\n    return 5\nprint(g())", BOTH),
     "function added before": ("mark()\nprint(1)", "def g():\n    return 5\nmark()\nprint(g())", BOTH),
     "function removed before": ("def g():\n    return 5\nmark()\nprint(1)", "mark()\nprint('g' in dir())", BOTH),
@@ -177,7 +178,9 @@ MODULES = {
     "import from before": ("mark()\nprint(1)", "from textwrap import dedent as d, fill\nmark()\nprint(d(' a'), fill('b'))", BOTH),
     "docstring": ("mark()\nprint(1)", "mark()\nprint(__doc__)", BOTH),
     "class behind": ("mark()", "mark()\nclass K:\n    def m(self):\n        return [1]\nprint(K().m())", BOTH),
-    "class base before": ("class K: pass\nmark()\nprint(K.__mro__)", "class K(dict): pass\nmark()\nprint(K.__mro__)", NEVER),
+    "class base before": ("class K: pass\nmark()\nprint(K.__mro__)", "class K(dict): pass\nmark()\nprint(K.__mro__)", BOTH),
+    "class base before, computed": ("class K: pass\nmark()\nprint(K.__mro__)", "class K(type({})): pass\nmark()\nprint(K.__mro__)", NEVER),
+    "class base before, used": ("class K: pass\nk = K()\nmark()\nprint(K.__mro__)", "class K(dict): pass\nk = K()\nmark()\nprint(K.__mro__)", NEVER),
     "if name": ("if __name__ == '__main__':\n    mark()\n    print(1)", "if __name__ == '__main__':\n    mark()\n    print(2)\n    print(3)", BOTH),
     "if name, before": ("if __name__ == '__main__':\n    print(1)\n    mark()\n    print(1)", "if __name__ == '__main__':\n    print(2)\n    mark()\n    print(1)", NEVER),
     "if name, behind it": ("if __name__ == '__main__':\n    mark()\n    print(1)", "if __name__ == '__main__':\n    mark()\n    print(1)\nprint(2)", NEVER),
@@ -229,7 +232,7 @@ class Modules(Case):
         for old, new, wanted in (
             ("def g(): return 1\n", "def g(): return 2\n", True), ("K = 1\ndef g(): return K\n", "K = 2\ndef g(): return K\n", True),
             ("def g(): return 1\n", "def h(): return 3\ndef g(): return h()\n", True), ("def g(a=1): return a\n", "def g(a=2): return a\n", True),
-            ("x = []\ndef g(): return x\n", "x = [1]\ndef g(): return x\n", False), ("def g(): return 1\n", "print(1)\ndef g(): return 1\n", False),
+            ("x = []\ndef g(): return x\n", "x = [1]\ndef g(): return x\n", True), ("x = g\ndef g(): return x\n", "x = [g]\ndef g(): return x\n", False), ("def g(): return 1\n", "print(1)\ndef g(): return 1\n", False),
             # That the module itself looked is for `mentioned` to say.
             ("K = 1\nprint(K)\ndef g(): return K\n", "K = 2\nprint(K)\ndef g(): return K\n", True),
         ):

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Iterable
+from typing import Any, Iterable, Sequence
 from urllib.parse import quote
 
 from .client import Client
 from .compute import Compute
 from .kept import Kept, environment
+from .shell import inside_of
 
 # Of what a service is given, what holds for an app.
-_GIVEN = ("env", "launch_timeout", "inactivity_ttl", "ttl_action", "timeout", "sync", "engine")
+_GIVEN = ("env", "launch_timeout", "inactivity_ttl", "ttl_action", "timeout", "queue", "sync", "engine")
 
 
 def app(command: Iterable[str], port: int, name: str, cwd: str | None = None, ready: str | None = None, network: str = "private") -> "AppSource":
@@ -46,12 +47,16 @@ class AppSource:
         compute = compute or Compute()
         asked, usual = compute.request(), Compute().request()
         for field in asked:
-            if field not in _GIVEN and asked[field] != usual[field]:
+            if field not in _GIVEN and field != "concurrency" and asked[field] != usual[field]:
                 raise ValueError("%s is for functions, not for an app." % field)
         given = {field: asked[field] for field in _GIVEN}
+        # What is usual for functions is little for an app.
+        if asked["concurrency"] != usual["concurrency"]:
+            given["concurrency"] = asked["concurrency"]
         given["env"] = {**environment(), **given["env"]}
         found = App(self.name, client or Client())
         found.client.json("POST", "/v1/services/apps", {"name": self.name, "app": self.source, "compute": given, "replace": replace})
+        compute.serves(self.name)
         return found
 
 
@@ -61,6 +66,10 @@ class App(Kept):
     def __init__(self, name: str, client: Client) -> None:
         self.name = name
         self.client = client
+
+    def shell(self, command: Sequence[str] | None = None) -> int:
+        """A terminal in its environment, which is this one; or a command, with these streams. Returns the exit code."""
+        return inside_of(self.name, command)
 
     def request(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Ask it; it is brought back first where it rests. What it does not answer itself is answered by the daemon, as

@@ -8,7 +8,7 @@ import sys
 from types import BuiltinFunctionType
 
 from .layout import FunctionType, hide_module
-from .traps import FILE, MODULE, UNIT, is_lazy, nested, trap_of
+from .traps import FILE, MODULE, UNIT, is_lazy, is_unit, nested, trap_of
 
 
 # A generator, a coroutine, both, or a plain function.
@@ -19,16 +19,10 @@ def bind(module, entry, units):
     """Bind one name in a module, or in the class `owner` of it. `units`: the edited file's code by unit."""
     names = vars(module)
     owner = entry.get("owner")
-    if entry["kind"] == "import":
-        name, member = entry["values"]
-        found = __import__(name, names, names, [member] if member else [])
-        names[entry["name"]] = found if member is None else getattr(found, member)
+    if entry["kind"] != "function":
+        place(names, owner, entry["name"], _made(entry, names, units))
         return
-    value = marshal.loads(binascii.a2b_base64(entry["values"]))
-    if entry["kind"] == "constant":
-        place(names, owner, entry["name"], value)
-        return
-    defaults, keywords, notes = value
+    defaults, keywords, notes = marshal.loads(binascii.a2b_base64(entry["values"]))
     code = units[entry["unit"]]
     function = FunctionType(code, names, entry["name"], defaults)
     bound = _holder(module, entry).get(entry["name"])
@@ -43,9 +37,37 @@ def bind(module, entry, units):
     function.__kwdefaults__ = keywords
     annotate = _annotate(code, units[MODULE]) if notes and owner is None else None
     if annotate is None:
-        function.__annotations__ = {name: getattr(builtins, kind) if kind else None for name, kind in notes.items()}
+        function.__annotations__ = {name: eval(text, names) for name, text in notes.items()}
     else:
         function.__annotate__ = FunctionType(annotate, names)
+
+
+def _made(entry, names, units):
+    """What the statement of an entry binds, functions left aside. `names`: those of its module."""
+    kind = entry["kind"]
+    if kind == "import":
+        name, member = entry["values"]
+        found = __import__(name, names, names, [member] if member else [])
+        return found if member is None else getattr(found, member)
+    if kind == "value":
+        return eval(entry["values"], names)
+    if kind == "class":
+        return _class(entry, names, units[MODULE])
+    return marshal.loads(binascii.a2b_base64(entry["values"]))
+
+
+def _class(entry, names, module):
+    """The class that a statement of edited module code makes."""
+    name, made = entry["name"], entry["made"]
+    body = [code for code in nested(module) if code.co_qualname == name and not is_unit(code)]
+    if len(body) != 1 or body[0].co_freevars:
+        raise TypeError("its body is not at hand")
+    bases = [eval(text, names) for text in made["bases"]]
+    keywords = {key: eval(text, names) for key, text in made["keywords"].items()}
+    cls = builtins.__build_class__(FunctionType(body[0], names, name), name, *bases, **keywords)
+    for text in reversed(made["decorators"]):
+        cls = eval(text, names)(cls)
+    return cls
 
 
 def _annotate(code, module):
@@ -134,6 +156,11 @@ def untouched(module, entry, file):
         name, member = entry["values"]
         found = sys.modules.get(name, missing)
         return now is (found if member is None else getattr(found, member, missing))
+    if entry["kind"] == "value":
+        # Nobody who could have changed it has named it.
+        return now is not missing
+    if entry["kind"] == "class":
+        return isinstance(now, type) and (now.__module__, now.__qualname__) == (module.__name__, entry["name"])
     value = marshal.loads(binascii.a2b_base64(entry["values"]))
     if entry["kind"] == "constant":
         return type(now) is type(value) and repr(now) == repr(value)
@@ -143,15 +170,19 @@ def untouched(module, entry, file):
     return trap is not None and (trap[FILE], trap[UNIT]) == (file, entry["unit"]) and repr((now.__defaults__, now.__kwdefaults__)) == repr(value[:2])
 
 
-def original(entry):
-    """Whether what an import takes from a module is surely the module's own, not something the program put there."""
-    if entry["kind"] != "import" or entry["values"][1] is None:
-        return True
-    name, member = entry["values"]
-    if name not in sys.modules:
+def _sources(entry):
+    """[module, member or None] of what an entry takes from the standard library."""
+    return [entry["values"]] if entry["kind"] == "import" else entry.get("reached", ())
+
+
+def original(source):
+    """Whether what is taken from a module is surely the module's own, not something the program put there."""
+    name, member = source
+    if member is None or name not in sys.modules:
         return True
     found = getattr(sys.modules[name], member, None)
-    if type(found) not in (FunctionType, BuiltinFunctionType, type) or getattr(found, "__module__", None) not in (name, "_" + name):
+    home = getattr(found, "__module__", None) or ""
+    if type(found) not in (FunctionType, BuiltinFunctionType, type) or home not in (name, "_" + name) and not home.startswith(name + "."):
         return False
     return type(found) is not FunctionType or trap_of(found.__code__) is None
 
@@ -180,8 +211,9 @@ def refusal(module, edit, file, known):
             return why
         if (entry.get("owner"), entry["name"]) not in had and entry["name"] in _holder(module, entry) and entry["name"] != "__doc__":
             return "%s is bound already" % entry["name"]
-        if shadowed(entry) or not original(entry):
-            return "%s is not the standard library's here" % entry["values"][0]
+        for source in _sources(entry):
+            if shadowed(source) or not original(source):
+                return "%s is not the standard library's here" % source[0]
     if edit.get("ordered") and arrangement(vars(module), edit) is None:
         return "where its names would stand cannot be told"
     return None
@@ -198,6 +230,9 @@ def closed(module, entry, known):
     for base in cls.__mro__[:-1]:
         if type(base) is not type or base.__module__ not in known or "__init_subclass__" in vars(base):
             return "%s has a base that may look at its members" % owner
+    for asker in entry.get("askers", ()):
+        if asker in sys.modules:
+            return "%s.%s changed, and %s asks objects for such a name" % (owner, entry["name"], asker)
     if "__slots__" in vars(cls):
         return "%s has slots" % owner
     if entry["name"] not in vars(cls) and hasattr(cls, entry["name"]):
@@ -205,11 +240,9 @@ def closed(module, entry, known):
     return None
 
 
-def shadowed(entry):
-    """Whether an import would not find the standard library's module here."""
-    if entry["kind"] != "import":
-        return False
-    top = entry["values"][0].partition(".")[0]
+def shadowed(source):
+    """Whether the standard library's module would not be found here."""
+    top = source[0].partition(".")[0]
     return top not in sys.modules and covered(top)
 
 

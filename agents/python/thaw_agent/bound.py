@@ -2,7 +2,8 @@
 import ast
 from difflib import SequenceMatcher
 
-from .definitions import TYPES, annotated, bindings, inert
+from .definitions import bindings, inert
+from .values import Names
 
 
 def definitions(before, k, after, last):
@@ -73,31 +74,11 @@ def _bound_until(body, last):
 
 def inert_statements(nodes, tree):
     """{statement: what it binds} of statements that only bind names which nothing else in the file binds."""
-    found = {i: bindings(node) for i, node in enumerate(nodes) if node is not None and inert(node, node is tree.body[0])}
-    bound = times_bound(tree)
-    # Where annotations are kept as text, or a type's name may mean something else, functions with annotations run code.
-    strange = any(name in bound for name in TYPES | {"annotations"})
-    return {
-        i: entries for i, entries in found.items()
-        if all(bound.get(e["name"], 1) == 1 for e in entries) and not (strange and annotated(nodes[i]))
-    }
-
-
-def times_bound(tree):
-    """How often each name is bound below a node, by whatever kind of statement."""
-    bound = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            names = () if isinstance(node.ctx, ast.Load) else (node.id,)
-        elif isinstance(node, ast.alias):
-            names = ((node.asname or node.name).split(".")[0],)
-        elif isinstance(node, ast.MatchMapping):
-            names = (node.rest,)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
-            names = (node.name,)
-        else:
-            continue
-        for name in names:
-            if name is not None:
-                bound[name] = bound.get(name, 0) + 1
-    return bound
+    names = Names(tree)
+    found = {}
+    for i, node in enumerate(nodes):
+        if node is not None and inert(node, node is tree.body[0], names):
+            entries = bindings(node, names)
+            if all(names.bound.get(e["name"], 1) == 1 for e in entries):
+                found[i] = entries
+    return found

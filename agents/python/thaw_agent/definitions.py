@@ -1,26 +1,20 @@
 """Names that an edit may bind, unbind or bind anew in module code that has run already.
 
-Some top-level statements do nothing but bind a name: a plain `def` with constant defaults, a constant, an import from the
-standard library, the docstring. As long as no executed code names it and nothing looks through the module's names, whether
-and to what it was bound cannot have been noticed.
+Some top-level statements do nothing but bind a name: a plain `def` or class, a value that is the same whenever it is computed
+(`values`), an import from the standard library, the docstring. As long as no executed code names it and nothing looks through
+the module's names, whether and to what it was bound cannot have been noticed.
 """
 import ast
 import base64
-import builtins
-import collections.abc
 import importlib
-import io
 import marshal
-import os
-import re
 import sys
 from functools import lru_cache
 
+from . import plain_classes, values
 from .compare import version
 from .traps import ANNOTATE
-
-TYPES = {"int", "str", "float", "bool", "bytes", "list", "dict", "tuple", "set", "object", "complex", "frozenset"}
-
+from .values import TYPES, Names, folded, literal
 
 # Importing these does something, or warns.
 SPEAKING = set(
@@ -29,17 +23,39 @@ SPEAKING = set(
 )
 
 
-def inert(statement, first=False):
-    """Whether a top-level statement only binds names. `first`: it is the first of its module."""
+def inert(statement, first=False, names=None):
+    """Whether a top-level statement only binds names. `first`: it is the first of its module. `names`: what the names of its
+    file stand for; without them, only what needs none."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return _plain_function(statement)
+        return _plain_function(statement, names)
+    if isinstance(statement, ast.ClassDef):
+        return names is not None and plain_classes.plain(statement, names)
     if isinstance(statement, ast.Assign):
-        return len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name) and _constant(statement.value)
+        return len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name) and _value(statement.value, names)
     if isinstance(statement, ast.Import):
         return all("." not in a.name and _library(a.name, None) for a in statement.names)
     if isinstance(statement, ast.ImportFrom):
         return statement.level == 0 and all(_library(statement.module, a.name) for a in statement.names)
     return first and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+
+
+def _value(node, names):
+    return _constant(node) is not None or names is not None and values.value(node, names)
+
+
+def _constant(node):
+    """A constant or a display of constants, packed; or None."""
+    try:
+        return _pack(ast.literal_eval(node) if literal(node) else folded(node))
+    except ValueError:
+        return None
+
+
+def mutable(node):
+    """Whether what an expression gives may change."""
+    return isinstance(node, ast.AST) and not isinstance(node, ast.Constant) and any(
+        isinstance(n, (ast.List, ast.Dict, ast.Set, ast.Call, ast.ListComp)) for n in ast.walk(node)
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -56,16 +72,25 @@ def _library(module, member):
         return False
 
 
-def _plain_function(statement):
+def _plain_function(statement, names):
     if statement.decorator_list or getattr(statement, "type_params", None) or statement.name == ANNOTATE:
         return False
     arguments = statement.args
-    every = arguments.posonlyargs + arguments.args + arguments.kwonlyargs + [a for a in (arguments.vararg, arguments.kwarg) if a]
-    return (
-        all(_annotation(a.annotation) for a in every)
-        and _annotation(statement.returns)
-        and all(d is None or _constant(d) for d in arguments.defaults + arguments.kw_defaults)
-    )
+    if not all(d is None or literal(d) for d in arguments.defaults + arguments.kw_defaults):
+        return False
+    notes = [a.annotation for a in _parameters(arguments)] + [statement.returns]
+    if names is None:
+        return all(_simple(note) for note in notes)
+    return names.texts or all(values.annotation(note, names) for note in notes)
+
+
+def _parameters(arguments):
+    first = arguments.posonlyargs + arguments.args + [a for a in (arguments.vararg,) if a]
+    return first + arguments.kwonlyargs + [a for a in (arguments.kwarg,) if a]
+
+
+def _simple(node):
+    return node is None or isinstance(node, ast.Constant) and node.value is None or isinstance(node, ast.Name) and node.id in TYPES
 
 
 def annotated(statement):
@@ -86,23 +111,26 @@ def _yields(statement):
     return False
 
 
-def _annotation(node):
-    return node is None or isinstance(node, ast.Constant) and node.value is None or isinstance(node, ast.Name) and node.id in TYPES
+def bound_names(statement):
+    """Names that an inert statement binds."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [statement.name]
+    if isinstance(statement, ast.Assign):
+        return [statement.targets[0].id]
+    if isinstance(statement, ast.Expr):
+        return ["__doc__"]
+    return [a.asname or a.name for a in statement.names]
 
 
-def _constant(node):
-    try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    # A list or dictionary is a new object at each definition, but it is one object for all calls: only constants will do.
-    return not any(isinstance(n, (ast.List, ast.Dict, ast.Set)) for n in ast.walk(node))
-
-
-def bindings(statement):
+def bindings(statement, names=None):
     """What a program needs to bind the names of an inert statement; equal where nothing but a function's body differs."""
     if isinstance(statement, ast.Assign):
-        return [{"name": statement.targets[0].id, "kind": "constant", "values": _pack(ast.literal_eval(statement.value))}]
+        name, packed = statement.targets[0].id, _constant(statement.value)
+        if packed is not None:
+            return [{"name": name, "kind": "constant", "values": packed}]
+        return [{"name": name, "kind": "value", "values": ast.unparse(statement.value), "reached": values.reached(statement.value, names)}]
+    if isinstance(statement, ast.ClassDef):
+        return [plain_classes.binding(statement, names)]
     if isinstance(statement, ast.Expr):
         return [{"name": "__doc__", "kind": "constant", "values": _pack(statement.value.value)}]
     if isinstance(statement, ast.Import):
@@ -115,16 +143,30 @@ def bindings(statement):
     arguments = statement.args
     defaults = tuple(ast.literal_eval(d) for d in arguments.defaults)
     keywords = {a.arg: ast.literal_eval(d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults) if d is not None}
-    parameters = arguments.posonlyargs + arguments.args + [a for a in (arguments.vararg,) if a]
-    parameters += arguments.kwonlyargs + [a for a in (arguments.kwarg,) if a]
-    notes = {a.arg: getattr(a.annotation, "id", None) for a in parameters if a.annotation is not None}
-    if statement.returns is not None:
-        notes["return"] = getattr(statement.returns, "id", None)
     # The shape of the parameters and the docstring belong to the definition although the code carries them.
     shape = ast.dump(arguments) + repr(ast.get_docstring(statement, False))
     flow = type(statement).__name__ + str(_yields(statement))
-    packed = _pack((defaults or None, keywords or None, notes))
+    packed = _pack((defaults or None, keywords or None, _notes(statement, names)))
     return [{"name": statement.name, "kind": "function", "unit": statement.name + "#0", "shape": shape, "flow": flow, "values": packed}]
+
+
+def _notes(statement, names):
+    """{parameter: text of its annotation, to be evaluated} of a function."""
+    if names is not None and names.texts:
+        stub = ast.FunctionDef(statement.name, _without_defaults(statement.args), [ast.Pass()], [], statement.returns, type_params=[])
+        future = ast.ImportFrom("__future__", [ast.alias("annotations")], 0)
+        known = {}
+        exec(compile(ast.fix_missing_locations(ast.Module([future, stub], [])), "", "exec"), known)
+        return {name: repr(text) for name, text in known[statement.name].__annotations__.items()}
+    notes = {a.arg: ast.unparse(a.annotation) for a in _parameters(statement.args) if a.annotation is not None}
+    if statement.returns is not None:
+        notes["return"] = ast.unparse(statement.returns)
+    return notes
+
+
+def _without_defaults(arguments):
+    nothing = [None] * len(arguments.kwonlyargs)
+    return ast.arguments(arguments.posonlyargs, arguments.args, arguments.vararg, arguments.kwonlyargs, nothing, arguments.kwarg, [])
 
 
 def anew(file, old, new, cache):
@@ -139,11 +181,11 @@ def _all_bindings(tree):
     """{(class or None, name): entry} of the plain definitions of a module and of its classes."""
     found = {}
     for number, statement in enumerate(tree.body):
-        if inert(statement, number == 0) or _absolute_import(statement):
+        if inert(statement, number == 0) and not _holds_state(statement) or _absolute_import(statement):
             found.update(((None, entry["name"]), entry) for entry in bindings(statement))
         elif isinstance(statement, ast.ClassDef):
             for member in statement.body:
-                if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign)) and inert(member):
+                if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign)) and inert(member) and not _holds_state(member):
                     for entry in bindings(member):
                         entry["owner"] = statement.name
                         if "unit" in entry:
@@ -152,50 +194,17 @@ def _all_bindings(tree):
     return found
 
 
+def _holds_state(statement):
+    """Whether a definition makes what a process that goes on may have changed since."""
+    if isinstance(statement, ast.Assign):
+        return mutable(statement.value)
+    return isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)) and mutable(statement.args)
+
+
 def _absolute_import(statement):
     if isinstance(statement, ast.Import):
         return all("." not in a.name for a in statement.names)
     return isinstance(statement, ast.ImportFrom) and statement.level == 0 and statement.names[0].name != "*"
-
-
-@lru_cache(maxsize=1)
-def asked(cache):
-    """Names of attributes that the standard library or the interpreter asks any object for: a member of such a name can be
-    noticed without any code of the program naming it. Gathered from the library's source once, and kept."""
-    kept = "%s/asked-%s" % (cache, sys.version.split()[0])
-    try:
-        with open(kept, encoding="ascii") as file:
-            return frozenset(file.read().split())
-    except OSError:
-        pass
-    found = set()
-    library = os.path.dirname(os.__file__)
-    for directory, below, files in os.walk(library):
-        below[:] = [d for d in below if d not in ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "__pycache__")]
-        for name in files:
-            if name.endswith(".py"):
-                try:
-                    with open(os.path.join(directory, name), "rb") as file:
-                        found.update(ASKED.findall(file.read()))
-                except FileNotFoundError:
-                    # A link to a distribution's settings that are not installed.
-                    pass
-    names = {name.decode() for pair in found for name in pair if name}
-    for value in [*vars(builtins).values(), *vars(io).values(), *vars(collections.abc).values()]:
-        names.update(dir(value))
-    text = "\n".join(sorted(n for n in names if n.isascii()))
-    temporary = "%s.%d" % (kept, os.getpid())
-    try:
-        with open(temporary, "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(temporary, kept)
-    except OSError:
-        pass
-    return frozenset(text.split())
-
-
-# `x.name`, and names in quotes as getattr takes them.
-ASKED = re.compile(rb"""\.([A-Za-z_]\w*)|['"]([A-Za-z_]\w*)['"]""")
 
 
 def _pack(value):

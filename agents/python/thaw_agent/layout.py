@@ -97,6 +97,24 @@ def is_warm(code):
     return VERSION == (3, 11) and ctypes.c_short.from_address(id(code) + WARMUP).value == 0
 
 
+def _count_call(code):
+    """A call that did not come by the code's first instruction counts like others: from when on calls of C functions are made
+    without entry in the limit of recursion depends on it (3.11)."""
+    if VERSION == (3, 11):
+        warmup = ctypes.c_short.from_address(id(code) + WARMUP)
+        if warmup.value < -1:
+            warmup.value += 1
+
+
+def _take_count(old, new):
+    """Code that goes on where other code was counts that one's calls and jumps back as its own (3.11)."""
+    if VERSION == (3, 11):
+        counted = ctypes.c_short.from_address(id(old) + WARMUP).value
+        warmup = ctypes.c_short.from_address(id(new) + WARMUP)
+        if warmup.value:
+            warmup.value = max(warmup.value, counted or -1)
+
+
 def at(address):
     """The object at an address, or that a frame's reference leads to."""
     return ctypes.cast(address & ~BORROWED, ctypes.py_object).value
@@ -303,6 +321,7 @@ def enter(frame, new, offset):
     _set_code(frame, new)
     set_top(raw, len(after))
     set_ip(frame, new, offset)
+    _count_call(new)
 
 
 def _content(cell):
@@ -329,6 +348,7 @@ def exchange(frame, new, lasti):
     """Put `new` under a frame in the middle of a call: locals move by name, the value stack stays.
     `lasti`: where in the new code the same call stands, as f_lasti has it. Raises ValueError when the frame is too small."""
     old = frame.f_code
+    _take_count(old, new)
     before_call = frame.f_lasti
     raw = interpreter_frame(frame)
     before, after = slots_of(old), slots_of(new)

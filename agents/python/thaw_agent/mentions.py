@@ -10,22 +10,23 @@ from opcode import hasconst, hasname
 from . import loader, remap, traps
 from .bytecode import NAME_SHIFT
 from .compare import version
-from .definitions import bindings, inert
+from .definitions import bound_names, inert
 from .traps import MODULE, nested, units_of
+from .values import Names
 
 # Names that let code find out what a module holds, or change it, without naming it.
 LOOKS_AROUND = {
     "globals", "vars", "dir", "locals", "__dict__", "exec", "eval", "getmembers", "getattr", "hasattr", "setattr", "delattr",
     "__setattr__", "__delattr__", "__getattribute__", "import_module", "__import__", "resolve_name", "attrgetter", "methodcaller", "*",
     "f_globals", "__globals__", "__builtins__", "modules", "getmodule", "runpy", "patch", "monkeypatch", "pickle", "shelve",
-    "copyreg", "Protocol", "runtime_checkable", "__subclasshook__", "dictConfig", "fileConfig", "entry_points",
+    "copyreg", "__subclasses__", "Protocol", "runtime_checkable", "__subclasshook__", "dictConfig", "fileConfig", "entry_points",
 }
 # The only ones that do so from within a text: any other is a word like others until code that looks around gets it.
 LOOKS_AROUND_IN_TEXT = {"__dict__", "__globals__", "f_globals"}
 # Through these a text that is no part of the program reaches into objects.
 LOOKS_INTO = {"format", "format_map", "Template", "substitute", "safe_substitute", "vformat", "get_field"}
 # Through these the order of a module's names shows, and names that come later stand last.
-SHOWS_ORDER = {"globals", "vars", "locals", "__dict__", "f_globals", "__globals__"}
+SHOWS_ORDER = {"globals", "vars", "locals", "__dict__", "f_globals", "__globals__", "__subclasses__"}
 # Where none of these is named, docstrings are for people.
 READS_DOCUMENTATION = {"__doc__", "getdoc", "cleandoc", "docopt", "doctest", "pydoc", "help", "getmembers", "getsource"}
 IN_SOURCE = re.compile("|".join(sorted(READS_DOCUMENTATION)).encode())
@@ -38,7 +39,7 @@ BUILTIN = {"globals", "vars", "dir", "locals", "exec", "eval"}
 # Of the library's modules, those whose members look around.
 REACHING = {"builtins", "sys", "importlib", "inspect", "operator", "gc", "pkgutil", "runpy", "pickle", "types"}
 # Raised when other things are found out.
-KEPT = "1"
+KEPT = "2"
 # In the place of names: more text than is worth looking through.
 EVERYTHING = "\0"
 TEXT_LIMIT = 1 << 16
@@ -162,25 +163,20 @@ def _named(file, digest, cache, documented):
         scope = survey.scopes.get((code.co_name, code.co_firstlineno))
         if scope is not None and out[unit] & LOOKS_AROUND:
             out[unit] = (out[unit] - _harmless(scope, True, library)) | _reached(scope)
-    bound, used = set(), set()
+    bound, used, names = set(), set(), Names(tree)
     for number, statement in enumerate(tree.body):
-        if inert(statement, number == 0):
-            bound.update(_bound(statement))
-        else:
+        only_binds = inert(statement, number == 0, names)
+        if only_binds:
+            bound.update(bound_names(statement))
+        # What must be there already for it counts.
+        if not only_binds or not inert(statement, number == 0):
             _spoken(statement, used, quiet)
-            if isinstance(statement, ast.ClassDef):
-                bound.update(name for member in statement.body if inert(member) for name in _bound(member))
+        if isinstance(statement, ast.ClassDef):
+            bound.update(name for member in statement.body if inert(member) for name in bound_names(member))
     harmless = _harmless(tree, False, library)
     used = (used - harmless) | _reached(tree)
     out[MODULE] = (out[MODULE] - bound - harmless) | (bound & used) | (used & (LOOKS_AROUND | LOOKS_INTO | {EVERYTHING}))
     return out
-
-
-def _bound(statement):
-    """Names that an inert statement binds."""
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return [statement.name]
-    return [entry["name"] for entry in bindings(statement)]
 
 
 def _words(value, found):

@@ -7,16 +7,18 @@ import ast
 from bisect import bisect_right
 from opcode import hasname, opname
 
-from .bound import definitions, inert_statements, times_bound
+from .askers import ALWAYS, askers
+from .bound import definitions, inert_statements
 from .bytecode import (
     BACKWARD, CONSTANTS, JUMPS, LEAVES, LOAD_CONST, NAME_SHIFT, PAIRS, PLAIN_JUMPS, RESUME, RETURN, RETURN_CONST, SET_ASIDE, SLOTS, decode,
     handlers, jump_units,
 )
 from .classes import is_class_body, told
 from .compare import constant, version
-from .definitions import annotated, asked, bindings, inert
+from .definitions import annotated, bindings, inert
 from .layout import slots_of
 from .traps import MODULE, CodeType, is_unit, nested, units_of
+from .values import times_bound
 
 
 # Where annotations are computed when somebody asks (from 3.14 on), code of a module that has some notes here which of them it ran.
@@ -99,6 +101,7 @@ def _remap(before, after, lasti, inline):
 
 def _align(before, after, k):
     """The statement of the new version up to which it does what the old one did up to statement k; -1: none yet."""
+    _keep_classes(before, after)
     reach = k + 1 + len(after.inert)
     if any(map(before.star, range(min(k + 1, before.count)))) or any(map(after.star, range(min(reach, after.count)))):
         # Which names it bound cannot be told.
@@ -120,6 +123,30 @@ def _align(before, after, k):
     return news[-1] if news else -1
 
 
+def _keep_classes(before, after):
+    """Classes that differ in their members at most stay what they are. Only others are made anew."""
+    theirs = {node.name: j for j in after.inert if isinstance(node := after.nodes[j], ast.ClassDef)}
+    for i in [i for i in before.inert if isinstance(before.nodes[i], ast.ClassDef)]:
+        j = theirs.get(before.nodes[i].name)
+        if j is not None and _stays(before, i, after, j):
+            del before.inert[i], after.inert[j]
+
+
+def _stays(before, i, after, j):
+    kept = {key: list(entries) for key, entries in before.members_changed.items()}
+    try:
+        if before.shape(i) != after.shape(j):
+            if not (before.inert[i][0]["open"] and after.inert[j][0]["open"]):
+                return False
+            _align_class(before, i, after, j)
+    except Impossible:
+        return False
+    finally:
+        # They count when the statement is found to have run.
+        before.members_changed = kept
+    return True
+
+
 def _align_class(before, i, after, j):
     """A class that differs in methods and constants only: they come and go like a module's names."""
     old, new = before.nodes[i], after.nodes[j]
@@ -132,16 +159,18 @@ def _align_class(before, i, after, j):
     # A function that stays one of its kind is the same object, whoever has asked for it.
     now, was = ({e["name"]: e.get("flow") for e in changes[key]} for key in ("bind", "was"))
     stays = {name for name, flow in now.items() if flow is not None and was.get(name) == flow}
-    common = ((now.keys() | was.keys()) - stays) & asked(before.cache)
-    if common:
-        raise Impossible("%s.%s changed, and libraries ask objects for such a name" % (new.name, min(common)))
+    asked = {}
+    for name in sorted((now.keys() | was.keys()) - stays):
+        asked[name] = sorted(askers(before.cache).get(name, ()))
+        if ALWAYS in asked[name]:
+            raise Impossible("%s.%s changed, and the interpreter asks objects for such a name" % (new.name, name))
     for key in ("bind", "was"):
         for entry in changes[key]:
             if "unit" in entry:
                 entry["unit"] = "%s.%s" % (new.name, entry["unit"])
                 if key == "bind" and after.units[entry["unit"]].co_freevars:
                     raise Impossible("a method that uses super() was added or changed its parameters")
-            entry["owner"] = new.name
+            entry["owner"], entry["askers"] = new.name, asked.get(entry["name"], [])
         before.members_changed[key] += changes[key]
     before.members_changed["unbind"] += ["%s.%s" % (old.name, name) for name in changes["unbind"]]
 

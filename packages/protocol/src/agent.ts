@@ -194,7 +194,7 @@ export type CheckpointMessage = Extract<AgentMessage, { t: 'checkpoint' }>
 /** A name to bind in a module: what its statement would have bound it to. */
 export const binding = z.looseObject({
   name: z.string(),
-  kind: z.enum(['function', 'constant', 'import']),
+  kind: z.enum(['function', 'constant', 'import', 'value', 'class']),
   /** The class it is a member of. */
   owner: z.string().optional(),
   /** The name that an import takes from its module. */

@@ -34,3 +34,13 @@ export const AppSource = z.strictObject({
     ),
 })
 export type AppSource = z.output<typeof AppSource>
+
+/** What a request of an app says to thaw; all else is for the app. */
+export const AppRequestHeaders = z.object({
+  'thaw-timeout': z.coerce
+    .number()
+    .positive()
+    .max(1e6)
+    .optional()
+    .describe('Seconds that it may wait for room, and take until its answer begins.'),
+})

@@ -139,6 +139,9 @@ const RootDefinition = z
   })
   .describe('A root file system of its own, which is imported.')
 
+/** What the machine is called that runs containers, unless another is named. */
+export const DOCKER_MACHINE = 'thaw/docker'
+
 /** What `thaw image create FILE.json` reads. */
 export const ImageDefinition = z.discriminatedUnion('kind', [
   z
@@ -165,6 +168,13 @@ export const ImageDefinition = z.discriminatedUnion('kind', [
       command: Words.describe('What is started.'),
     })
     .describe('A root file system of packages of Debian, which is built.'),
+  z
+    .strictObject({
+      kind: z.literal('docker'),
+      name: ImageName.default(DOCKER_MACHINE),
+      limits: Limits.optional(),
+    })
+    .describe('A machine with the Docker engine of Debian, which is built: instances of it run containers.'),
 ])
 export type ImageDefinition = z.output<typeof ImageDefinition>
 export type ImageDefinitionInput = z.input<typeof ImageDefinition>

@@ -45,6 +45,11 @@ const Life = {
 /** POST /v1/instances. */
 export const InstanceRequest = z.strictObject({
   image: ImageName.describe('Name or id of an image.'),
+  container: ImageName.nullable()
+    .default(null)
+    .describe(
+      'Name or id of an image that the Docker engine of this machine is to run. Environment, user, files, ports, limits and readiness are then the container’s. Null: the instance is of its image alone.',
+    ),
   name: InstanceName.nullable().default(null).describe('Null: one is made up.'),
   env: z
     .record(z.string().regex(/^[^=\0]+$/), z.string().regex(/^[^\0]*$/))
@@ -73,6 +78,10 @@ export const Instance = z.object({
   id: z.string(),
   name: z.string(),
   image: z.string().describe('Its name.'),
+  container: z
+    .string()
+    .nullable()
+    .describe('Name of the image that the Docker engine of this machine runs; null: there is no container.'),
   state: InstanceState,
   reason: z.string().nullable().describe('Why it is stopped or failed.'),
   boot_method: BootMethod,

@@ -55,7 +55,7 @@ export const SERVICE_ERRORS = {
     fault: 'user',
     status: 429,
     exit: 125,
-    when: 'So many calls wait for a service that it takes no more.',
+    when: 'So many calls, or requests of an app, wait for a service that it takes no more.',
     hint: 'Try again later; more workers, concurrency or queue let it take more.',
   },
   WORKER_CRASHED: {
@@ -98,7 +98,7 @@ export const SERVICE_ERRORS = {
     status: 409,
     exit: 125,
     when: 'A debugger was to be attached, and no call stands at a breakpoint; or none left a copy from which to go on again.',
-    hint: 'Put `breakpoint()` into the code, call it, and attach while it waits; `thaw debug SERVICE --list` tells which calls do.',
+    hint: 'Put `breakpoint()` (in Node `debugger`) into the code, call it, and attach while it waits; `thaw debug SERVICE --list` tells which calls do.',
   },
   DEBUGGER_MISSING: {
     fault: 'user',

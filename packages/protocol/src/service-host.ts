@@ -94,6 +94,8 @@ export type SlotMessage = z.infer<typeof SlotMessage>
 export const DebugMessage = z.discriminatedUnion('t', [
   ServiceStop.pick({ fn: true, file: true, line: true, function: true, uncopied: true }).extend({
     t: z.literal('stop'),
+    /** Whether all else in the process stands still as well. */
+    whole: z.boolean().default(false),
   }),
   z.object({ t: z.literal('print') }),
   /** The call goes on. */

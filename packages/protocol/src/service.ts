@@ -121,15 +121,24 @@ export const ServiceRequest = z.strictObject({
 export type ServiceRequest = z.output<typeof ServiceRequest>
 export type ServiceRequestInput = z.input<typeof ServiceRequest>
 
-/** What an app is given, and when it rests: requests that it serves at a time are its own business. */
+/** What an app is given, and when it rests. */
 export const AppCompute = ServiceCompute.pick({
   env: true,
   launch_timeout: true,
   inactivity_ttl: true,
   ttl_action: true,
   timeout: true,
+  queue: true,
   sync: true,
   engine: true,
+}).extend({
+  concurrency: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(100)
+    .describe('Requests that it is sent at a time; open WebSockets count.'),
 })
 export type AppCompute = z.output<typeof AppCompute>
 

@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import body  # noqa: E402,F401
+import definitions  # noqa: E402,F401
 import files  # noqa: E402,F401
 import headers  # noqa: E402,F401
 import names  # noqa: E402,F401

@@ -4,9 +4,11 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import type { Socket } from 'node:net'
 import { pipeline } from 'node:stream'
 import { WEBSOCKET } from '@thaw/protocol/frames'
+import { AppRequestHeaders } from '@thaw/protocol'
 import { ThawError } from '../system/index.js'
 import { callerSignal } from './caller.js'
 import type { ApiContext } from './context.js'
+import { parse } from './parse.js'
 
 /** What is said between two neighbours only (RFC 9110, 7.6.1), and what is answered here. */
 const NEIGHBOURS = new Set(
@@ -47,7 +49,10 @@ export async function proxyRequest(
   if (place === null) throw new ThawError('NOT_FOUND', `There is no ${raw.url}.`)
   checkPage(context, raw)
   const signal = callerSignal(reply)
-  const { port, request: app, leave } = await context.services.enter(place.name, signal)
+  const { port, timeout, leave } = await context.services.enter(place.name, {
+    timeout: timeoutOf(raw),
+    signal,
+  })
   let isAnswered = false
   reply.raw.once('close', () => leave(!isAnswered && !signal.aborted))
   const id = String(reply.getHeader('x-request-id'))
@@ -65,7 +70,6 @@ export async function proxyRequest(
   })
   signal.addEventListener('abort', () => asked.destroy(), { once: true })
   pipeline(raw, asked, () => {})
-  const { timeout } = app.compute
   const answer = await answerOf(asked, timeout, () => {
     if (signal.aborted) return new ThawError('CANCELLED', 'The caller went away.')
     return new ThawError('APP_BROKEN', `${place.name} closed the connection before it had answered.`)
@@ -97,7 +101,10 @@ export function proxyUpgrade(
   const gone = new AbortController()
   socket.once('close', () => gone.abort())
   const carry = async () => {
-    const { port, request: app, leave } = await context.services.enter(place.name, gone.signal)
+    const { port, timeout, leave } = await context.services.enter(place.name, {
+      timeout: timeoutOf(request),
+      signal: gone.signal,
+    })
     let isAnswered = false
     if (socket.destroyed) return leave(false)
     socket.once('close', () => leave(!isAnswered))
@@ -118,7 +125,6 @@ export function proxyUpgrade(
       pipeline(socket, other, socket, () => {})
     })
     asked.end()
-    const { timeout } = app.compute
     const answer = await answerOf(
       asked,
       timeout,
@@ -132,6 +138,11 @@ export function proxyUpgrade(
   }
   carry().catch((error: unknown) => refuse(ThawError.from(error)))
   return true
+}
+
+/** Seconds that it may take until an answer begins; undefined: what the app was given. @throws ThawError INVALID_REQUEST */
+function timeoutOf({ headers }: IncomingMessage): number | undefined {
+  return parse(AppRequestHeaders, { 'thaw-timeout': headers['thaw-timeout'] })['thaw-timeout']
 }
 
 /** Without tokens a page of the app would have the daemon's origin, and with it everything that its owner may do. */
@@ -154,7 +165,7 @@ function headersFor(
     .toLowerCase()
     .split(',')
     .map((one) => one.trim())
-  const dropped = new Set([...NEIGHBOURS, ...listed, 'thaw-build'])
+  const dropped = new Set([...NEIGHBOURS, ...listed, 'thaw-build', 'thaw-timeout'])
   const kept: Record<string, string | string[] | undefined> = Object.fromEntries(
     Object.entries(headers).filter(([name]) => !dropped.has(name)),
   )

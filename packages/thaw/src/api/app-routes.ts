@@ -1,4 +1,4 @@
-import { AppRequest, NameParams, Service } from '@thaw/protocol'
+import { AppRequest, AppRequestHeaders, NameParams, Service } from '@thaw/protocol'
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import { openScope } from '../system/index.js'
@@ -46,6 +46,7 @@ export function appRoutes(app: Routes, context: ApiContext): void {
         description:
           'The request is carried to the app as it is, with the path below `app`, and so is the answer. An app that rests is brought back first.',
         params: NameParams.extend({ '*': z.string().describe('Path for the app.') }),
+        headers: AppRequestHeaders,
         response: { 200: z.unknown().describe('What the app answers.') },
       },
     },

@@ -11,7 +11,7 @@ import {
   type Instance,
   type Snapshot,
 } from '@thaw/protocol'
-import { openScope } from '../system/index.js'
+import { openScope, ThawError } from '../system/index.js'
 import { callerSignal } from './caller.js'
 import type { ApiContext } from './context.js'
 import type { Routes } from './server.js'
@@ -108,7 +108,7 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
         response: { 200: ContainerList },
       },
     },
-    () => ({ items: products.instances.list() }),
+    () => ({ items: products.instances.list().map(asContainer) }),
   )
 
   app.post(
@@ -123,7 +123,15 @@ export function containerRoutes(app: Routes, { products, log }: ApiContext): voi
       },
     },
     async (request, reply) => {
-      const wanted = InstanceRequest.parse(request.body)
+      const { name, image, engine, machine } = request.body
+      if (engine === 'process' && products.images.get(image).engine === 'vm') {
+        throw new ThawError('INVALID_REQUEST', `Instances of ${image} are machines.`, {
+          hint: 'Leave `engine` out, or import it once more for the process engine.',
+        })
+      }
+      const wanted = InstanceRequest.parse(
+        engine === 'vm' ? { name, image: machine, container: image } : { name, image },
+      )
       const { ready } = products.provision.create(wanted, openScope(log, callerSignal(reply)), 'Container')
       return reply.status(201).send(container(await ready))
     },
@@ -166,4 +174,7 @@ function answer(snapshot: Snapshot) {
   return { ...item, item }
 }
 
-const container = (item: Instance) => ({ id: item.id, item })
+/** Under the image that was asked for, whatever machine it is in. */
+const asContainer = (item: Instance): Instance => ({ ...item, image: item.container ?? item.image })
+
+const container = (item: Instance) => ({ id: item.id, item: asContainer(item) })

@@ -3,6 +3,7 @@ import { DebugRequest, type ProgramExit } from '@thaw/protocol'
 import type { ExecSpec } from '../snapshots/instances/living.js'
 import type { Beside } from '../snapshots/instances/body.js'
 import { isRaised } from '../services/repair.js'
+import type { Kept } from '../services/kept.js'
 import type { Service } from '../services/service.js'
 import type { Client } from '../services/stops.js'
 import { ThawError, type Scope } from '../system/index.js'
@@ -15,7 +16,7 @@ const STDIN_WINDOW = 64 * 1024
 const DONE: ProgramExit = { code: 0, signal: null }
 
 /** Programs in a service. @throws ThawError UNSUPPORTED for another user */
-export function execIn(service: Service): (spec: ExecSpec, scope: Scope) => Promise<Beside> {
+export function execIn(service: Kept): (spec: ExecSpec, scope: Scope) => Promise<Beside> {
   return ({ command, user, ...spec }, scope) => {
     if (user !== null) throw new ThawError('UNSUPPORTED', 'What is started in a service runs as its user.')
     return service.exec({ argv: command, ...spec }, scope)

@@ -78,7 +78,7 @@ export function streamRoutes(app: Routes, { products, services }: ApiContext): v
         },
       },
       (request) => {
-        if (tag === 'services') services.get((request.params as { id: string }).id)
+        if (tag === 'services') services.find((request.params as { id: string }).id)
         if (tag === 'instances') products.instances.get((request.params as { id: string }).id)
         throw new ThawError('UPGRADE_REQUIRED', `${path} is a stream.`)
       },

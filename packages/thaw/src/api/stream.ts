@@ -109,8 +109,12 @@ function route(
   }
   const [, service, what] = /^\/v1\/services\/([^/?]+)\/(exec|debug)\/stream$/.exec(path) ?? []
   if (service !== undefined) {
-    const found = context.services.get(decoded(service))
-    if (what === 'debug') return (stream) => stream.serve((first) => debugStream(found, first, stream))
+    const { services } = context
+    if (what === 'debug') {
+      const found = services.get(decoded(service))
+      return (stream) => stream.serve((first) => debugStream(found, first, stream))
+    }
+    const found = services.find(decoded(service))
     return (stream) => stream.serve((first) => execStream(execIn(found), first, stream, context))
   }
   throw new ThawError('INVALID_REQUEST', `There is no stream ${path}.`)

@@ -28,9 +28,9 @@ export function describeServices(
     .option('--launch-timeout <time>', 'most time until it can be called (60s)')
     .option('--ttl <time>', 'rest after so long without a call')
     .addOption(choice('--ttl-action <action>', 'how it rests', 'freeze', 'stop'))
-    .option('--concurrency <N>', 'calls of one worker at a time (16)')
+    .option('--concurrency <N>', 'calls of one worker at a time (16), or requests of an app (100)')
     .option('--workers <N>', 'processes, forked after loading (1)')
-    .option('--queue <N>', 'calls that may wait (100)')
+    .option('--queue <N>', 'calls or requests that may wait (100)')
     .option('--timeout <time>', 'most time of a call')
     .option('--debug-timeout <time>', 'how long a call waits at a breakpoint for a debugger (60s)')
     .addOption(
@@ -85,10 +85,13 @@ export function describeServices(
   service('rm <service...>', 'end it, and forget its state')
     .option(...json)
     .action(to(async () => (await services()).rm))
-  verb('debug <service>', 'attach pdb to a call that stands at breakpoint(); the end of input detaches')
+  verb(
+    'debug <service>',
+    'attach to a call that stands at breakpoint(), or `debugger` in Node; the end of input detaches',
+  )
     .option('--call <number>', 'which call; else the one that waits longest')
     .option('--list', 'instead: which calls stand where')
-    .option('--dap', 'instead: a port for an editor, by debugpy')
+    .option('--dap', 'instead: a port for an editor, by debugpy, or the inspector of Node')
     .option(
       '--again',
       'instead: the call that stopped last goes on once more from there, with the code of now',

@@ -290,8 +290,9 @@ async function definitionNoticed(
   const answer = await input.oracle(checkpoint.branch).mentioned(names, files, edited, deep, running)
   if (answer === null) return 'definitions changed in code that had run'
   const members = entries.some(({ owner }) => owner !== undefined)
-  if (answer.ordered && members) {
-    return 'members of a class changed, and the program looks at names in their order'
+  const classes = members || entries.some(({ kind }) => kind === 'class')
+  if (answer.ordered && classes) {
+    return 'classes or their members changed, and the program looks at names in their order'
   }
   if (names.length === 0 && !answer.ordered) return false
   const asked = members || names.some((name) => ASKED_OF_MODULES.test(name))

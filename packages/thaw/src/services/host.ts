@@ -115,6 +115,11 @@ export class Host implements AsyncDisposable {
     await this.ending(worker)
   }
 
+  /** Ends the workers that no call was given to: a fork makes the same again. */
+  async killUnused(): Promise<void> {
+    await Promise.all(this.#workers.filter(({ used }) => !used).map((one) => this.kill(one)))
+  }
+
   /** Ends a worker as if it had ended of itself. */
   async replace(worker: Worker): Promise<void> {
     // Calls wait from here on.
@@ -242,7 +247,7 @@ export class Host implements AsyncDisposable {
     this.#count = kept.count
     this.#keeperPid = kept.keeper
     for (const { name, pid, slots } of kept.workers) {
-      const worker = new Worker(name, pid, { slots })
+      const worker = new Worker(name, pid, { slots, used: true })
       worker.onGone = () => {
         this.#workers = this.#workers.filter((one) => one !== worker)
         this.onWorkerGone(worker)

@@ -208,6 +208,8 @@ export class Life {
       await this.#stops.drop()
       // One that has crashed just now is not to be missing later.
       await this.#replenish(host)
+      // The pages of each process are written by themselves, shared or not. Node's workers would have to load everything again.
+      if (!isNode(this.request.source.file)) await host.killUnused()
       kept = host.describe()
       image = await host.freeze(scope)
     } catch (error) {

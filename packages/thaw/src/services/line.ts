@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { rmSync } from 'node:fs'
 import { HostHello } from '@thaw/protocol/service-host'
-import type { Log } from '../system/index.js'
+import { ThawError, type Log } from '../system/index.js'
 
 /** Two lengths. */
 const HEADER = 8
@@ -22,13 +22,15 @@ export class Line {
   #size = 0
   #ended = false
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, log: Log) {
     this.#socket = socket
     socket.on('data', (chunk: Buffer) => {
       try {
         this.#take(chunk)
-      } catch {
+      } catch (error) {
         // What it says later cannot be trusted; the process behind it is replaced.
+        const { code } = ThawError.from(error)
+        log.error('What a process of a service said could not be taken; it is cut off.', { code, error })
         socket.destroy()
       }
     })
@@ -142,7 +144,7 @@ export class LineServer implements AsyncDisposable {
   }
 
   #accept(socket: Socket): void {
-    const line = new Line(socket)
+    const line = new Line(socket, this.#log)
     this.#lines.add(line)
     const timer = setTimeout(() => line.close(), HELLO_TIMEOUT)
     socket.once('close', () => this.#lines.delete(line))

@@ -15,14 +15,7 @@ export class Party {
   attach(line: Line): void {
     if (this.#gone) return line.close()
     this.#line = line
-    line.onFrame = (message, body) => {
-      try {
-        this.take(message, body)
-      } catch {
-        // What is not in the protocol comes from a process that is not to be trusted any more.
-        line.close()
-      }
-    }
+    line.onFrame = (message, body) => this.take(message, body)
     line.onEnd = () => {
       this.#line = null
       const parting = this.#parting

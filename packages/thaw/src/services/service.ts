@@ -7,7 +7,7 @@ import { InstanceLog } from '../snapshots/instances/log.js'
 import type { ServiceRow } from '../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../system/index.js'
 import type { Beside } from '../snapshots/instances/body.js'
-import type { BesideSpec } from './beside.js'
+import { startBeside, type BesideRequest } from './beside.js'
 import { asResult, Calls, type Result } from './calls.js'
 import type { Kept } from './kept.js'
 import { Idleness } from './idleness.js'
@@ -206,28 +206,19 @@ export class Service implements Kept {
     }
   }
 
-  /**
-   * A program in its environment, which is brought up for it and stays while it runs.
-   *
-   * @param given.cwd null: where its code lies
-   * @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, and what bringing it up throws
-   */
-  async exec(given: Omit<BesideSpec, 'cwd'> & { cwd: string | null }, scope: Scope): Promise<Beside> {
-    const awake = this.keepAwake()
-    try {
-      await this.#inTurn(() => this.#life.rise(scope))
-      const tree = this.#life.host?.tree
-      if (tree === undefined) throw new ThawError('WRONG_STATE', `${this.name} has ended.`)
-      const { env } = await this.#shop.python(this.request, scope)
-      const terminal = given.streams.terminal === null ? {} : { TERM: 'xterm' }
-      const spec = { ...given, env: { ...env, ...terminal, ...given.env }, cwd: given.cwd ?? this.#life.root }
-      const program = await tree.start(spec, scope)
-      void program.exited.finally(() => awake[Symbol.dispose]())
-      return program
-    } catch (error) {
-      awake[Symbol.dispose]()
-      throw error
+  /** As Kept.exec. */
+  async exec(given: BesideRequest, scope: Scope): Promise<Beside> {
+    const around = {
+      name: this.name,
+      awake: this.keepAwake(),
+      tree: async () => {
+        await this.thaw(scope)
+        return this.#life.host?.tree
+      },
+      env: async () => (await this.#shop.python(this.request, scope)).env,
+      cwd: this.#life.root,
     }
+    return await startBeside(around, given, scope)
   }
 
   /** What is called is another's, or more; what it is given is as told from now on. It is started. */

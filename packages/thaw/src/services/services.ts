@@ -1,12 +1,13 @@
 /** All services of a daemon. */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join, sep } from 'node:path'
-import type {
-  AppRequest,
-  CodeManifest,
-  CodeState,
-  Service as ServiceDocument,
-  ServiceRequest,
+import {
+  AppCompute,
+  type AppRequest,
+  type CodeManifest,
+  type CodeState,
+  type Service as ServiceDocument,
+  type ServiceRequest,
 } from '@thaw/protocol'
 import { CriuProvider } from '../engines/process/criu/provide.js'
 import { ProcessGroup } from '../engines/process/group.js'
@@ -177,10 +178,14 @@ export class Services implements AsyncDisposable {
   /**
    * The way to an app, which is brought up for it.
    *
-   * @param signal aborted when nobody waits for it any more
+   * @param asked.timeout seconds that it may wait for room; undefined: as long as a request of it may take
+   * @param asked.signal aborted when nobody waits for it any more
    * @throws ThawError SERVICE_NOT_FOUND, UNSUPPORTED and what App.enter throws
    */
-  async enter(name: string, signal: AbortSignal): Promise<Entrance & Pick<App, 'request'>> {
+  async enter(
+    name: string,
+    { timeout, signal }: { timeout: number | undefined; signal: AbortSignal },
+  ): Promise<Entrance & { timeout: number | null }> {
     const app = this.#find(name)
     if (!(app instanceof App)) {
       throw new ThawError('UNSUPPORTED', `${name} is no app.`, {
@@ -191,10 +196,11 @@ export class Services implements AsyncDisposable {
     const counted = (outcome: string) =>
       this.#metrics.serviceCall(name, outcome, (performance.now() - begun) / 1000)
     try {
-      const { port, leave } = await app.enter(signal)
+      const limit = timeout ?? app.request.compute.timeout
+      const { port, leave } = await app.enter({ timeout: limit, signal })
       return {
         port,
-        request: app.request,
+        timeout: limit,
         leave: (failed) => {
           leave(failed)
           counted(failed ? 'APP_BROKEN' : 'ok')
@@ -248,7 +254,11 @@ export class Services implements AsyncDisposable {
   }
 
   #add(row: ServiceRow | AppRow): void {
-    const one = isApp(row) ? new App(this.#shop, row) : new Service(this.#shop, row)
+    // What an older thaw has written down knows less.
+    const known = ({ request }: AppRow) => ({ ...request, compute: AppCompute.parse(request.compute) })
+    const one = isApp(row)
+      ? new App(this.#shop, { ...row, request: known(row) })
+      : new Service(this.#shop, row)
     this.#all.set(row.request.name, one)
   }
 

@@ -41,6 +41,8 @@ export interface StopSupply {
 
 interface Stopped {
   call: number
+  /** Of its process, where that lives. */
+  pid: number
   line: Line
   slot: Slot
   /** Where it stands; null: it goes on. */
@@ -72,7 +74,7 @@ export class Stops {
   /** The one that waits longest first. */
   list(): ServiceStop[] {
     return [...this.#all.values()]
-      .filter(({ at }) => at !== null)
+      .filter(isStanding)
       .sort((a, b) => a.since - b.since)
       .map(({ call, at, client, since }) => {
         const { fn, file, line, function: name, uncopied } = at as At
@@ -91,10 +93,15 @@ export class Stops {
       })
   }
 
-  /** Whether a call stands still, or is in somebody's hands. */
-  holds(call: number): boolean {
+  /** Whether a call stands still, or is in somebody's hands. @param pid of its process, where that lives */
+  holds(call: number, pid: number): boolean {
     const stopped = this.#all.get(call)
-    return stopped !== undefined && (stopped.at !== null || stopped.client !== null)
+    return this.stands(pid) || (stopped !== undefined && (isStanding(stopped) || stopped.client !== null))
+  }
+
+  /** Whether nothing goes on in a process, as at `debugger` in Node. */
+  stands(pid: number): boolean {
+    return [...this.#all.values()].some((one) => one.pid === pid && isStanding(one) && one.at?.whole === true)
   }
 
   /** Nobody waits for the call any more: it is not held. */
@@ -114,7 +121,7 @@ export class Stops {
     const waiting = this.list()
     const found = call === null ? waiting.find(({ attached }) => !attached) : { call }
     const stopped = found === undefined ? undefined : this.#all.get(found.call)
-    if (stopped === undefined || stopped.at === null) throw this.#nothing(call, waiting)
+    if (stopped === undefined || !isStanding(stopped)) throw this.#nothing(call, waiting)
     if (stopped.client !== null) {
       throw new ThawError('WRONG_STATE', `Somebody is attached to call ${stopped.call} already.`)
     }
@@ -188,7 +195,16 @@ export class Stops {
     }
     const slot = again?.slot ?? this.#supply.slot(call)
     if (slot === undefined) return line.close()
-    const stopped: Stopped = { call, line, slot, at: null, since: 0, client: null, timer: undefined }
+    const stopped: Stopped = {
+      call,
+      pid: hello.pid,
+      line,
+      slot,
+      at: null,
+      since: 0,
+      client: null,
+      timer: undefined,
+    }
     this.#all.set(call, stopped)
     line.onFrame = (message, body) => this.#take(stopped, DebugMessage.parse(message), body)
     line.onEnd = () => {
@@ -278,6 +294,11 @@ export class Stops {
       return new ThawError('WRONG_STATE', `Somebody is attached to call ${others} already.`)
     return new ThawError('NO_BREAKPOINT', `No call of ${name} stands at a breakpoint.`)
   }
+}
+
+/** What has answered stands no more, even if its debugger has not said so yet: that speaks on another connection. */
+function isStanding({ at, slot, call }: Stopped): boolean {
+  return at !== null && slot.call === call
 }
 
 /** In base64, by path; what is gone is left out. */

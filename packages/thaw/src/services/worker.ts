@@ -11,15 +11,18 @@ export class Worker {
   readonly alone: boolean
   /** Of the code that it was forked with. */
   readonly version: string
+  /** Whether it may differ from what a fork would make now: it was meant for a call. */
+  used: boolean
   /** Set when it has ended. */
   onGone: () => void = () => {}
   #gone = false
 
-  constructor(name: string, pid: number, { slots = 1, alone = false, version = '' } = {}) {
+  constructor(name: string, pid: number, { slots = 1, alone = false, version = '', used = false } = {}) {
     this.name = name
     this.pid = pid
     this.alone = alone
     this.version = version
+    this.used = used
     this.control.onGone = () => this.end()
     while (this.slots.length < slots) this.#add()
   }
@@ -40,14 +43,14 @@ export class Worker {
   /** A connection that nobody uses, taken for the caller; null: all are in use. */
   take(): Slot | null {
     const idle = this.slots.find(({ taken, line }) => !taken && line !== null)
-    if (idle !== undefined) idle.taken = true
+    if (idle !== undefined) this.used = idle.taken = true
     return idle ?? null
   }
 
   /** One more connection, taken for the caller; null when the worker has ended. */
   async open(): Promise<Slot | null> {
     const slot = this.#add()
-    slot.taken = true
+    this.used = slot.taken = true
     this.control.line?.send({ do: 'slot', slot: this.slots.length - 1 })
     await slot.arrived()
     return slot.line === null ? null : slot

@@ -272,9 +272,10 @@ class Choice implements Supplier {
 
 /** What only a start can give; null: nothing of that is asked for. */
 function ownWay(request: InstanceRequest): string | null {
-  if (Object.keys(request.env).length > 0) return 'it has an environment of its own'
-  if (request.user !== null) return 'it has a user of its own'
-  if (request.files.length > 0) return 'files are to be there before it starts'
+  const own = request.container === null
+  if (own && Object.keys(request.env).length > 0) return 'it has an environment of its own'
+  if (own && request.user !== null) return 'it has a user of its own'
+  if (own && request.files.length > 0) return 'files are to be there before it starts'
   return request.network === 'private' ? null : `its network is ${request.network}`
 }
 

@@ -83,9 +83,12 @@ export class InstanceTable {
   }
 }
 
+/** What rows of an earlier version do not say. */
+const OLDER: object = { container: null }
+
 function toInstance(row: Row): InstanceRow {
   return {
-    instance: JSON.parse(String(row['data'])) as Instance,
-    request: JSON.parse(String(row['request'])) as InstanceRequest,
+    instance: { ...OLDER, ...(JSON.parse(String(row['data'])) as Instance) },
+    request: { ...OLDER, ...(JSON.parse(String(row['request'])) as InstanceRequest) },
   }
 }

@@ -13,7 +13,7 @@ interface DebugOptions {
   json?: boolean
 }
 
-/** pdb at a call that waits, what an editor needs, or the call once more from there. */
+/** A prompt at a call that waits, what an editor needs, or the call once more from there. */
 export async function debug(service: string, options: DebugOptions): Promise<number> {
   const { call, list = false, dap = false, again = false, json } = options
   if (list || json === true) {

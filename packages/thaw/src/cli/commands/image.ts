@@ -15,7 +15,7 @@ interface Json {
 export async function create(file: string, { json }: Json): Promise<number> {
   const definition = readDefinition(file)
   const whole =
-    definition.kind === 'packages'
+    definition.kind === 'packages' || definition.kind === 'docker'
       ? definition
       : { ...definition, path: resolve(dirname(resolve(file)), definition.path) }
   const made = await ask((client) => client.images.create(whole))
@@ -57,25 +57,41 @@ export async function importImage(
   return 0
 }
 
-/** Builds a root file system of packages under a name. */
+/** Builds a root file system of packages, or the machine that runs containers, under a name. */
 export async function build(
   name: string,
   command: string[],
-  options: Json & { engine?: 'process' | 'vm'; package?: string[]; memory?: string; port?: string[] },
+  options: Json & {
+    docker?: boolean
+    engine?: 'process' | 'vm'
+    package?: string[]
+    memory?: string
+    port?: string[]
+  },
 ): Promise<number> {
-  const { engine = 'vm', package: packages = [], memory, port = [], json } = options
+  const { docker = false, engine = 'vm', package: packages = [], memory, port = [], json } = options
+  if (docker !== (command.length === 0)) {
+    throw new ThawError('USAGE', docker ? 'With --docker there is no command.' : 'There is no command.', {
+      hint: 'thaw image build NAME COMMAND..., or thaw image build NAME --docker',
+    })
+  }
+  const limits = memory === undefined ? {} : { limits: { memory } }
   if (json !== true)
     process.stderr.write('thaw: building; what is not here yet is fetched, which takes minutes once\n')
   const made = await ask((client) =>
-    client.images.create({
-      kind: 'packages',
-      name,
-      packages,
-      command,
-      engine,
-      ...(memory === undefined ? {} : { limits: { memory } }),
-      ...(port.length === 0 ? {} : { ports: port.map(Number) }),
-    }),
+    client.images.create(
+      docker
+        ? { kind: 'docker', name, ...limits }
+        : {
+            kind: 'packages',
+            name,
+            packages,
+            command,
+            engine,
+            ...limits,
+            ...(port.length === 0 ? {} : { ports: port.map(Number) }),
+          },
+    ),
   )
   await print(made, json, renderImage)
   return 0
@@ -130,7 +146,7 @@ function readDefinition(file: string): ImageDefinitionInput {
   }
   try {
     const value = JSON.parse(text) as ImageDefinitionInput
-    if (value.kind === 'packages' || typeof value.path === 'string') return value
+    if (value.kind === 'packages' || value.kind === 'docker' || typeof value.path === 'string') return value
   } catch (error) {
     throw new ThawError('INVALID_REQUEST', `${file} is no JSON: ${(error as Error).message}.`, {
       cause: error,

@@ -20,6 +20,7 @@ interface Life {
 
 export interface CreateOptions extends Json, Life {
   name?: string
+  container?: string
   env?: string[]
   publish?: string[]
   file?: string[]
@@ -37,6 +38,7 @@ export async function create(image: string, options: CreateOptions): Promise<num
   const request: InstanceRequestInput = {
     image,
     name: name ?? null,
+    container: options.container ?? null,
     env: environment(env),
     ports: publish.length === 0 ? null : publish.map(portOf),
     files: file.map((one) => {

@@ -15,6 +15,7 @@ const MODULES = [
   'net/vmw_vsock/vsock',
   'net/vmw_vsock/vmw_vsock_virtio_transport_common',
   'net/vmw_vsock/vmw_vsock_virtio_transport',
+  'fs/overlayfs/overlay',
 ]
 const DIRECTORY = 0o040755
 const PROGRAM = 0o100755

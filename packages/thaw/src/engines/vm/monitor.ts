@@ -7,7 +7,7 @@ export interface MachineShape {
   /** Bytes of memory. A multiple of 1 MiB. */
   memory: number
   cpus: number
-  /** `user`: a way out, but not to the host's own loopback. QEMU's machines have none yet. */
+  /** `user`: a way out, but not to the host's own loopback. */
   network: 'none' | 'user'
 }
 

@@ -15,6 +15,7 @@ import type { Accelerator } from './qemu/flags.js'
 import { QemuMonitor } from './qemu/qemu.js'
 import { makeRoot } from './root.js'
 import type { VmToolsProvider } from './tools.js'
+import { GUEST_NETWORK } from './way-out.js'
 
 /** Milliseconds. Under emulation a boot takes 8 to 15 s on a quiet host. */
 const BOOT_TIMEOUT = 180_000
@@ -137,7 +138,7 @@ export class VmEngine {
     try {
       // Not before: the time that it is told is to be that of its first program.
       await guest.booted(bounded)
-      const release = await guest.renew({ hostname, network: null }, bounded)
+      const release = await guest.renew({ hostname, network: networkOf(shape) }, bounded)
       return new VmBranch({ machine, guest, shape, release, program: null, cleanup })
     } catch (error) {
       const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
@@ -189,7 +190,7 @@ export class VmEngine {
             await guest.serve(within)
             await prepare(guest)
           }
-          await guest.renew({ hostname, network: null }, within)
+          await guest.renew({ hostname, network: networkOf(shape) }, within)
           return new VmBranch({ machine, guest, shape, release, program, cleanup })
         } catch (error) {
           const failure = outOfRoom(group.work) ?? withLastWords(error, machine)
@@ -318,6 +319,9 @@ function withLastWords(error: unknown, machine: Machine): ThawError {
     { cause: error },
   )
 }
+
+/** What a machine with a way out is told of it. */
+const networkOf = ({ network }: MachineShape) => (network === 'none' ? null : GUEST_NETWORK)
 
 function inWords({ name, bootMs, reason }: Accelerator): string {
   if (name === 'kvm') return `with KVM (a kernel booted in ${((bootMs ?? 0) / 1000).toFixed(1)} s)`

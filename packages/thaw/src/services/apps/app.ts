@@ -1,12 +1,14 @@
 /** One app: a program with a port, started, frozen to disk, thawed, started anew after an edit, ended. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { CodeFault, Service as ServiceDocument, ServiceReload, ServiceState } from '@thaw/protocol'
+import type { Service as ServiceDocument, ServiceState } from '@thaw/protocol'
 import { ProcessImage } from '../../engines/process/image.js'
 import { InstanceLog } from '../../snapshots/instances/log.js'
 import type { AppRow } from '../../store/index.js'
 import { openScope, removeTree, ThawError, type Scope } from '../../system/index.js'
-import { Code } from '../code.js'
+import type { Beside } from '../../snapshots/instances/body.js'
+import { Admission, type Waiting } from '../admission.js'
+import { startBeside, type BesideRequest } from '../beside.js'
 import { directoryBytes } from '../disk.js'
 import { Idleness } from '../idleness.js'
 import type { Kept } from '../kept.js'
@@ -14,7 +16,8 @@ import { LastWords } from '../last-words.js'
 import type { LifeSite } from '../life.js'
 import { memoryOf } from '../tree.js'
 import { Turns } from '../turns.js'
-import { Program, type ProgramSpec } from './program.js'
+import { Edits } from './edits.js'
+import { environmentOf, Program, type ProgramSpec } from './program.js'
 import { sourcesBelow } from './sources.js'
 
 /** So long requests that run are waited for before a new program takes the place of the old. Milliseconds. */
@@ -39,8 +42,17 @@ export class App implements Kept {
   readonly #site: AppSite
   readonly #turns = new Turns()
   readonly #idleness = new Idleness()
+  readonly #admission = new Admission({
+    queue: () => this.request.compute.queue,
+    isOpen: () => this.#isOpen(),
+    open: () => this.#open(),
+  })
+  /** What is said to those who come after its end; null: it has not ended. */
+  #over: (() => ThawError) | null = null
+  /** Being brought to where it can be asked; null: it is not. */
+  #opening: Promise<void> | null = null
   readonly #lastWords = new LastWords()
-  readonly #code: Code
+  readonly #edits: Edits
   readonly log: InstanceLog
   #row: AppRow
   #program: Program | null = null
@@ -52,22 +64,20 @@ export class App implements Kept {
   #readySince = performance.now()
   #startSeconds: number | null = null
   #thawSeconds: number | null = null
-  #reload: ServiceReload | null = null
-  /** Code that did not come up. */
-  #unfit: { version: string; fault: CodeFault } | null = null
   #state: ServiceState = 'stopped'
   #reason: string | null = null
 
   constructor(site: AppSite, row: AppRow) {
     this.#site = site
     this.#row = row
+    this.#admission.onQuiet = () => this.#idleness.end()
     this.log = new InstanceLog(join(site.logs, row.request.name), site.log)
-    this.#code = new Code(row.request.app.cwd)
+    this.#edits = new Edits(row.request.app.cwd)
     this.#calls = row.frozen?.calls ?? 0
     this.#failed = row.frozen?.failed ?? 0
     if (row.frozen === null) return
     this.#state = 'frozen'
-    this.#code.loaded(row.frozen.files)
+    this.#edits.started(row.frozen.files)
     if (row.frozen.base !== null) this.#base = ProcessImage.open(join(site.images, row.frozen.base))
   }
 
@@ -84,7 +94,7 @@ export class App implements Kept {
   }
 
   get running(): number {
-    return this.#program?.running ?? 0
+    return this.#admission.running
   }
 
   get isLive(): boolean {
@@ -97,7 +107,7 @@ export class App implements Kept {
 
   describe(): ServiceDocument {
     const { env, ...compute } = this.request.compute
-    const files = this.#code.files
+    const { files, version, stale, last } = this.#edits
     return {
       name: this.name,
       state: this.#state,
@@ -106,15 +116,15 @@ export class App implements Kept {
       app: this.request.app,
       compute: { ...compute, env: Object.keys(env).sort() },
       engine: this.#program?.tree.engine ?? (this.#row.frozen === null ? null : 'process'),
-      version: files.length === 0 ? null : this.#code.version,
+      version,
       callables: [],
       files,
-      stale: this.#unfit?.fault ?? null,
-      reload: this.#reload,
+      stale,
+      reload: last,
       calls: this.#calls,
       failed: this.#failed,
       running: this.running,
-      waiting: 0,
+      waiting: this.#admission.waiting,
       workers: [],
       parked: 0,
       stops: 0,
@@ -132,54 +142,61 @@ export class App implements Kept {
   }
 
   /**
-   * Brings it to where it can be asked, with the code of now.
+   * Brings it to where it can be asked, with the code of now, and waits for room.
    *
-   * @param signal aborted when nobody waits for it any more
-   * @throws ThawError SERVICE_FAILED, LAUNCH_TIMEOUT, CANCELLED and what the engine throws
+   * @param asked.timeout seconds that it may wait for room; null: as long as it takes
+   * @param asked.signal aborted when nobody waits for it any more
+   * @throws ThawError QUEUE_FULL, CALL_TIMEOUT, SERVICE_FAILED, LAUNCH_TIMEOUT, CANCELLED and what the engine throws
    */
-  async enter(signal: AbortSignal): Promise<Entrance> {
-    if (!this.#turns.isBusy && this.#state === 'ready' && !this.#hasNews()) return this.#take()
-    const scope = openScope(this.#site.log)
-    // Who goes away leaves the start to those who come after.
-    const taken = this.#turns.run(async () => {
-      await this.#rise(scope)
-      if (this.request.compute.sync === 'call') await this.#sync(scope)
-      return this.#take()
-    })
-    let leave!: () => void
-    const left = new Promise<never>((_, reject) => {
-      leave = () => reject(new ThawError('CANCELLED', 'The caller went away while the app started.'))
-      signal.addEventListener('abort', leave, { once: true })
-    })
-    try {
-      return await Promise.race([taken, left])
-    } catch (error) {
-      void taken.then((entrance) => entrance.leave(false)).catch(() => {})
-      throw error
-    } finally {
-      signal.removeEventListener('abort', leave)
+  async enter({ timeout, signal }: Pick<Waiting, 'timeout' | 'signal'>): Promise<Entrance> {
+    const late = () => new ThawError('CALL_TIMEOUT', `${this.name} had no room for it within ${timeout} s.`)
+    const { concurrency } = this.request.compute
+    const waiting = { timeout, signal, late }
+    const { value, leave } = await this.#admission.enter(waiting, concurrency, () => this.#take())
+    return {
+      port: value.port,
+      leave: (failed) => {
+        value.running--
+        if (failed) this.#failed++
+        leave()
+      },
     }
+  }
+
+  /** As Kept.exec. */
+  async exec(given: BesideRequest, scope: Scope): Promise<Beside> {
+    const around = {
+      name: this.name,
+      awake: this.keepAwake(),
+      tree: async () => {
+        await this.thaw(scope)
+        return this.#program?.tree
+      },
+      env: () => Promise.resolve(environmentOf(this.request)),
+      cwd: this.request.app.cwd,
+    }
+    return await startBeside(around, given, scope)
   }
 
   /** What is started is another's, or has another port, from now on. It is started. */
   async deploy(request: AppRow['request'], scope: Scope): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       const before = this.request
       this.#record({ ...this.#row, request })
       // Another environment holds from the next start on: two shells are never quite alike.
       const lasting = ({ app, compute: { engine } }: AppRow['request']) => JSON.stringify([app, engine])
       if (lasting(before) !== lasting(request)) await this.#end()
       await this.#rise(scope)
-      this.#unfit = null
+      this.#edits.forgive()
       await this.#sync(scope)
-      const { fault } = this.#unfit ?? ({} as { fault?: CodeFault })
-      if (fault !== undefined) throw new ThawError('SERVICE_FAILED', `${fault.message} The old serves on.`)
+      const { stale } = this.#edits
+      if (stale !== null) throw new ThawError('SERVICE_FAILED', `${stale.message} The old serves on.`)
     })
   }
 
   /** The state is that right after the start. Requests that run are cut off. */
   async reset(scope: Scope): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       const base = this.#base
       await this.#program?.quiet(DRAIN)
       await this.#down()
@@ -196,7 +213,7 @@ export class App implements Kept {
 
   /** Everything is started anew. */
   async restart(scope: Scope): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       await this.#program?.quiet(DRAIN)
       await this.#end()
       await this.#start(scope)
@@ -205,20 +222,21 @@ export class App implements Kept {
 
   /** @throws ThawError UNSUPPORTED, WRONG_STATE and what the engine refuses; it serves on then */
   async freeze(scope: Scope): Promise<void> {
-    await this.#turns.run(() => this.#freeze(scope))
+    await this.#inTurn(() => this.#freeze(scope))
   }
 
   async thaw(scope: Scope): Promise<void> {
-    await this.#turns.run(() => this.#rise(scope))
+    await this.#inTurn(() => this.#rise(scope))
   }
 
   async stop(): Promise<void> {
-    await this.#turns.run(() => this.#end())
+    await this.#inTurn(() => this.#end())
   }
 
   /** Nothing of it is left. */
   async remove(): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
+      this.#over = () => new ThawError('SERVICE_NOT_FOUND', `${this.name} has been removed.`)
       await this.#end()
       this.#site.journal.services.forget(this.name)
       this.log.close()
@@ -228,50 +246,68 @@ export class App implements Kept {
 
   async rest(): Promise<void> {
     const { inactivity_ttl: ttl, ttl_action: action } = this.request.compute
-    const isDue = () =>
-      this.#state === 'ready' && this.running === 0 && this.#idleness.isOver(ttl, this.#readySince)
+    const isUsed = () => this.#admission.running + this.#admission.waiting > 0
+    const isDue = () => this.#state === 'ready' && !isUsed() && this.#idleness.isOver(ttl, this.#readySince)
     if (!isDue() || this.#turns.isBusy) return
-    await this.#turns
-      .run(async () => {
-        if (!isDue()) return
-        if (action === 'stop') return this.#end()
-        try {
-          await this.#freeze(openScope(this.#site.log))
-        } catch (error) {
-          this.#reason = `It could not be frozen: ${(error as Error).message}`
-          this.#idleness.end()
-        }
-      })
-      .catch((error: unknown) => this.#site.log.warn('An app could not rest.', { name: this.name, error }))
+    await this.#inTurn(async () => {
+      if (!isDue()) return
+      if (action === 'stop') return this.#end()
+      try {
+        await this.#freeze(openScope(this.#site.log))
+      } catch (error) {
+        this.#reason = `It could not be frozen: ${(error as Error).message}`
+        this.#idleness.end()
+      }
+    }).catch((error: unknown) => this.#site.log.warn('An app could not rest.', { name: this.name, error }))
   }
 
   /** At the daemon's end: frozen where that is possible, else ended. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#turns.run(async () => {
+    await this.#inTurn(async () => {
       if (this.#program?.tree.engine === 'process' && this.running === 0) {
         await this.#freeze(openScope(this.#site.log)).catch((error: unknown) =>
           this.#site.log.warn('An app ends with the daemon.', { name: this.name, error }),
         )
       }
+      this.#over = () => new ThawError('DAEMON_STOPPING', `${this.name} ends with the daemon.`)
       await this.#down()
     })
     this.log.close()
   }
 
-  #take(): Entrance {
+  /** The program, with one more request. */
+  #take(): Program {
     const program = this.#program
     if (program === null)
       throw new ThawError('APP_BROKEN', `${this.name} has ended. ${this.#lastWords.toString()}`)
     program.running++
     this.#calls++
-    return {
-      port: program.port,
-      leave: (failed) => {
-        program.running--
-        if (failed) this.#failed++
-        this.#idleness.end()
-      },
-    }
+    return program
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return await this.#turns.run(async () => {
+      if (this.#over !== null) throw this.#over()
+      return await work()
+    })
+  }
+
+  /** Whether it answers, with the code of now, and nothing is being changed. */
+  #isOpen(): boolean {
+    if (this.#over !== null) throw this.#over()
+    if (this.#turns.isBusy || this.#state !== 'ready') return false
+    return this.request.compute.sync !== 'call' || this.#edits.news() === null
+  }
+
+  /** Brings it there, for all who wait. Who goes away leaves that to those who stay. */
+  async #open(): Promise<void> {
+    if (this.#opening === null && this.#turns.isBusy) return await this.#turns.settled()
+    const scope = openScope(this.#site.log)
+    this.#opening ??= this.#inTurn(async () => {
+      await this.#rise(scope)
+      if (this.request.compute.sync === 'call') await this.#sync(scope)
+    }).finally(() => (this.#opening = null))
+    await this.#opening
   }
 
   /** From whatever it is to ready. */
@@ -304,8 +340,7 @@ export class App implements Kept {
     const engine = await this.#site.engine(compute.engine, scope)
     const program = await Program.start(this.#site.site, engine, this.#spec(), scope)
     this.#startSeconds = (performance.now() - begun) / 1000
-    this.#code.loaded(sources ?? {})
-    this.#unfit = null
+    this.#edits.started(sources ?? {})
     this.#reason = sources === null ? 'Edits are not looked for: there are too many files.' : null
     return program
   }
@@ -337,30 +372,18 @@ export class App implements Kept {
     )
   }
 
-  /** Whether files differ from what was started, and are not known to be unfit. */
-  #hasNews(): boolean {
-    if (this.request.compute.sync !== 'call') return false
-    const changes = this.#code.changes()
-    if (changes === null) this.#unfit = null
-    return changes !== null && changes.version !== this.#unfit?.version
-  }
-
   /** A program of the new code takes the place of the old. What does not come up is remembered, and the old serves. */
   async #sync(scope: Scope): Promise<void> {
-    const changes = this.#code.changes()
+    const changes = this.#edits.news()
     const old = this.#program
-    if (changes === null || changes.version === this.#unfit?.version || old === null) return
+    if (changes === null || old === null) return
     const begun = performance.now()
     const isBeside = old.tree.engine === 'process' && this.request.app.network !== 'host'
     if (isBeside) {
       try {
         this.#serve(await this.#launch(scope))
       } catch (error) {
-        const [file = ''] = changes.sources.keys()
-        this.#unfit = {
-          version: changes.version,
-          fault: { file, line: 0, message: this.#failure(error).message },
-        }
+        this.#edits.refuse(changes, this.#failure(error).message)
         return
       }
       await old.quiet(DRAIN)
@@ -372,15 +395,7 @@ export class App implements Kept {
       await this.#end()
       await this.#start(scope)
     }
-    this.#reload = {
-      at: new Date().toISOString(),
-      version: this.#code.version,
-      how: 'loaded',
-      seconds: (performance.now() - begun) / 1000,
-      patched: [],
-      executed: [],
-      removed: [],
-    }
+    this.#edits.served(begun)
   }
 
   async #freeze(scope: Scope): Promise<void> {
@@ -404,7 +419,7 @@ export class App implements Kept {
     const frozen = {
       directory: nameOf(image),
       base: this.#base === null ? null : nameOf(this.#base),
-      files: this.#code.digests,
+      files: this.#edits.digests,
       calls: this.#calls,
       failed: this.#failed,
     }

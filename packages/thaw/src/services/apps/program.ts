@@ -121,7 +121,8 @@ async function becomeReachable(
   await Promise.race([done, ended])
 }
 
-function environmentOf({ app, compute }: AppRow['request']): Record<string, string> {
+/** The whole environment of an app. */
+export function environmentOf({ app, compute }: AppRow['request']): Record<string, string> {
   const path = { PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' }
   const home = process.env['HOME'] === undefined ? {} : { HOME: process.env['HOME'] }
   return { ...path, ...home, ...compute.env, PORT: String(app.port) }

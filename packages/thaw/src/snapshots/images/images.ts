@@ -1,15 +1,23 @@
 /** The images of one user: a row in the journal each, and for a root file system a directory. */
 import { mkdtempSync, readdirSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { NO_LIMITS, type Image, type ImageDefinition, type UploadDefinition } from '@thaw/protocol'
+import {
+  DOCKER_MACHINE,
+  NO_LIMITS,
+  type Image,
+  type ImageDefinition,
+  type UploadDefinition,
+} from '@thaw/protocol'
 import type { Journal } from '../../store/index.js'
 import { preparePrivate, removeTree, ThawError, type Log, type Scope } from '../../system/index.js'
 import { fits, newId, notFound } from '../ids.js'
+import { dockerMachine } from './docker-machine.js'
 import { importRoot, type ImportResult } from './import.js'
 import type { Budget } from './root-writer.js'
 import { receive, type Expected } from './upload.js'
 
 const DRAFT = 'draft-'
+const DOCKER_HINT = `\`thaw image build ${DOCKER_MACHINE} --docker\` makes it, \`thaw snapshot create ${DOCKER_MACHINE}\` has it start quickly.`
 /** What a program finds when neither definition nor image says anything. */
 export const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
@@ -68,8 +76,10 @@ export class Images {
       throw new ThawError('AMBIGUOUS_ID', `${given} fits ${found.map(({ id }) => id).join(', ')}.`)
     }
     const [one] = found
-    if (one === undefined) throw notFound('IMAGE_NOT_FOUND', 'image', given, this.list())
-    return one
+    if (one !== undefined) return one
+    const missing = notFound('IMAGE_NOT_FOUND', 'image', given, this.list())
+    if (given !== DOCKER_MACHINE) throw missing
+    throw new ThawError('IMAGE_NOT_FOUND', missing.message, { hint: DOCKER_HINT })
   }
 
   /** The directory that is `/` for instances of an image; null: they see the machine's. */
@@ -124,6 +134,7 @@ export class Images {
         { hint: 'Use the kind `rootfs` or `packages`.' },
       )
     }
+    if (definition.kind === 'docker') return await this.#make(dockerMachine(definition), scope, most)
     const { packages, ...rest } = definition
     const path = await this.#makers.makeRoot(packages, scope)
     return await this.#import({ ...rest, kind: 'rootfs', path }, scope, most)
@@ -247,7 +258,7 @@ function describe(id: string, definition: Imported, result: ImportResult | null)
 }
 
 /** What packages become before they are described. */
-type Imported = Exclude<ImageDefinition, { kind: 'packages' }>
+type Imported = Exclude<ImageDefinition, { kind: 'packages' | 'docker' }>
 
 function environment(list: readonly string[]): Record<string, string> {
   return Object.fromEntries(

@@ -13,6 +13,7 @@ import { hasListener } from '../../engines/process/sockets.js'
 import { VmImage } from '../../engines/vm/image.js'
 import { checkScope, ThawError, type CgroupLimits, type Scope } from '../../system/index.js'
 import type { Bench } from './boot.js'
+import { ContainerBody } from './container-body.js'
 import { readFileOf, readTextOf, writeFileOf, type Place } from './files.js'
 import { MachineBody } from './machine-body.js'
 
@@ -171,6 +172,8 @@ export async function checkpointOf(
   if (body instanceof SandboxBody)
     return await engine.checkpoint(group, body.branch, scope, { tcp, stop, cut })
   if (body instanceof MachineBody) return await machines.checkpoint(group, body.branch, { stop, cut }, scope)
+  if (body instanceof ContainerBody)
+    throw new ThawError('UNSUPPORTED', 'A machine is not copied together with its container yet.')
   throw new ThawError('INTERNAL', 'There is no engine for this instance.')
 }
 

@@ -11,6 +11,7 @@ import { ownAllowance, ThawError, within, type Scope } from '../../system/index.
 import { findFile } from '../../files/within.js'
 import { writeFileOf } from './files.js'
 import { SandboxBody, type Body, type Copy } from './body.js'
+import { ContainerBody } from './container-body.js'
 import { MachineBody } from './machine-body.js'
 import { admit, ownOf, type Living } from './living.js'
 import type { Held } from './held.js'
@@ -44,21 +45,42 @@ export interface Bench {
 }
 
 /**
- * Brings the program of an instance up, with its ports, until it is ready. On failure what is there is the caller's to
- * end.
+ * Brings the program of an instance up, with its ports, until it is ready; of a container first its machine. On failure
+ * what is there is the caller's to end.
  *
  * @throws ThawError NOT_READY and what the engine throws
  */
 export async function boot(bench: Bench, living: Living, source: Source, scope: Scope): Promise<void> {
+  const restored = source.kind !== 'cold'
+  await bringUp(living, () => begin(bench, living, source, scope), restored, scope)
+  const { container, body } = living
+  if (container === null) return
+  const root = bench.rootOf(container)
+  if (root === null || !(body instanceof MachineBody)) {
+    throw new ThawError('INTERNAL', 'A container has no machine, or no files.')
+  }
+  living.moveIn()
+  const inner: Scope = { ...scope, signal: AbortSignal.any([scope.signal, living.over.signal]) }
+  await bringUp(living, () => ContainerBody.start(body, living, root, inner), false, scope)
+}
+
+async function bringUp(
+  living: Living,
+  start: () => Promise<Body>,
+  restored: boolean,
+  scope: Scope,
+): Promise<void> {
   const { image, request, document, over } = living
   const { readiness = null } = { readiness: request.readiness ?? image.readiness }
   const patterns = readiness !== null && 'output' in readiness ? readiness.output : null
   // Before it can print anything.
   const printed = patterns === null ? null : living.printed(patterns)
-  const body = await begin(bench, living, source, scope)
+  const body = await start()
   living.began(body)
   if (over.signal.aborted) throw new ThawError('CANCELLED', 'It was deleted while it started.')
   const ended = body.exited.then(({ code, signal }) => {
+    // A machine ends with its container.
+    if (living.body !== body) return
     over.abort()
     living.change({ exit: { code, signal } })
     const { lastWords } = living
@@ -75,10 +97,10 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
     await body.begun(inner)
     await living.publishPorts(scope)
     const { after_restore: hook } = image
-    if (source.kind !== 'cold' && hook !== null && !(await succeeds(living, hook, inner))) {
+    if (restored && hook !== null && !(await succeeds(living, hook, inner))) {
       throw notReady(living, `was restored, but ${hook.join(' ')} failed in it`)
     }
-    await checkReady(living, source.kind !== 'cold', inner, printed)
+    await checkReady(living, restored, inner, printed)
   }
   try {
     await within(scope, `starting ${document.name}`, Promise.race([steps(), ended]))
@@ -86,7 +108,7 @@ export async function boot(bench: Bench, living: Living, source: Source, scope: 
     if (error instanceof ThawError && error.code === 'TIMEOUT' && !over.signal.aborted) {
       throw notReady(
         living,
-        `was not ready within ${Math.min(readiness?.timeout ?? 0, source.kind === 'cold' ? Infinity : READY_AGAIN[image.engine])} s`,
+        `was not ready within ${Math.min(readiness?.timeout ?? 0, restored ? READY_AGAIN[image.engine] : Infinity)} s`,
       )
     }
     throw error
@@ -188,17 +210,16 @@ async function beginMachine(bench: Bench, living: Living, source: Source, scope:
       await machines.restore(group, source.image, { hostname, listener, admit: enter }, scope),
     )
   }
-  if (document.network !== 'private') {
-    throw new ThawError(
-      'UNSUPPORTED',
-      `Machines have no network but their own ports yet: not ${document.network}.`,
-    )
+  if (document.network === 'host') {
+    throw new ThawError('UNSUPPORTED', 'A machine cannot have the network of this one.', {
+      hint: 'Give it `private`, or `private+out` for a way out; ports are published either way.',
+    })
   }
   const { memory, cpu } = document.limits
   const shape = {
     memory: Math.ceil((memory ?? MACHINE_MEMORY) / 1024 ** 2) * 1024 ** 2,
     cpus: Math.max(1, Math.ceil(cpu ?? 1)),
-    network: 'none' as const,
+    network: document.network === 'private' ? ('none' as const) : ('user' as const),
   }
   const branch = await machines.launch(
     group,

@@ -1,16 +1,17 @@
 /** The instances of one daemon: they end with it, what is known of them stays. */
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type {
-  ForkRequest,
-  Image,
-  Instance,
-  InstanceCheckpoint,
-  InstanceCheckpointRequest,
-  InstanceRequest,
-  InstanceStats,
-  Limits,
-  StopRequest,
+import {
+  DOCKER_MACHINE,
+  type ForkRequest,
+  type Image,
+  type Instance,
+  type InstanceCheckpoint,
+  type InstanceCheckpointRequest,
+  type InstanceRequest,
+  type InstanceStats,
+  type Limits,
+  type StopRequest,
 } from '@thaw/protocol'
 import { needsUserNamespace } from '../../engines/process/criu/provide.js'
 import { ProcessGroup } from '../../engines/process/group.js'
@@ -33,12 +34,13 @@ import { InstanceCheckpoints } from './checkpoints.js'
 import { boot, runIn, type Bench } from './boot.js'
 import { nameOf } from './held.js'
 import { checkpointOf, limitsOf, openCopy, type Beside, type Body } from './body.js'
-import { Living, type ExecSpec } from './living.js'
+import { Living, ofMachine, type ExecSpec } from './living.js'
 import { always, type Supplier } from './supplier.js'
 import { InstanceLog, readLog, type Printed } from './log.js'
 
 /** How often it is looked whether one has outlived its time. Milliseconds. */
 const EXPIRE_EVERY = 500
+const MACHINE_HINT = `\`thaw image build ${DOCKER_MACHINE} --docker\` makes one that can.`
 
 /** Where checkpoints lie in their directory. */
 export function checkpointsOf(directory: string): string {
@@ -256,7 +258,7 @@ export class Instances implements AsyncDisposable {
 
   /** Names of instances that an image is needed for. */
   usersOfImage(image: Image): string[] {
-    const live = [...this.#living.values()].filter((one) => one.image.id === image.id)
+    const live = [...this.#living.values()].filter((one) => one.origin.id === image.id)
     const kept = this.#checkpoints.list(null).filter(({ checkpoint }) => checkpoint.image === image.name)
     return [...live.map(({ document }) => document.name), ...kept.map(({ checkpoint }) => checkpoint.id)]
   }
@@ -290,21 +292,41 @@ export class Instances implements AsyncDisposable {
 
   #begin(image: Image, request: InstanceRequest, supplier: Supplier, scope: Scope): Creation {
     if (this.#closing) throw new ThawError('DAEMON_STOPPING', 'The daemon is shutting down.')
-    const living = this.#open(image, request, supplier)
+    const container = request.container === null ? null : this.#containerOf(image, request.container)
+    const living = this.#open(image, container, request, supplier)
     const began = performance.now()
     const ready = this.#boot(living, supplier, scope, began)
     ready.catch(() => {})
     return { instance: living.document, ready }
   }
 
-  #open(image: Image, request: InstanceRequest, supplier: Supplier): Living {
+  /** @throws ThawError IMAGE_NOT_FOUND, INVALID_REQUEST */
+  #containerOf(machine: Image, given: string): Image {
+    if (machine.engine !== 'vm') {
+      throw new ThawError('INVALID_REQUEST', `${machine.name} has no machine that could run a container.`, {
+        hint: MACHINE_HINT,
+      })
+    }
+    const image = this.#images.get(given)
+    if (this.#images.rootOf(image) !== null) return image
+    throw new ThawError(
+      'INVALID_REQUEST',
+      `${image.name} has no root file system that a container could have.`,
+      {
+        hint: 'Import one (`thaw image import`).',
+      },
+    )
+  }
+
+  #open(image: Image, container: Image | null, request: InstanceRequest, supplier: Supplier): Living {
     const id = supplier.id ?? newId('i')
     const name = request.name ?? nameOf(id)
     if (this.#journal.instances.hasName(name)) {
       throw new ThawError('NAME_TAKEN', `There is an instance ${name} already.`)
     }
-    const limits = wished(image, request)
-    const user = request.user ?? image.user
+    const own = container === null ? request : ofMachine(request)
+    const limits = wished(image, own)
+    const user = own.user ?? image.user
     const limited = limitsOf(image, limits)
     const cgroup = new Cgroup(id, limited)
     const created = Date.now()
@@ -312,6 +334,7 @@ export class Instances implements AsyncDisposable {
       id,
       name,
       image: image.name,
+      container: container?.name ?? null,
       state: 'creating',
       reason: null,
       boot_method: supplier.expected.kind,
@@ -335,15 +358,22 @@ export class Instances implements AsyncDisposable {
       expires_at: request.ttl === null ? null : new Date(created + request.ttl * 1000).toISOString(),
       boot_seconds: null,
     }
-    const living = this.#live(document, image, request, cgroup)
+    const living = this.#live(document, image, container, request, cgroup)
     living.change({})
     return living
   }
 
-  #live(document: Instance, image: Image, request: InstanceRequest, cgroup: Cgroup): Living {
+  #live(
+    document: Instance,
+    image: Image,
+    container: Image | null,
+    request: InstanceRequest,
+    cgroup: Cgroup,
+  ): Living {
     const log = new InstanceLog(this.#logOf(document.id), this.#log)
     const table = this.#journal.instances
-    const living = new Living({ document, image, request, log, cgroup, table, rootless: this.#rootless })
+    const rootless = this.#rootless
+    const living = new Living({ document, image, container, request, log, cgroup, table, rootless })
     this.#living.set(document.id, living)
     return living
   }
@@ -375,7 +405,9 @@ export class Instances implements AsyncDisposable {
         break
       } catch (error) {
         before = ThawError.from(error)
-        if (!cold && this.#living.get(living.id) === living && supplier.goesOn(before)) {
+        // What a container fails at is not its machine's fault.
+        const itself = this.#living.get(living.id) === living && living.movedIn === null
+        if (!cold && itself && supplier.goesOn(before)) {
           living = await this.#again(living)
           continue
         }
@@ -391,7 +423,7 @@ export class Instances implements AsyncDisposable {
       state: 'ready',
       ready_at: new Date().toISOString(),
       boot_seconds: seconds,
-      saved_seconds: supplier.ready(living.document, seconds),
+      saved_seconds: supplier.ready(living.document, ((living.movedIn ?? performance.now()) - began) / 1000),
     })
     const ended: Promise<void> | undefined = living.body?.exited
       .then(({ code, signal }) => {
@@ -407,12 +439,12 @@ export class Instances implements AsyncDisposable {
 
   /** The same instance, of which nothing has begun yet. */
   async #again(failed: Living): Promise<Living> {
-    const { document, image, request } = failed
+    const { document, origin, container, given } = failed
     await failed[Symbol.asyncDispose]()
     rmSync(this.#logOf(document.id), { recursive: true, force: true })
-    const limited = limitsOf(image, document.limits)
+    const limited = limitsOf(origin, document.limits)
     const fresh = { ...document, exit: null, pid: null, ports: [] }
-    return this.#live(fresh, image, request, new Cgroup(document.id, limited))
+    return this.#live(fresh, origin, container, given, new Cgroup(document.id, limited))
   }
 
   /** Once: whoever comes first says why. */

@@ -33,13 +33,20 @@ export interface Register {
 }
 
 export class Living implements AsyncDisposable {
-  readonly image: Image
-  readonly request: InstanceRequest
+  /** What it is started of. */
+  readonly origin: Image
+  /** What a Docker engine is to run in it; null: nothing. */
+  readonly container: Image | null
   readonly log: InstanceLog
   readonly cgroup: Cgroup | null
   /** Aborted when it ends, for whatever reason. */
   readonly over = new AbortController()
   readonly #table: Register
+  #movedIn: number | null = null
+  /** As it was asked for. */
+  readonly given: InstanceRequest
+  /** Of what its program is: those of its machine, until that has brought its container up. */
+  #role: { image: Image; request: InstanceRequest }
   /** Whether programs see themselves as root in a user namespace. */
   readonly #rootless: boolean
   readonly #entered = new Set<Beside & { readonly pids: () => number[] }>()
@@ -58,6 +65,7 @@ export class Living implements AsyncDisposable {
   constructor(parts: {
     document: Instance
     image: Image
+    container: Image | null
     request: InstanceRequest
     log: InstanceLog
     cgroup: Cgroup | null
@@ -65,12 +73,35 @@ export class Living implements AsyncDisposable {
     rootless: boolean
   }) {
     this.#document = parts.document
-    this.image = parts.image
-    this.request = parts.request
+    this.container = parts.container
+    this.given = parts.request
+    this.origin = parts.image
+    const request = parts.container === null ? parts.request : ofMachine(parts.request)
+    this.#role = { image: parts.image, request }
     this.log = parts.log
     this.cgroup = parts.cgroup
     this.#table = parts.table
     this.#rootless = parts.rootless
+  }
+
+  get image(): Image {
+    return this.#role.image
+  }
+
+  get request(): InstanceRequest {
+    return this.#role.request
+  }
+
+  /** From now on what is asked of it is asked of its container. */
+  moveIn(): void {
+    if (this.container === null) return
+    this.#role = { image: this.container, request: this.given }
+    this.#movedIn = performance.now()
+  }
+
+  /** When its machine was ready for its container, by `performance.now()`; null: there is none. */
+  get movedIn(): number | null {
+    return this.#movedIn
   }
 
   get document(): Instance {
@@ -87,10 +118,13 @@ export class Living implements AsyncDisposable {
 
   /** Told what its program prints. */
   get listener(): OutputListener {
+    const { image } = this
     return {
       output: (stream, bytes) => {
+        // What its machine prints is no output of a container.
+        if (image !== this.image) return true
         this.#lastUse = performance.now()
-        this.log.append(stream, bytes)
+        if (this.container === null || this.container === image) this.log.append(stream, bytes)
         this.#lastWords = Buffer.concat([this.#lastWords, bytes]).subarray(-LAST_WORDS)
         for (const watch of this.#watchers) watch(bytes)
         return true
@@ -105,7 +139,7 @@ export class Living implements AsyncDisposable {
   /** Changes what is known of it, here and in the journal. */
   change(change: Partial<Instance>): void {
     this.#document = { ...this.#document, ...change }
-    if (!this.#forgotten) this.#table.record({ instance: this.#document, request: this.request })
+    if (!this.#forgotten) this.#table.record({ instance: this.#document, request: this.given })
   }
 
   /** From now on the journal knows nothing of it. */
@@ -255,7 +289,7 @@ export class Living implements AsyncDisposable {
   /** Null: the daemon's own. @throws ThawError INVALID_REQUEST for one that its files do not name */
   async userOf(given: string | null): Promise<User | null> {
     // In a machine it can be anybody, whoever runs the daemon.
-    if (given === null || (this.#rootless && this.image.engine !== 'vm')) return null
+    if (given === null || (this.#rootless && this.origin.engine !== 'vm')) return null
     const body = this.running('creating', 'ready')
     return findUser(given, await body.readText('/etc/passwd'), await body.readText('/etc/group'))
   }
@@ -319,6 +353,11 @@ export class Living implements AsyncDisposable {
     if (this.cgroup?.freezes === true) this.cgroup.thaw()
     else signalAll(body, 'SIGCONT')
   }
+}
+
+/** What a machine is given that is to run a container: the rest is for that. */
+export function ofMachine(request: InstanceRequest): InstanceRequest {
+  return { ...request, env: {}, user: null, files: [], ports: [], limits: null, readiness: null }
 }
 
 /** The directories that are an instance's own; null: all that it sees. */

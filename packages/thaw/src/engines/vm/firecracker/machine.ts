@@ -12,18 +12,16 @@ import type {
   Monitor,
   MonitorIdentity,
 } from '../monitor.js'
+import { GUEST_MAC, openWayOut, TAP } from '../way-out.js'
 import { GuestStream } from './guest-stream.js'
 import { elfKernel } from './kernel-image.js'
 import { askFirecracker, type Firecracker } from './versions.js'
-import { SOCKET, TAP, VmmProcess } from './vmm-process.js'
-import { openWayOut } from './way-out.js'
+import { SOCKET, VmmProcess } from './vmm-process.js'
 
 /** Where the guest program listens. */
 const GUEST_PORT = 1024
 /** Any above 2 will do: it is seen in the machine only. */
 const GUEST_CID = 3
-/** The same in every clone, each of which is alone in its network. */
-const GUEST_MAC = '52:54:00:12:34:56'
 const MIB = 1 << 20
 /** Names in a machine's directory; those of a snapshot are the last three. */
 const FILE = { kernel: 'kernel', initrd: 'initrd', disk: 'disk', state: 'state', memory: 'memory' } as const

@@ -14,12 +14,10 @@ import {
 } from '../../../system/index.js'
 import { treeOf } from '../../process/inspect.js'
 import { FirecrackerApi } from './api.js'
-import { BRIDGE } from './way-out.js'
+import { inNamespaces } from '../way-out.js'
 
 /** Names in a machine's directory, as Firecracker sees them too: it works in that directory. */
 export const SOCKET = { api: 'api.sock', guest: 'agent.sock' } as const
-/** The host's end of the guest's network card. Every machine has a network namespace, so all have the same name. */
-export const TAP = 'guest0'
 
 const START_TIMEOUT = 10_000
 const BETWEEN = 5
@@ -27,20 +25,6 @@ const BETWEEN = 5
 const TAIL = 4000
 /** Milliseconds in which a process that breaks off a connection ends. */
 const ENDING = 500
-
-/**
- * PID 1 of the machine's namespaces: when it goes, the kernel ends Firecracker and takes the tap device with the
- * network, whoever was killed. `$0` is the network.
- */
-const INSIDE = `
-case "$0" in
-  tap)
-    ip tuntap add name ${TAP} mode tap && ip link add name ${BRIDGE} type bridge &&
-      ip link set ${TAP} up master ${BRIDGE} && ip link set ${BRIDGE} up || exit 70
-    ;;
-esac
-"$@"
-exit $?`
 
 export interface VmmSpec {
   /** Of Firecracker. */
@@ -157,11 +141,8 @@ export class VmmProcess implements AsyncDisposable {
 
 /** Command line of a Firecracker below which nothing outlives the daemon. */
 export function vmmCommand({ binary, id, network }: VmmSpec): string[] {
-  const user = process.geteuid?.() === 0 ? [] : ['--user', '--map-root-user']
   const tied = [nativeProgram('sandbox'), 'tied', String(process.pid)]
-  const apart = ['/usr/bin/env', 'unshare', ...user, '--net', '--pid', '--fork', '--kill-child=KILL']
-  const inside = ['/bin/sh', '-c', INSIDE, network]
-  return [...tied, ...apart, ...inside, binary, '--id', id, '--api-sock', SOCKET.api]
+  return [...tied, ...inNamespaces(network, [binary, '--id', id, '--api-sock', SOCKET.api])]
 }
 
 function answers(socket: string): Promise<boolean> {

@@ -11,6 +11,7 @@ export const PROTOCOL = '1'
 const WINDOW = 256 * 1024
 const PIECE = 32 * 1024
 const ENTROPY = 256
+const SIGKILL = 9
 
 export interface GuestIdentity {
   hostname: string
@@ -156,6 +157,18 @@ export class Guest {
     return stream
   }
 
+  /** A connection to a unix socket of the machine. One that nobody listens on breaks off with a GuestRefused. */
+  async dial(path: string, scope: Scope): Promise<Duplex> {
+    const line = ++this.#last
+    const stream = new Connection((type, body) => this.#send(type, line, body))
+    this.#lines.set(line, stream.line)
+    // Whoever uses it is told; that nobody does yet is no reason to end.
+    stream.on('error', () => {})
+    stream.once('close', () => this.#send('K', line, number(SIGKILL)))
+    await this.#ask('B', encodeProgram(builtin(['dial', path])), scope, line)
+    return stream
+  }
+
   /** @throws GuestRefused */
   async readFile(
     path: string,
@@ -195,20 +208,15 @@ export class Guest {
 
   async #program(
     type: 'S' | 'B',
-    { argv, env, cwd, user, terminal, joined }: GuestProgramSpec,
+    spec: GuestProgramSpec,
     listener: OutputListener,
     scope: Scope,
   ): Promise<GuestProgram> {
     const line = ++this.#last
-    const size =
-      terminal === null ? ['0', joined ? '1' : '0'] : [String(terminal.rows), String(terminal.cols)]
-    const who = [String(user?.uid ?? -1), String(user?.gid ?? -1)]
-    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-    const words = encodeWords([...size, cwd, ...who, String(argv.length), ...argv, ...variables])
     // Before it is asked: what it prints may come with the answer.
     let pid = 0
     const program = this.#attach(line, () => pid, listener)
-    const frame = await this.#ask(type, words, scope, line)
+    const frame = await this.#ask(type, encodeProgram(spec), scope, line)
     pid = Number(decodeWords(frame.body)[0])
     return program
   }
@@ -358,33 +366,39 @@ export class GuestProgram {
   }
 }
 
-/** A connection to a port in a machine. */
+/** A connection to a port, or a socket with a name, in a machine. */
 class Connection extends Duplex {
   readonly line: Line
   readonly #send: Send
   #window = WINDOW
   #room: (() => void) | null = null
+  /** Bytes that have come, and that whoever reads this has no room for yet. */
+  #held = 0
 
   constructor(send: Send) {
     super({ allowHalfOpen: true })
     this.#send = send
     this.line = {
-      output: (_, bytes) => {
-        this.push(bytes)
-        send('A', number(bytes.length))
+      output: (stream, bytes) => {
+        if (stream === 'stderr') return
+        this.#held += bytes.length
+        if (this.push(bytes)) this.#acknowledge()
       },
       taken: (bytes) => {
         this.#window += bytes
         this.#room?.()
       },
-      ended: () => {
-        this.push(null)
+      ended: ({ code }) => {
+        if (code) this.destroy(new GuestRefused('dial', code))
+        else this.push(null)
         this.#room?.()
       },
     }
   }
 
-  override _read(): void {}
+  override _read(): void {
+    this.#acknowledge()
+  }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     void this.#put(chunk).finally(done)
@@ -393,6 +407,11 @@ class Connection extends Duplex {
   override _final(done: () => void): void {
     this.#send('E')
     done()
+  }
+
+  #acknowledge(): void {
+    if (this.#held > 0) this.#send('A', number(this.#held))
+    this.#held = 0
   }
 
   async #put(chunk: Buffer): Promise<void> {
@@ -405,6 +424,13 @@ class Connection extends Duplex {
       this.#send('I', piece)
     }
   }
+}
+
+function encodeProgram({ argv, env, cwd, user, terminal, joined }: GuestProgramSpec): Buffer {
+  const size = terminal === null ? ['0', joined ? '1' : '0'] : [String(terminal.rows), String(terminal.cols)]
+  const who = [String(user?.uid ?? -1), String(user?.gid ?? -1)]
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+  return encodeWords([...size, cwd, ...who, String(argv.length), ...argv, ...variables])
 }
 
 function builtin(argv: readonly string[]): GuestProgramSpec {

@@ -1,6 +1,7 @@
 /** Command lines of QEMU. A snapshot can be restored by exactly the line that it was made with, but for its files. */
 import { readFileSync } from 'node:fs'
 import type { MachineShape } from '../monitor.js'
+import { GUEST_MAC, TAP } from '../way-out.js'
 
 export interface Accelerator {
   name: 'kvm' | 'tcg'
@@ -60,7 +61,12 @@ export function machineWords(line: Line, files: Files | null): string[] {
     ['-chardev', `socket,id=qmp,fd=${FD.qmp}`, '-mon', 'chardev=qmp,mode=control'],
   ]
   if (files !== null) {
-    words.push(...devices(bus, files), ['-kernel', files.kernel, '-initrd', files.initrd])
+    words.push(...devices(bus, files), ...card(bus, shape.network), [
+      '-kernel',
+      files.kernel,
+      '-initrd',
+      files.initrd,
+    ])
     words.push(['-append', kernelWords(accelerator, [])])
   }
   return words.flat()
@@ -80,6 +86,15 @@ function devices(bus: string, { disk }: Files): string[][] {
     ['-device', `virtio-serial-${bus}`, '-chardev', `socket,id=agent,fd=${FD.channel}`],
     ['-device', 'virtserialport,chardev=agent,name=thaw.0'],
     ['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', `virtio-rng-${bus},rng=rng0`],
+  ]
+}
+
+/** The tap device is there: QEMU is started beside it, and starts nothing itself. */
+function card(bus: string, network: MachineShape['network']): string[][] {
+  if (network === 'none') return []
+  return [
+    ['-netdev', `tap,id=n0,ifname=${TAP},script=no,downscript=no,vhost=off`],
+    ['-device', `virtio-net-${bus},netdev=n0,mac=${GUEST_MAC}`],
   ]
 }
 

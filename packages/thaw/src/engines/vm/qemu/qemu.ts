@@ -110,7 +110,8 @@ export class QemuMonitor implements Monitor {
     scope: Scope,
   ): Promise<QemuProcess> {
     const argv = [...this.#tools.command('usr/bin/qemu-system-x86_64'), ...this.#words(shape, files), ...more]
-    return QemuProcess.start(argv, directory, withTimeout(scope, START_TIMEOUT)).catch((error: unknown) => {
+    const bounded = withTimeout(scope, START_TIMEOUT)
+    return QemuProcess.start(argv, shape.network, directory, bounded).catch((error: unknown) => {
       throw outOfRoom(directory) ?? error
     })
   }
