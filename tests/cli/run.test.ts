@@ -93,6 +93,13 @@ describe('stdin', () => {
       '',
     )
   })
+
+  it('can be opened anew by its name after its end', async () => {
+    home.write('named.py', 'import sys\nprint(open("/dev/stdin").read(), repr(sys.stdin.read()))\n')
+    const command = 'echo words | timeout 20 thaw run -q python3 named.py'
+    expect(home.shell(command)).toMatchObject({ code: 0, stdout: "words\n ''\n" })
+    expect(home.shell('echo words | timeout 20 thaw run -q cat /dev/stdin').stdout).toBe('words\n')
+  })
 })
 
 describe('stdout', () => {

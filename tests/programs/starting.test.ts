@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Home } from '../support/home.js'
+import { findInterpreter, passedOver, VERSIONS } from '../support/interpreters.js'
 import { Project, STEPS } from '../support/project.js'
 
 let home: Home
@@ -69,6 +70,19 @@ describe('a program resumes that is started as', () => {
       'x',
     ])
   })
+
+  it.for(VERSIONS)(
+    'python -c of CPython %s, whose tracebacks may show its lines',
+    async (version, { skip }) => {
+      const python = findInterpreter(version)
+      const why = passedOver(version)
+      if (python === null || why !== null) return skip(why ?? '')
+      const project = new Project(home, `lines-${version}`)
+      const command = [python, '-c', 'def fail():\n    1 / 0\nfail()']
+      const { code, stderr } = await project.run(command)
+      expect({ code, stderr }).toEqual({ code: 1, stderr: project.plain(command).stderr })
+    },
+  )
 
   it('a script with a first line', async () => {
     const project = new Project(home, 'script')

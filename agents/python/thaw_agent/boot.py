@@ -104,6 +104,11 @@ def _run(namespace):
         S.busy += 1
         try:
             code = compile(name, "<string>", "exec", dont_inherit=True)
+            if VERSION >= (3, 13):
+                # Tracebacks show its lines.
+                import linecache
+
+                linecache._register_code(code if VERSION >= (3, 14) else "<string>", name + "\n", "<string>")
         finally:
             S.busy -= 1
         exec(code, namespace)

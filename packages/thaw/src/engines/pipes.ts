@@ -4,6 +4,8 @@ import { waitingBytes } from '../system/index.js'
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net'
 
 const CHUNK = 64 * 1024
+/** How often those are let in who open a pipe anew whose input has ended. Milliseconds. */
+const REOPENING = 50
 
 function wouldBlock(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EAGAIN'
@@ -86,6 +88,7 @@ export class InputPipe {
   #written = 0
   #queue: Promise<void> = Promise.resolve()
   #closed = false
+  #reopening: NodeJS.Timeout | null = null
 
   constructor(path: string) {
     // A reader of our own first: opening for writing fails without one, and it can count what nobody took.
@@ -111,7 +114,25 @@ export class InputPipe {
    * @param opened resolves when the program has the pipe open: opening it without any writer would block
    */
   end(opened: Promise<void>): void {
-    this.#queue = this.#queue.then(() => opened).then(() => this.#closeWriter())
+    this.#queue = this.#queue
+      .then(() => opened)
+      .then(() => {
+        this.#closeWriter()
+        if (!this.#closed) this.#reopening = setInterval(() => this.#letIn(), REOPENING).unref()
+      })
+  }
+
+  /** Who opens it by a name (/dev/stdin) waits for a writer: unlike a shell's pipe, this one has a name of its own. */
+  #letIn(): void {
+    try {
+      closeSync(this.#anotherWriter())
+    } catch {
+      // Out of descriptors: the next time will do.
+    }
+  }
+
+  #anotherWriter(): number {
+    return openSync(`/proc/self/fd/${this.#reader}`, constants.O_WRONLY | constants.O_NONBLOCK)
   }
 
   /** Bytes that nobody has taken yet. */
@@ -123,8 +144,7 @@ export class InputPipe {
   unread(): Buffer {
     const left = this.#takeAll()
     // Without a writer of its own it was taken for good: one is opened for as long as it takes to put it back.
-    const writer =
-      this.#writer ?? openSync(`/proc/self/fd/${this.#reader}`, constants.O_WRONLY | constants.O_NONBLOCK)
+    const writer = this.#writer ?? this.#anotherWriter()
     for (let rest = left; rest.length > 0;) rest = rest.subarray(writeSync(writer, rest))
     if (this.#writer === null) closeSync(writer)
     return left
@@ -133,6 +153,7 @@ export class InputPipe {
   /** Prerequisite: the program is gone. Returns how many bytes it had taken. */
   close(): number {
     this.#closed = true
+    if (this.#reopening !== null) clearInterval(this.#reopening)
     this.#closeWriter()
     const left = this.#takeAll().length
     closeSync(this.#reader)
