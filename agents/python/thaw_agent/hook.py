@@ -94,6 +94,8 @@ def thaw(trap):
             working[me] = depth
         else:
             working.pop(me, None)
+            if me == S.asked_by:
+                S.ask_again()
             if S.resumed:
                 marks.resumed()
 

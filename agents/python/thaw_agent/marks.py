@@ -5,11 +5,8 @@ import sys
 
 from . import diagnosis, fork
 from .layout import hide_module
-from .state import S
+from .state import ASK, S, ident
 from .traps import FILE, UNIT, trap_of
-
-# Asks for a checkpoint at the next safe moment. Nothing else uses the last of the real-time signals by custom.
-ASK = _signal.SIGRTMAX
 
 # Functions of the program's: run before a checkpoint that was asked for, and after a `thaw resume`.
 before, after = [], []
@@ -41,8 +38,8 @@ def asked(signum, frame):
     if S.inert or S.role != "branch":
         return
     if S.busy:
-        # In the middle of the agent's own work: a moment later.
-        posix.kill(posix.getpid(), ASK)
+        # In the middle of the agent's own work: at its end. (Sent at once, the signal would be handled in here again.)
+        S.asked_by = ident()
         return
     if S.told or S.wire.waiting():
         # It said what it wants with this signal.

@@ -1,5 +1,7 @@
 """What the agent of one process knows: who it is, what it has recorded, what its project modules are."""
+import _signal
 import _thread
+import posix
 import time
 
 from .layout import hide_module
@@ -7,6 +9,9 @@ from .wire import Wire
 
 clock = time.perf_counter
 ident = _thread.get_ident
+# The daemon's signal to a program: it wants a checkpoint, or to know where the program stands. Nothing else uses the last of
+# the real-time signals by custom.
+ASK = _signal.SIGRTMAX
 
 
 class File:
@@ -50,6 +55,8 @@ class State:
         self.resumed = False
         # What the daemon said while it was expected to say something else.
         self.told = []
+        # The thread that was asked for something while it was in the agent, or None.
+        self.asked_by = None
         # The daemon wants to know where the program stands when it fails.
         self.diagnose = None
         self.ended = False
@@ -85,6 +92,13 @@ class State:
             self.working[me] = depth
         else:
             self.working.pop(me, None)
+            if me == self.asked_by:
+                self.ask_again()
+
+    def ask_again(self):
+        """The daemon's question, when the thread that it reached has left the agent."""
+        self.asked_by = None
+        posix.kill(posix.getpid(), ASK)
 
     def alone_again(self):
         """This process has no thread but the running one, which is not in the agent."""
