@@ -15,6 +15,7 @@ export class Line {
   #socket = null
   #have = Buffer.alloc(0)
   #parted = false
+  #ended = false
   /** What was said before there was a connection. */
   #early = []
   /** Told of each message and its bytes. */
@@ -30,6 +31,8 @@ export class Line {
   }
 
   send(message, body = Buffer.alloc(0)) {
+    // A write after the end would cut the connection off, with what the daemon has not read yet.
+    if (this.#ended) return
     const text = Buffer.from(JSON.stringify(message))
     const head = Buffer.allocUnsafe(HEADER)
     head.writeUInt32BE(text.length, 0)
@@ -53,7 +56,7 @@ export class Line {
 
   /** Nothing more is said. */
   end() {
-    this.#parted = true
+    this.#parted = this.#ended = true
     this.#socket?.end()
   }
 

@@ -58,7 +58,8 @@ it('a run that is replayed leaves its files newer than the source that has only 
   expect((await project.run(PYTHON)).report.outcome).toBe('replayed')
   const at = (name: string) => statSync(project.path(name)).mtimeMs
   expect(at('made')).toBeGreaterThan(at('app.py'))
-  expect(at('second')).toBeGreaterThan(at('made'))
+  // The kernel's clock may have stood still between the two.
+  expect(at('second')).toBeGreaterThanOrEqual(at('made'))
   // Its mode is what the program changes, not what is in it.
   expect(at('script')).toBe(1_000_000)
 })

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -74,31 +75,45 @@ describe.skipIf(reason !== null)('a snapshot of a machine that does not serve', 
     await bench.rewrite(made.id, 'manifest.json', JSON.stringify(altered))
   }
 
-  it('because QEMU is another', async () => {
+  /** A cache of its own, with the machine's tools as if they had another version; what one of them is may be changed. */
+  const withTools = async (version: string | null, use: (tools: string) => Promise<void>) => {
     const tools = await provider.get(() => {}, openScope())
     const cache = mkdtempSync(join(tmpdir(), 'thaw-cache-'))
     try {
-      const fake = join(cache, 'thaw', 'vm', 'tools', 'other')
-      mkdirSync(fake, { recursive: true })
-      for (const name of readdirSync(tools.path)) symlinkSync(join(tools.path, name), join(fake, name))
-      rmSync(join(fake, 'vm.json'))
+      const own = join(cache, 'thaw', 'vm', 'tools', 'other')
+      for (const directory of ['.', 'usr', 'usr/bin']) {
+        rmSync(join(own, directory), { force: true })
+        mkdirSync(join(own, directory), { recursive: true })
+        for (const name of readdirSync(join(tools.path, directory))) {
+          symlinkSync(join(tools.path, directory, name), join(own, directory, name))
+        }
+      }
+      rmSync(join(own, 'vm.json'))
       const about = JSON.parse(readFileSync(join(tools.path, 'vm.json'), 'utf8')) as object
-      writeFileSync(join(fake, 'vm.json'), JSON.stringify({ ...about, version: '99.1' }))
+      const told = version ?? tools.version
+      writeFileSync(join(own, 'vm.json'), JSON.stringify({ ...about, version: told }))
       for (const name of readdirSync(provider.directory)) {
         if (name.startsWith('platform-')) {
-          const to = name.replace(tools.version, '99.1')
+          const to = name.replace(tools.version, told)
           cpSync(join(provider.directory, name), join(cache, 'thaw', 'vm', to))
         }
       }
       process.env['XDG_CACHE_HOME'] = cache
       await bench.reopen()
-      await expectCold(
-        'mismatch',
-        new RegExp(`the version of qemu was ${tools.version.replaceAll('+', '\\+')}, is 99\\.1`),
-      )
+      await use(own)
     } finally {
       rmSync(cache, { recursive: true, force: true })
     }
+  }
+
+  it('because QEMU is another', async () => {
+    const { version } = await provider.get(() => {}, openScope())
+    await withTools('99.1', () =>
+      expectCold(
+        'mismatch',
+        new RegExp(`the version of qemu was ${version.replaceAll('+', '\\+')}, is 99\\.1`),
+      ),
+    )
   })
 
   it('because the model of the processors, the devices or the type of the machine are others', async () => {
@@ -127,5 +142,28 @@ describe.skipIf(reason !== null)('a snapshot of a machine that does not serve', 
   it('because what is restored is not ready', async () => {
     await bench.reopen()
     await expectCold('readiness', /was not ready within 30 s/)
+  })
+
+  it('because it is unhealthy', async () => {
+    await withTools(null, async (tools) => {
+      const qemu = join(tools, 'usr/bin/qemu-system-x86_64')
+      const real = readlinkSync(qemu)
+      // Neither copies nor new machines start.
+      rmSync(qemu)
+      symlinkSync('/bin/false', qemu)
+      writeFileSync(manifest, text.replace('"format":', '"format": '))
+      for (let i = 0; i < 3; i++) {
+        await expect(bench.start({ image: 'counter' })).rejects.toMatchObject({ code: 'ENGINE_FAILED' })
+      }
+      await expect(bench.products.snapshots.built('base', bench.scope)).rejects.toThrow()
+      expect(current()).toMatchObject({ state: 'unhealthy', step: null })
+      rmSync(qemu)
+      symlinkSync(real, qemu)
+      const one = await bench.start({ image: 'counter' })
+      expect(one).toMatchObject({ boot_method: 'cold', state: 'ready', from: null })
+      expect(one.boot_reason).toMatch(/^snapshot s_\w+ is unhealthy \(/)
+      expect((await bench.fallbacks())['unhealthy']).toBe(1)
+      await bench.end(one)
+    })
   })
 })
