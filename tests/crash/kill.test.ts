@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync as readlink } from 
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Home, until } from '../support/home.js'
+import { moments } from '../support/moments.js'
 import { Project, STEPS, WORK } from '../support/project.js'
 
 const PYTHON = ['python3', 'app.py']
@@ -100,7 +101,7 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
   })
 
   // At moments spread over a run whose checkpoints follow one another as fast as they can.
-  it.each([5, 120])('during checkpoints, %i ms after the first output', async (delay) => {
+  it.each(moments(120, 5))('during checkpoints, %i ms after the first output', async (delay) => {
     const steps = Array.from({ length: 40 }, (_, n) => `def f${n}():\n    work(0.012)\nf${n}()\n`).join('')
     project.write('app.py', `${WORK}\nprint("on", flush=True)\n${steps}`)
     project.write('thaw.toml', 'min_gap = 0.001\nfactor = 0.01\n')
@@ -115,7 +116,7 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
     expect(await project.run(PYTHON)).toMatchObject({ code: 0, stdout: 'on\n', report: { outcome: 'cold' } })
   })
 
-  it.each([0, 10, 30])('during a resume, %i ms after it was asked for', async (delay) => {
+  it.each(moments(10, 0, 30))('during a resume, %i ms after it was asked for', async (delay) => {
     project.write('app.py', STEPS)
     await project.run(PYTHON)
     project.edit('app.py', 'print("c")', 'print("C"); work(0.5)')
@@ -139,7 +140,7 @@ subprocess.Popen(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; touch gon
     })
   })
 
-  it.each([0, 5])('during gc, %i ms after it was asked for', async (delay) => {
+  it.each(moments(0, 5))('during gc, %i ms after it was asked for', async (delay) => {
     project.write('app.py', STEPS)
     for (let n = 0; n < 3; n++) {
       await project.run(PYTHON, { flags: ['--fresh'] })

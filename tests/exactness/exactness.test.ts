@@ -39,22 +39,26 @@ function sample(edits: string, share: string, ...flags: string[]) {
 
 const usual = usualVersion()
 
-test('a sample of random edits gives what cold runs give', { timeout: 10 * MINUTE }, () => {
+test('a sample of random edits gives what cold runs give', { timeout: 10 * MINUTE, retry: 0 }, () => {
   // Other interpreters run cold every time, which is exact, and spares nothing.
-  sample('26', usual !== null && VERSIONS.includes(usual) ? '0.5' : '0')
+  sample('20', usual !== null && VERSIONS.includes(usual) ? '0.5' : '0')
 })
 
-test('so does one of programs with threads and connections, in sandboxes', { timeout: 5 * MINUTE }, () => {
-  sample('12', '0', '--program', 'crowd', '--program', 'exchange')
-})
+test(
+  'so does one of programs with threads and connections, in sandboxes',
+  { timeout: 5 * MINUTE, retry: 0 },
+  () => {
+    sample('8', '0', '--program', 'crowd', '--program', 'exchange')
+  },
+)
 
 test.for(VERSIONS.filter((version) => version !== usual))(
   'so does a smaller one under CPython %s',
-  { timeout: 10 * MINUTE },
+  { timeout: 10 * MINUTE, retry: 0 },
   (version, { skip }) => {
     const python = findInterpreter(version)
     const why = passedOver(version)
     if (python === null || why !== null) return skip(why ?? '')
-    sample('14', '0.5', '--python', python, '--program', 'script', '--program', 'classes')
+    sample('10', '0.5', '--python', python, '--program', 'script', '--program', 'classes')
   },
 )

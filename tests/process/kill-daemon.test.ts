@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ProcessImage } from '../../packages/thaw/src/engines/process/image.js'
 import { findPaths } from '../../packages/thaw/src/system/index.js'
 import { Home, until } from '../support/home.js'
+import { moments } from '../support/moments.js'
 import { Project } from '../support/project.js'
 import { remains, sandboxMounts, whyNot } from '../support/process.js'
 
@@ -23,12 +24,17 @@ const STEPS: {
 }[] = [
   { step: 'run', after: [60], args: () => ['run', '--engine', 'process', 'sh', 'count.sh'] },
   { step: 'stop', after: [150], args: () => ['run', '--break-output', 'line 1', 'sh', 'count.sh'] },
-  { step: 'resume', after: [0, 60, 150], args: ({ id }) => ['resume', id] },
+  { step: 'resume', after: moments(60, 0, 150), args: ({ id }) => ['resume', id] },
   { step: 'resume -n', after: [60], args: ({ id }) => ['resume', '-n', '3', id] },
   { step: 'verify', after: [150], args: ({ run }) => ['verify', run] },
   { step: 'gc', after: [20], args: () => ['gc'] },
-  { step: 'rm of the checkpoint', after: [0, 20], args: ({ id }) => ['rm', '--cascade', id], mayGo: true },
-  { step: 'rm of the run', after: [0, 20], args: ({ run }) => ['rm', '--force', run], mayGo: true },
+  {
+    step: 'rm of the checkpoint',
+    after: moments(20, 0),
+    args: ({ id }) => ['rm', '--cascade', id],
+    mayGo: true,
+  },
+  { step: 'rm of the run', after: moments(0, 20), args: ({ run }) => ['rm', '--force', run], mayGo: true },
 ]
 
 describe.skipIf(why !== null)('kill -9 of the daemon', () => {

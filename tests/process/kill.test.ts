@@ -7,6 +7,7 @@ import { ProcessImage } from '../../packages/thaw/src/engines/process/image.js'
 import { silentLog } from '../../packages/thaw/src/system/index.js'
 import { bundle } from '../support/bundle.js'
 import { until } from '../support/home.js'
+import { moments } from '../support/moments.js'
 import { Bench, remains, sandboxMounts, whyNot } from '../support/process.js'
 
 const why = await whyNot()
@@ -21,7 +22,7 @@ describe.skipIf(why !== null)('kill -9 of the daemon', () => {
 
   it.each(
     ['launch', 'checkpoint', 'restore', 'discard'].flatMap((step) =>
-      [1, 10, 60].map((delay) => ({ step, delay })),
+      moments(10, 1, 60).map((delay) => ({ step, delay })),
     ),
   )('during $step, after $delay ms: nothing lives, nothing half is offered', async ({ step, delay }) => {
     const mounts = sandboxMounts()

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { CheckpointNode, RunSummary } from '@thaw/protocol'
 import { findPaths } from '../../packages/thaw/src/system/index.js'
 import { Home, root, until } from '../support/home.js'
-import { findInterpreter, usualVersion, VERSIONS } from '../support/interpreters.js'
+import { findInterpreter, passedOver, usualVersion, VERSIONS } from '../support/interpreters.js'
 import { whyNot } from '../support/process.js'
 import { Project, WORK } from '../support/project.js'
 
@@ -104,7 +104,8 @@ describe.skipIf(why !== null)('a Python program in a sandbox', { timeout: 5 * MI
     'does so under CPython %s',
     async (version, { skip }) => {
       const python = findInterpreter(version)
-      if (python === null) return skip(`no CPython ${version} was found`)
+      const why = passedOver(version)
+      if (python === null || why !== null) return skip(why ?? '')
       const project = new Project(home, `consumers-${version}`)
       const command = [python, '-u', 'app.py']
       project.write('app.py', CONSUMERS)

@@ -1,5 +1,5 @@
 /** `thaw run --image`: programs of a project in a root file system of its own; Debian's Python, busybox. */
-import { existsSync, rmSync, writeFileSync, cpSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findPaths } from '../../packages/thaw/src/system/index.js'
@@ -12,18 +12,23 @@ const why = (await whyNot()) ?? (pythonRoot() === null ? 'the packages of Python
 if (why !== null) console.warn(`tests/process/root.test.ts is skipped: ${why}`)
 
 const MINUTE = 60_000
-const PYTHON = ['python3', '-u', 'app.py']
+/** Of this machine, and in no image. */
+const ELSEWHERE = mkdtempSync('/var/tmp/thaw-test-')
+const PYTHON = ['python3', '-u', 'app.py', ELSEWHERE]
 
 let home: Home
 beforeAll(() => {
   home = new Home({ XDG_CACHE_HOME: join(findPaths().cache, '..'), THAW_FACTOR: '1' })
 })
-afterAll(() => home[Symbol.asyncDispose]())
+afterAll(async () => {
+  rmSync(ELSEWHERE, { recursive: true })
+  await home[Symbol.asyncDispose]()
+})
 
 /** Writes into the image and into the project, and says what it finds of both. */
 const APP = `${WORK}
 import json, os, sys
-print(sys.version.split()[0], os.path.exists("/etc/debian_version"), os.path.exists("/work"))
+print(sys.version.split()[0], os.path.exists("/etc/debian_version"), os.path.exists(sys.argv[1]))
 open("/etc/made", "w").write("image")
 open("made.txt", "w").write("project")
 work(0.4)
@@ -60,7 +65,7 @@ describe.skipIf(why !== null)('a run in a root file system', { timeout: 5 * MINU
   })
 
   it('verifies against a cold run in there', async () => {
-    const project = new Project(home, 'exact')
+    const project = new Project(home, 'verified')
     project.write('app.py', APP)
     const { report } = await project.run(PYTHON, { flags: ['--image', pythonRoot() ?? ''] })
     const verified = await home.run(['verify', report.run])

@@ -33,8 +33,8 @@ import { lookOf, makeImage } from '../support/images.js'
 import { Bench, whyNot } from '../support/process.js'
 
 const PARTS = ['criu', 'tmp']
-/** The packer is killed at every third change that it makes, or as often as is said. */
-const EVERY = Number(process.env['THAW_TEST_EVERY'] ?? 3)
+/** The packer is killed at every sixth change that it makes, or as often as is said. */
+const EVERY = Number(process.env['THAW_TEST_EVERY'] ?? 6)
 const always = () => true
 
 /** Bytes that files take on the disk. */

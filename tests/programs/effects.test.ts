@@ -11,7 +11,7 @@ let home: Home
 let server: Server
 let posted: string[]
 beforeAll(async () => {
-  home = new Home({ THAW_FACTOR: '1' })
+  home = new Home({ THAW_FACTOR: '0.5' })
   server = createServer((request, answer) => {
     let body = ''
     request.on('data', (chunk: Buffer) => (body += chunk.toString()))

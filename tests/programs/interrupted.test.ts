@@ -5,7 +5,7 @@ import { Project } from '../support/project.js'
 
 let home: Home
 beforeAll(() => {
-  home = new Home({ THAW_FACTOR: '1' })
+  home = new Home({ THAW_FACTOR: '0.5' })
 })
 afterAll(() => home[Symbol.asyncDispose]())
 

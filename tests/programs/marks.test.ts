@@ -8,7 +8,7 @@ let home: Home
 /** An interpreter with the package `thaw`, as `pip install agents/python` leaves it. */
 let python: string
 beforeAll(() => {
-  home = new Home({ THAW_FACTOR: '1' })
+  home = new Home({ THAW_FACTOR: '0.5' })
   const venv = join(home.directory, 'venv')
   python = join(venv, 'bin', 'python')
   const steps = [

@@ -448,7 +448,7 @@ it('a full disk harms neither the program nor the runs after it', async ({ skip 
 it('the disk being full while output is recorded does not harm the program', async () => {
   // A limit on the size of files stands in for a full disk: writing fails in the same place. A soft one, above which the program may go.
   // With a checkpoint behind the output, which is then not the one to go on from.
-  await using own = new Home({ THAW_FACTOR: '1' })
+  await using own = new Home({ THAW_FACTOR: '0.5' })
   const project = new Project(own, 'full')
   project.write(
     'app.py',

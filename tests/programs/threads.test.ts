@@ -8,7 +8,7 @@ const hasNumpy = spawnSync('python3', ['-c', 'import numpy']).status === 0
 
 let home: Home
 beforeAll(() => {
-  home = new Home({ THAW_FACTOR: '1' })
+  home = new Home({ THAW_FACTOR: '0.5' })
 })
 afterAll(() => home[Symbol.asyncDispose]())
 

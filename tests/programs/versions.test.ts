@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Home } from '../support/home.js'
-import { findInterpreter, VERSIONS } from '../support/interpreters.js'
+import { findInterpreter, passedOver, VERSIONS } from '../support/interpreters.js'
 import { Project, WORK, WORK_SECONDS } from '../support/project.js'
 
 let home: Home
 beforeAll(() => {
-  home = new Home({ THAW_FACTOR: '1' })
+  home = new Home({ THAW_FACTOR: '0.5' })
 })
 afterAll(() => home[Symbol.asyncDispose]())
 
@@ -50,6 +50,7 @@ const EDITS: [string, string][] = [
 describe.each(VERSIONS)('under CPython %s', (version) => {
   const python = findInterpreter(version)
   const missing = `no CPython ${version} was found`
+  const why = passedOver(version)
 
   it('an edited program resumes, and does what it does without thaw', async ({ skip }) => {
     if (python === null) return skip(missing)
@@ -69,7 +70,7 @@ describe.each(VERSIONS)('under CPython %s', (version) => {
   })
 
   it('lines and attributes that classes know are those of a cold run', async ({ skip }) => {
-    if (python === null) return skip(missing)
+    if (python === null || why !== null) return skip(why ?? '')
     const project = new Project(home, `places-${version}`)
     project.write(
       'app.py',
@@ -101,7 +102,7 @@ later()
   })
 
   it('what runs beside the program unseen ends the checkpoints', async ({ skip }) => {
-    if (python === null) return skip(missing)
+    if (python === null || why !== null) return skip(why ?? '')
     if (version < '3.14') return skip('begins with 3.14')
     const begins = [
       `from concurrent import interpreters
@@ -129,7 +130,7 @@ interpreters.create().exec("import pathlib; print(pathlib.Path('data').read_text
   })
 
   it('annotations are those of the edited program, whoever asks for them', async ({ skip }) => {
-    if (python === null) return skip(missing)
+    if (python === null || why !== null) return skip(why ?? '')
     if (version < '3.14') return skip('begins with 3.14')
     const project = new Project(home, `annotations-${version}`)
     project.write(
@@ -171,7 +172,7 @@ last()
   })
 
   it('a hot edit of functions that begin with a loop leaves alone what is in that loop', async ({ skip }) => {
-    if (python === null) return skip(missing)
+    if (python === null || why !== null) return skip(why ?? '')
     const project = new Project(home, `loops-${version}`)
     project.write(
       'app.py',
@@ -209,7 +210,7 @@ print(list(kept))
   })
 
   it('limits of recursion are those of a plain run', async ({ skip }) => {
-    if (python === null) return skip(missing)
+    if (python === null || why !== null) return skip(why ?? '')
     const project = new Project(home, `recursion-${version}`)
     project.write(
       'app.py',
@@ -245,7 +246,7 @@ print(low)
   })
 
   it('limits of recursion are those of a plain run also in edited functions', async ({ skip }) => {
-    if (python === null) return skip(missing)
+    if (python === null || why !== null) return skip(why ?? '')
     const project = new Project(home, `recursion-edited-${version}`)
     const program = (printed: string, mapped: string, called: string) => `${WORK}
 import contextlib
@@ -280,7 +281,7 @@ print([reached(f) for f in (through_print, through_c, plainly)])
   })
 
   it('profilers and tracers see what they see without thaw, and end the checkpoints', async ({ skip }) => {
-    if (python === null) return skip(missing)
+    if (python === null || why !== null) return skip(why ?? '')
     const project = new Project(home, `traced-${version}`)
     project.write(
       'app.py',

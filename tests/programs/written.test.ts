@@ -8,7 +8,7 @@ const PYTHON = ['python3', 'app.py']
 
 let home: Home
 beforeAll(() => {
-  home = new Home({ THAW_FACTOR: '1' })
+  home = new Home({ THAW_FACTOR: '0.5' })
 })
 afterAll(() => home[Symbol.asyncDispose]())
 

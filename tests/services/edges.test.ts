@@ -141,7 +141,7 @@ describe('a call', () => {
     await bench.services.remove('main')
     expect(await running).toMatchObject({ code: 'WORKER_CRASHED' })
     expect(await waiting).toMatchObject({ code: 'SERVICE_NOT_FOUND' })
-    expect(pids.some((pid) => isThere(pid))).toBe(false)
+    await until('its processes are gone', () => !pids.some((pid) => isThere(pid)))
   })
 
   it('that holds the interpreter ends at its deadline, and its worker is replaced', async () => {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { RunReport, RunTree } from '@thaw/protocol'
 import type { Ended, Home, Options } from './home.js'
@@ -15,7 +15,10 @@ export class Project {
 
   constructor(home: Home, name: string) {
     this.home = home
-    this.directory = join(home.project, name)
+    // A second try of a test begins with nothing of the first.
+    const free = [name, `${name}-again`].find((one) => !existsSync(join(home.project, one)))
+    if (free === undefined) throw new Error(`${name} is there already`)
+    this.directory = join(home.project, free)
     mkdirSync(this.directory, { recursive: true })
   }
 

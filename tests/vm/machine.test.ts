@@ -112,7 +112,9 @@ describe.skipIf(reason !== null)('a machine', () => {
     image = await bench.engine.checkpoint(bench.group, branch, {}, scope)
     const before = Number(await shell(branch.guest, 'cat /count'))
     await shell(branch.guest, 'echo original > /mark')
-    await expect.poll(async () => Number(await shell(branch.guest, 'cat /count'))).toBeGreaterThan(before)
+    await expect
+      .poll(async () => Number(await shell(branch.guest, 'cat /count')), { timeout: 30_000 })
+      .toBeGreaterThan(before)
   }, 60_000)
 
   it('has copies that differ in name, time, random numbers and disks, and count on', async () => {

@@ -27,9 +27,14 @@ def _order(before, k, after, last):
     that the old version did not bind, or bound elsewhere."""
     once = {name for name, count in after.bound.items() if count == 1 and before.bound.get(name, 1) == 1}
     was, order = _binds(before, k, once), _binds(after, last, once)
-    stays = set()
-    for match in SequenceMatcher(None, was, order, autojunk=False).get_matching_blocks():
-        stays.update(order[match.b : match.b + match.size])
+    # What both begin and end with is no matter for the matcher, whose time grows with the square of what it is given.
+    least = min(len(was), len(order))
+    begin = next((i for i in range(least) if was[i] != order[i]), least)
+    end = next((i for i in range(least - begin) if was[-1 - i] != order[-1 - i]), least - begin)
+    inner = SequenceMatcher(None, was[begin : len(was) - end], order[begin : len(order) - end], autojunk=False)
+    stays = set(order[:begin] + order[len(order) - end :])
+    for match in inner.get_matching_blocks():
+        stays.update(order[begin + match.b : begin + match.b + match.size])
     placed = [name for name in order if name is not None and name not in stays]
     return (order, placed) if placed else ([], [])
 

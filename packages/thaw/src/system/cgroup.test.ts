@@ -61,6 +61,8 @@ it.skipIf(!mayMake())(
     await once(child, 'close')
     const busy = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' })
     group.admit(busy.pid ?? 0)
+    // The kernel would take this process for it.
+    expect(() => group.admit(0)).toThrow('no process 0')
     const ticks = () => Number(readFileSync(`/proc/${busy.pid}/stat`, 'latin1').split(' ')[13])
     const after = async (ms: number) => {
       const before = ticks()

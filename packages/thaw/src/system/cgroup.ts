@@ -89,6 +89,8 @@ export class Cgroup implements Disposable {
 
   /** With everything that it starts from here on. */
   admit(pid: number): void {
+    // The kernel takes 0 for the writer.
+    if (pid === 0) throw new Error('there is no process 0')
     for (const directory of this.#all) writeFileSync(join(directory, 'cgroup.procs'), String(pid))
   }
 

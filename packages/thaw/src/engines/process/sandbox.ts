@@ -78,6 +78,8 @@ export class Sandbox implements AsyncDisposable {
   #waiting: Waiting | null = null
   #failure: unknown = null
   #initPid = 0
+  readonly #initTold: Promise<void>
+  #tellInit!: () => void
   #stderr = ''
   #onPaused: (() => Promise<void>) | null = null
   /** Answers that come although their operation was answered with a failure of what was told before. */
@@ -93,6 +95,7 @@ export class Sandbox implements AsyncDisposable {
     this.#control = child.pipe(3)
     this.#log = log
     this.exited = new Promise((resolve) => (this.#exited = resolve))
+    this.#initTold = new Promise((resolve) => (this.#tellInit = resolve))
     const take = splitRecords((words) => this.#receive(words))
     this.#control.on('data', (chunk: Buffer) => {
       try {
@@ -111,6 +114,7 @@ export class Sandbox implements AsyncDisposable {
     this.gone = Promise.all([child.exited, silent]).then(() => {
       const said = this.#stderr.trim().split('\n').at(-1) ?? ''
       this.#fail(new ThawError('ENGINE_FAILED', `The sandbox ended unexpectedly${said && ` (${said})`}.`))
+      this.#tellInit()
       this.#exited({ code: null, signal: 'SIGKILL', strays: 0 })
     })
   }
@@ -135,7 +139,9 @@ export class Sandbox implements AsyncDisposable {
     try {
       const ready = sandbox.#expect('ready')
       sandbox.tell('ready')
-      await within(scope, 'making a sandbox', ready)
+      // Its init may answer before its owner has told the pid: two processes write here.
+      await within(scope, 'making a sandbox', Promise.all([ready, sandbox.#initTold]))
+      if (sandbox.#failure !== null) throw sandbox.#failure as Error
       return sandbox
     } catch (error) {
       await sandbox[Symbol.asyncDispose]()
@@ -295,7 +301,7 @@ export class Sandbox implements AsyncDisposable {
     switch (verb) {
       case 'init':
         this.#initPid = Number(rest[0])
-        return
+        return this.#tellInit()
       case 'failed': {
         const waiting = this.#waiting
         const refused = new SandboxRefused(rest[0] ?? '', Number(rest[1]))
