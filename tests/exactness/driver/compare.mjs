@@ -11,10 +11,13 @@ const RULES = {
   'unittest-elapsed': (text) => text.replace(/^(Ran \d+ tests?) in \d+\.\d+s$/gm, '$1 in TIME'),
 }
 
+/** Edits put results of str() into capitals, and a path may be one. */
+const placeless = (text, tree) => text.replaceAll(tree, '<tree>').replaceAll(tree.toUpperCase(), '<TREE>')
+
 /** @param {Buffer} bytes @param {string} tree @param {string[]} rules */
 export function normalise(bytes, tree, rules) {
   // latin1 keeps every byte, so output that is not UTF-8 is compared as it is.
-  let text = bytes.toString('latin1').replaceAll(tree, '<tree>')
+  let text = placeless(bytes.toString('latin1'), tree)
   for (const rule of rules) text = RULES[rule](text)
   return text
 }
@@ -30,11 +33,10 @@ export function snapshot(tree) {
       if (entry.isDirectory()) {
         found.set(path, 'directory')
         visit(full, path + '/')
-      } else if (entry.isSymbolicLink())
-        found.set(path, 'link to ' + readlinkSync(full).replaceAll(tree, '<tree>'))
+      } else if (entry.isSymbolicLink()) found.set(path, 'link to ' + placeless(readlinkSync(full), tree))
       else if (entry.isFile()) {
         const mode = (lstatSync(full).mode & 0o777).toString(8)
-        found.set(path, mode + ' ' + readFileSync(full).toString('latin1').replaceAll(tree, '<tree>'))
+        found.set(path, mode + ' ' + placeless(readFileSync(full).toString('latin1'), tree))
       } else found.set(path, 'special')
     }
   }
