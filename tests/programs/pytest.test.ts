@@ -97,6 +97,12 @@ class Tests(unittest.TestCase):
         work()
         self.assertIn(lib.last(), (3, 4))
 `
+  const HELPERS = [
+    ['more(3)', 'def more(x):\n    return x + 1'],
+    ['len(SOME)', 'SOME = [1, 2, 3, 4]'],
+    ['math.isqrt(16)', 'import math'],
+    ['Given(3).value', 'class Given:\n    def __init__(self, value):\n        self.value = value'],
+  ]
   const COMMANDS = {
     pytest: COMMAND,
     unittest: ['python3', '-m', 'unittest', '-v', 'test_it'],
@@ -110,18 +116,17 @@ class Tests(unittest.TestCase):
       project.write('lib.py', LIB)
       project.write('test_it.py', UNITTEST)
       await project.run(command)
-      project.write(
-        'lib.py',
-        LIB.replace('return 3', 'return more(3)') + '\n\ndef more(x):\n    return x + 1\n',
-      )
-      const run = await project.run(command)
-      expect(run.report).toMatchObject({ outcome: 'resumed', checkpoint: { before: 'last' } })
-      const plain = project.plain(command)
-      expect({ code: run.code, out: equal(run.stdout), err: equal(run.stderr) }).toEqual({
-        code: plain.code,
-        out: equal(plain.stdout),
-        err: equal(plain.stderr),
-      })
+      for (const [use, added] of HELPERS) {
+        project.write('lib.py', LIB.replace('return 3', `return ${use}`) + `\n\n${added}\n`)
+        const run = await project.run(command)
+        expect(run.report, use).toMatchObject({ outcome: 'resumed', checkpoint: { before: 'last' } })
+        const plain = project.plain(command)
+        expect({ code: run.code, out: equal(run.stdout), err: equal(run.stderr) }).toEqual({
+          code: plain.code,
+          out: equal(plain.stdout),
+          err: equal(plain.stderr),
+        })
+      }
     })
 
     it(`into a module that is searched for tests is found there (${name})`, async () => {

@@ -99,9 +99,23 @@ const KEEP_TO_THEMSELVES = new Set(
   ),
 )
 
-function keepsToItself(path: string): boolean {
+/**
+ * What runs tests, with what is known to come along: it looks into the modules that the agent records, and asks the objects
+ * that it is handed for members.
+ */
+const TEST_RUNNER = new Set(
+  (
+    'pytest _pytest py pluggy iniconfig pygments _distutils_hack anyio sniffio execnet xdist pytest_asyncio pytest_benchmark ' +
+    'pytest_env pytest_html pytest_metadata pytest_mock pytest_randomly pytest_rerunfailures pytest_subtests pytest_sugar ' +
+    'pytest_timeout _hypothesis_pytestplugin _hypothesis_globals _hypothesis_ftz_detector'
+  ).split(' '),
+)
+
+function keepsToItself(path: string, members: boolean): boolean {
   const name = /\/(?:site|dist)-packages\/([^/]+)/.exec(path)?.[1]?.replace(/\..*$/, '')
-  return name !== undefined && KEEP_TO_THEMSELVES.has(name)
+  // What says which packages there are is no code.
+  if (/\.(?:dist|egg)-info\//.test(path)) return true
+  return name !== undefined && (KEEP_TO_THEMSELVES.has(name) || (!members && TEST_RUNNER.has(name)))
 }
 
 /** Modules that look through the names of a program's modules. */
@@ -306,7 +320,7 @@ async function definitionNoticed(
       if (event[1] === 'look' && (event[2] === '*' || survivals.has(event[2]))) {
         return `definitions changed, and a library looked through ${basename(event[2])}`
       }
-      if (deep && event[1] === 'package' && !keepsToItself(event[2])) {
+      if (deep && event[1] === 'package' && !keepsToItself(event[2], members)) {
         return `definitions changed, and ${event[2]} may look at them`
       }
       if ((event[1] === 'exec' || event[1] === 'code') && mentions.has(`${event[2]}\0${event[3]}`)) {
