@@ -1,5 +1,6 @@
 /** A program of a run in a machine that is there for it. */
 import { constants } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import { openScope, ThawError, type ErrorCode, type Scope } from '../../system/index.js'
 import type { Branch, BranchExit, OutputListener, TerminalSize } from '../engine.js'
 import type { Carried } from './carried.js'
@@ -10,6 +11,8 @@ import { wasRebooted } from './reboot.js'
 import type { VmBranch, VmEngine, VmGroup } from './vm.js'
 
 const ENOENT = 2
+/** The guest's channel closes a little before the monitor ends. Milliseconds. */
+const ENDS_WITHIN = 3000
 
 /** Starts the program that a machine is there for. @throws ThawError COMMAND_NOT_FOUND, NOT_EXECUTABLE, DIRECTORY_GONE, ENGINE_FAILED */
 export async function startProgram(
@@ -144,9 +147,11 @@ function ended(why: string): ThawError {
   })
 }
 
-/** How a machine came to its end without thaw, in words. */
+/** How a machine came to its end without thaw, in words. Prerequisite: its guest is lost, and nobody has ended it since. */
 export async function endOf(machine: Machine): Promise<string> {
-  const { code, signal } = await machine.exited
+  const end = await Promise.race([machine.exited, setTimeout(ENDS_WITHIN, null, { ref: false })])
+  if (end === null) return 'its guest no longer answered'
+  const { code, signal } = end
   if (code === 0) return 'it reset itself'
   return signal === null ? `its monitor ended with exit code ${code}` : `its monitor was ended by ${signal}`
 }

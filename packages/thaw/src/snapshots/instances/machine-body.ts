@@ -28,10 +28,9 @@ export class MachineBody implements Body {
     program.endStdin()
     // A machine is there for one program, and goes with it.
     this.exited = program.exited.then(async (exit) => {
-      const lost = branch.guest.lost
+      const why = branch.guest.lost ? `its machine ended: ${await endOf(branch.machine)}` : null
       await branch[Symbol.asyncDispose]()
-      if (!lost) return inNames(exit)
-      return { code: null, signal: null, why: `its machine ended: ${await endOf(branch.machine)}` }
+      return why === null ? inNames(exit) : { code: null, signal: null, why }
     })
   }
 
