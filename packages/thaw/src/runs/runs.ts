@@ -213,7 +213,11 @@ export class Runs implements AsyncDisposable {
   async checkpoint(id: string, name: string | null): Promise<CheckpointNode> {
     const live = [...this.#shop.live.values()].reverse()
     const found = live.find(({ run, branch }) => branch.id === id || run.identity.id === id)
-    if (found === undefined) throw new ThawError('RUN_NOT_FOUND', `${id} is not running.`)
+    if (found === undefined) {
+      throw new ThawError('RUN_NOT_FOUND', `${id} is not running.`, {
+        hint: 'Only a live program is copied; `thaw tree` shows the checkpoints that are there.',
+      })
+    }
     const taken = await found.execution.ask(name)
     const node = this.tree(found.run.identity.id).checkpoints.find((one) => one.id === taken.id)
     if (node === undefined) throw new ThawError('INTERNAL', 'The checkpoint was not recorded.')

@@ -307,7 +307,11 @@ function withRequest(error: ThawError, request: string): ThawError {
 /** @throws ThawError FILE_UNREADABLE, UNSUPPORTED */
 function checkSource(request: Asked): void {
   const { file } = request.source
-  if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
+  const found = statSync(file, { throwIfNoEntry: false })
+  if (found === undefined) {
+    throw new ThawError('FILE_UNREADABLE', `There is no file ${file}.`, { hint: 'Check its name.' })
+  }
+  if (!found.isFile()) {
     throw new ThawError('FILE_UNREADABLE', `${file} is no file that can be read.`)
   }
   if (isNode(file)) return checkNode(request)
