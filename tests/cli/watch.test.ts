@@ -1,4 +1,5 @@
 import { mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Home, until } from '../support/home.js'
 import { Project, STEPS, WORK } from '../support/project.js'
@@ -123,7 +124,7 @@ describe('watch', () => {
       'project/app.py',
       'import os\nprint(open("../data.csv").read().strip(), sorted(n for n in os.listdir(".") if "extra" in n), os.path.exists("new/deep/x"))\n',
     )
-    const inner = new Project(home, 'inputs/project')
+    const inner = new Project(home, `${basename(project.directory)}/project`)
     const one = startWatch(inner, ['python3', 'app.py'])
     await one.runs(1)
     project.write('data.csv', '2\n')

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { RunReport, RunTree } from '@thaw/protocol'
 import type { Ended, Home, Options } from './home.js'
@@ -16,8 +16,8 @@ export class Project {
   constructor(home: Home, name: string) {
     this.home = home
     // A second try of a test begins with nothing of the first.
-    const free = [name, `${name}-again`].find((one) => !existsSync(join(home.project, one)))
-    if (free === undefined) throw new Error(`${name} is there already`)
+    const free = home.names.has(name) ? `${name}-again` : name
+    home.names.add(name)
     this.directory = join(home.project, free)
     mkdirSync(this.directory, { recursive: true })
   }
