@@ -27,8 +27,6 @@ export class Home {
   readonly directory = realpathSync(mkdtempSync(join(tmpdir(), 'thaw-test-')))
   readonly project = mkdtempSync(join(this.directory, 'project-'))
   readonly env: Record<string, string>
-  /** Of the projects in it. */
-  readonly names = new Set<string>()
   thaw = bin
 
   constructor(env: Record<string, string> = {}) {

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { TestRunner } from 'vitest'
 import type { RunReport, RunTree } from '@thaw/protocol'
 import type { Ended, Home, Options } from './home.js'
 
@@ -16,9 +17,8 @@ export class Project {
   constructor(home: Home, name: string) {
     this.home = home
     // A second try of a test begins with nothing of the first.
-    const free = home.names.has(name) ? `${name}-again` : name
-    home.names.add(name)
-    this.directory = join(home.project, free)
+    const tries = TestRunner.getCurrentTest()?.result?.retryCount ?? 0
+    this.directory = join(home.project, tries === 0 ? name : `${name}-again`)
     mkdirSync(this.directory, { recursive: true })
   }
 
